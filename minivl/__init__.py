@@ -1,1 +1,3 @@
-"""minivl."""
+"""minivl: learn, teach and reproduce video-language pretraining (UniVL and DiscoVLA)."""
+
+__version__ = "0.1.0"

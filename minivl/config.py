@@ -31,13 +31,14 @@ class WorldConfig:
     image_size: int = 48  # pixels, square
     fps: float = 4.0  # frames per second of the mp4 files
     dishes: int = 2  # dishes prepared in one video; two dishes can be bound in four ways
-    step_seconds: tuple[float, float] = (1.3, 1.6)  # shortest and longest step
+    step_seconds: tuple[float, float] = (1.5, 1.8)  # shortest and longest step
     dial: float = 1.0  # discrepancy dial: chance that a dish is told as a whole, not step by step
-    clauses: int | None = None  # how many steps a literal caption tells; None: as many words as a whole dish takes
+    clauses: int | None = None  # tell only that many single steps (the dial has no effect then); None: every dish
     novel: float = 0.0  # chance that an ingredient is one that CLIP's pretraining never saw or read
     style: float = 0.0  # shift of visual style from pretraining, 0 (none) to 1 (faded, tinted, blurred)
     clutter: float = 0.3  # chance of each object on the counter that no caption mentions
     filler: float = 0.4  # chance of a moment between steps in which nothing happens
+    frame_captions: int = 8  # captions of single frames per video, spread as frame sampling spreads its frames
     transcript_shift: float = 4.0  # seconds; narration is shifted by up to this much either way
     transcript_missing: float = 0.2  # share of steps that the narrator says nothing about
     transcript_filler: float = 0.2  # chance of talk about something else, per step
@@ -101,15 +102,15 @@ class ClipPretrainConfig:
 
     images: int = 40_000  # rendered training pairs
     held_out: int = 1_000  # rendered pairs of recipes that training never saw
-    vocabulary: int = 600  # byte-pair tokens, special tokens included
+    vocabulary: int = 400  # at most, byte-pair tokens, special tokens included
     architecture: dict = field(default_factory=lambda: {
         "embed_dim": 96,
         "quick_gelu": True,
         "vision_cfg": {"image_size": 48, "patch_size": 8, "width": 96, "head_width": 32, "layers": 4},
         "text_cfg": {"context_length": 32, "width": 96, "heads": 3, "layers": 3},
     })
-    train: TrainConfig = TrainConfig(batch_size=128, learning_rate=1e-3, weight_decay=0.05, epochs=8,
-                                     seed=0, log_every=50, checkpoint_every=500)
+    train: TrainConfig = TrainConfig(batch_size=128, learning_rate=1e-3, weight_decay=0.05, epochs=3,
+                                     seed=0, log_every=50, checkpoint_every=200)
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,8 @@ def _tiny() -> Scale:
     small = _small()
     return dataclasses.replace(
         small, name="tiny",
-        world=WorldConfig(videos_train=16, videos_val=4, videos_test=8),
-        inputs=InputConfig(max_frames=4),
+        world=WorldConfig(videos_train=16, videos_val=4, videos_test=8, frame_captions=4),
+        inputs=InputConfig(max_frames=4, frames_per_second=4.0),
         adapt=dataclasses.replace(small.adapt, batch_size=8, steps=2, checkpoint_every=1, log_every=1),
         clip_pretrain=dataclasses.replace(
             small.clip_pretrain, images=64, held_out=16,
@@ -153,7 +154,7 @@ def _tiny() -> Scale:
 def _small() -> Scale:
     return Scale(
         name="small", data=cache_dir() / "worlds", world=WorldConfig(),
-        clip=ClipConfig(), inputs=InputConfig(max_frames=8),
+        clip=ClipConfig(), inputs=InputConfig(max_frames=8, frames_per_second=4.0),
         discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1),
         adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=120, epochs=None, checkpoint_every=40),
         clip_pretrain=ClipPretrainConfig(), seeds=(0, 1, 2))

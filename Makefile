@@ -1,0 +1,42 @@
+# One command each: `make demo` runs the main job, `make test` the tests, `make lab` opens the lessons.
+# The first of them makes .venv and installs the locked versions; after that no network is needed.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lab setup lint notebooks lock clean
+
+demo: $(READY)
+	$(BIN)/minivl demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lab: $(READY)
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+setup: $(READY)
+
+# A half-made environment has no .ready and is made again; nothing is installed while it is up to date.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minivl needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+lint: $(READY)
+	$(BIN)/ruff check minivl tests benchmarks
+
+# Execute every lesson at the small scale and commit the result: outputs always belong to the code beside them.
+notebooks: $(READY)
+	for lesson in notebooks/*.ipynb; do $(BIN)/minivl lesson $$(basename $$lesson .ipynb) --update || exit 1; done
+
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-annotate --no-header --extra dev \
+	  --python-version 3.11 --upgrade pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache

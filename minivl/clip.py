@@ -1,0 +1,96 @@
+"""CLIP through open_clip: the same three lines for the bundled small CLIP and for ViT-B-32 with OpenAI's weights."""
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minivl.checkpoints import load_weights
+from minivl.config import BUNDLED
+
+KITCHEN = BUNDLED / "clip_kitchen"
+
+
+class ModelError(ValueError):
+    """A model that does not exist, or whose weights are not here."""
+
+
+@dataclass
+class Clip:
+    """An open_clip model with what is needed to feed it."""
+
+    name: str
+    pretrained: str | None
+    model: Any  # open_clip.CLIP
+    tokenizer: Any
+    image_size: int  # pixels
+    mean: tuple[float, float, float]  # of the pixel values in [0, 1]
+    std: tuple[float, float, float]
+
+
+def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: bool = True) -> Clip:
+    """Load a CLIP in evaluation mode.
+
+    name: "kitchen" for the bundled small CLIP; a folder with `open_clip_config.json`,
+        `open_clip_model.safetensors` and a tokenizer; or an architecture of open_clip ("ViT-B-32").
+    pretrained: for an architecture, open_clip's tag of its weights ("openai") or a weights file;
+        None gives random weights. Folders bring their own.
+    Raises ModelError for a name that open_clip does not know or for weights that can't be had, and
+    CheckpointError for a weights file that does not fit.
+    """
+    import open_clip
+
+    folder = KITCHEN if name == "kitchen" else Path(name)
+    if folder.is_dir():
+        return _load_folder(name, folder, weights)
+    if name not in open_clip.list_models():
+        raise ModelError(f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
+                         f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)")
+    from_file = weights and pretrained is not None and Path(pretrained).is_file()
+    tag = pretrained if weights and not from_file else None
+    try:
+        with _quiet():
+            model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
+    except Exception as error:  # open_clip raises whatever the hub client raised
+        raise ModelError(f"the weights {pretrained!r} of {name} could not be loaded: {error}\nTags that exist: "
+                         f"{', '.join(open_clip.list_pretrained_tags_by_model(name))}. Without a network, give "
+                         "the path of a weights file instead of a tag.") from error
+    if from_file:
+        load_weights(model, pretrained)
+    return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
+
+
+def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
+    import open_clip
+
+    for needed in ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json"):
+        if not (folder / needed).is_file() and (weights or not needed.endswith("safetensors")):
+            raise ModelError(f"{folder} is not an open_clip folder: {needed} is missing")
+    try:
+        with _quiet():
+            model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder / 'open_clip_config.json'} does not describe an open_clip model: {error}") from error
+    if weights:
+        load_weights(model, folder / "open_clip_model.safetensors")
+    return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}"))
+
+
+@contextmanager
+def _quiet():
+    """open_clip warns that a model without weights is random; here the weights come right after."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _clip(name, pretrained, model, tokenizer) -> Clip:
+    import open_clip
+
+    settings = open_clip.get_model_preprocess_cfg(model)
+    size = settings["size"]
+    return Clip(name, pretrained, model.eval(), tokenizer, size if isinstance(size, int) else size[0],
+                tuple(settings["mean"]), tuple(settings["std"]))

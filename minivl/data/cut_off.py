@@ -1,0 +1,53 @@
+"""Whether a video file is shorter than it says: what a broken-off copy, download or recording leaves."""
+
+import struct
+from pathlib import Path
+
+SEGMENT = b"\x18\x53\x80\x67"  # the element of webm and mkv files that holds everything after their short header
+
+BOXES = (b"ftyp", b"styp", b"free", b"wide", b"sidx", b"moov", b"moof", b"mdat")  # of an mp4, up to its last frame
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes are missing at the end of an mp4, mov, webm or mkv file; 0 if none are, or if it does not say.
+
+    A live recording does not say, nor an mp4 made of fragments that is cut exactly between two of them.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(1024)
+        if start[4:8] == b"ftyp":
+            return max(0, _mp4_length(file, size) - size)
+        return max(0, _matroska_length(start) - size)
+
+
+def _mp4_length(file, size: int) -> int:
+    """An mp4 is a row of boxes, and each begins with its length: 4 bytes, or 8 after the type if these say 1."""
+    position = 0
+    while position + 16 <= size:
+        file.seek(position)
+        length, kind, long_length = struct.unpack(">I4sQ", file.read(16))
+        length = long_length if length == 1 else length
+        if length < 8 or kind not in BOXES:
+            break  # 0 means up to the end of the file, wherever that is; other boxes hold no frames
+        position += length
+    return position
+
+
+def _matroska_length(start: bytes) -> int:
+    """Where the segment ends: after the EBML header, each a four-byte name and a length of one to eight bytes."""
+    header_end = _element_end(start, 0)
+    if start[header_end:header_end + 4] != SEGMENT:
+        return 0
+    return _element_end(start, header_end)
+
+
+def _element_end(data: bytes, position: int) -> int:
+    """Leading zero bits of a length tell how many more bytes it has; all ones after them means unknown."""
+    length_bytes = data[position + 4:position + 12]
+    if not length_bytes or length_bytes[0] == 0:
+        return 0
+    count = 9 - length_bytes[0].bit_length()
+    unknown = (1 << 7 * count) - 1
+    length = int.from_bytes(length_bytes[:count]) & unknown
+    return 0 if length == unknown else position + 4 + count + length

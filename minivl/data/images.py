@@ -1,0 +1,48 @@
+"""From decoded frames to what CLIP's vision encoder reads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in [0, 1]
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def preprocess(frames: np.ndarray | Sequence[Image.Image], size: int, mean: Sequence[float] = CLIP_MEAN,
+               std: Sequence[float] = CLIP_STD) -> torch.Tensor:
+    """Frames, uint8 (F, H, W, 3) or F PIL images, as normalised float32 (F, 3, size, size).
+
+    The short side is resized to `size`, the middle square kept, values brought to [0, 1], then
+    `(value - mean) / std` per channel.
+    """
+    squares = torch.from_numpy(crop_square(frames, size)).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    return ((squares / 255 - mean) / std).contiguous()
+
+
+def crop_square(frames: np.ndarray | Sequence[Image.Image], size: int) -> np.ndarray:
+    """Frames resized so that the short side is `size`, then cut to the middle square: uint8 (F, size, size, 3).
+
+    Frames that are such squares already come back as they are. Raises ValueError if there are no frames or
+    the array is not uint8 (F, H, W, 3).
+    """
+    if len(frames) == 0:
+        raise ValueError("no frames to preprocess")
+    if isinstance(frames, np.ndarray):
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+            raise ValueError(f"frames must be uint8 (F, H, W, 3), got {frames.dtype} {frames.shape}")
+        if frames.shape[1:3] == (size, size):
+            return frames
+        frames = [Image.fromarray(frame) for frame in frames]
+    return np.stack([_square(image, size) for image in frames])
+
+
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    # With PIL, as CLIP was trained: resizing tensors rounds some pixels differently.
+    short = min(image.size)
+    width, height = (int(size * side / short) for side in image.size)
+    image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return np.asarray(image.crop((left, top, left + size, top + size)))

@@ -1,0 +1,254 @@
+"""Video files in and out: what a file holds, chosen frames of it, and small mp4s from drawn frames."""
+
+import io
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from minivl.data.cut_off import missing_bytes
+
+MAX_PIXELS = 8192 * 4320  # per frame: 8K; damaged headers name sizes that fill any memory
+AGAIN = "download or export it again"
+REENCODE = "re-encode it, for example with `ffmpeg -i old new.mp4`"
+# PyAV before 19 rejects a file for a title that is not UTF-8 unless told otherwise; from 19 on it never does.
+OPEN_OPTIONS = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
+
+class VideoError(ValueError):
+    """A file that cannot be used as a video: `.path` says which, `.reason` what is wrong and what to do."""
+
+    def __init__(self, path: Path | str, reason: str):
+        super().__init__(path, reason)  # both arguments, so that the error can travel between processes
+        self.path = Path(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file really holds, whatever its header says."""
+
+    path: Path
+    fps: float  # frames per second, on average
+    num_frames: int
+    duration: float  # seconds
+    width: int  # pixels, as displayed
+    height: int  # pixels, as displayed
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Rate, length and size of a video.
+
+    Every packet of the file is read, but only the first frame is decoded, so this is cheap; counting
+    matters because headers of webm and of cut-off files cannot be trusted.
+    Raises VideoError if the file is missing, no video, empty of frames, cut off or damaged at its start.
+    """
+    path = Path(path)
+    with _open_video(path) as (container, stream):
+        scan = _scan(container, stream)
+        _check_complete(path, scan, container, stream)
+        height, width = _to_rgb(path, scan.first_frame).shape[:2]
+        fps = _frame_rate(stream, scan.shown, scan.last_second - scan.first_second)
+    return VideoInfo(path, fps, scan.shown, scan.shown / fps, width, height)
+
+
+def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
+    """The frames with these numbers, in this order (repeats allowed), as uint8 RGB (len(indices), H, W, 3).
+
+    Decodes from the start of the file up to the last wanted frame and keeps only what is wanted, so memory
+    does not grow with the length of the video. Frames are turned as their rotation tag asks for.
+    Raises ValueError for no or negative indices, VideoError if a wanted frame cannot be decoded.
+    """
+    path, wanted = Path(path), np.asarray(indices, dtype=np.int64)
+    if wanted.size == 0 or wanted.min() < 0:
+        raise ValueError(f"indices of frames must be 0 or more, and at least one: got {list(indices)}")
+    frames, decoded = None, 0
+    with _open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for frame in container.decode(stream):
+            places = np.flatnonzero(wanted == decoded)
+            if places.size:
+                if frame.is_corrupt:  # the decoder made something up for what it could not read
+                    raise VideoError(path, f"frame {decoded} is damaged: {AGAIN}")
+                image = _to_rgb(path, frame)
+                if frames is None:
+                    frames = np.empty((wanted.size, *image.shape), np.uint8)
+                if image.shape != frames.shape[1:]:
+                    raise VideoError(path, f"frames change their size at frame {decoded}: {REENCODE}")
+                frames[places] = image
+            decoded += 1
+            if decoded > wanted.max():
+                return frames
+    raise VideoError(path, f"frame {wanted.max()} is wanted but only {decoded} frames can be decoded: {AGAIN}")
+
+
+def write_video(path: Path | str, frames: np.ndarray, fps: float) -> None:
+    """Write uint8 RGB frames (T, H, W, 3) as an H.264 mp4 that every browser plays.
+
+    The same frames give the same bytes. The file appears whole or not at all.
+    Raises ValueError if the frames are not of that type and of even height and width, OSError naming the
+    file if it cannot be written.
+    """
+    path, frames = Path(path), np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise ValueError(f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}: {path}")
+    if frames.shape[1] % 2 or frames.shape[2] % 2:
+        raise ValueError(f"H.264 needs even sizes, frames are {frames.shape[2]}x{frames.shape[1]}; "
+                         f"pad or crop them by a pixel: {path}")
+    if not fps > 0:
+        raise ValueError(f"fps must be above 0, got {fps}: {path}")
+    _write_atomically(path, _encode_mp4(frames, fps))
+
+
+@contextmanager
+def _open_video(path: Path) -> Iterator[tuple]:
+    """(container, video stream) of a file; whatever ffmpeg objects to becomes a VideoError."""
+    _check_is_file(path)
+    try:
+        # An absolute path, because ffmpeg takes "a:b.mp4" for a protocol named "a".
+        container = av.open(str(path.absolute()), **OPEN_OPTIONS)
+    except av.FFmpegError as error:
+        raise VideoError(path, _why_unreadable(path)) from error
+    with container:
+        try:
+            yield container, _video_stream(path, container)
+        except av.DecoderNotFoundError as error:
+            raise VideoError(path, f"is encoded in a way that this ffmpeg cannot decode: {REENCODE}") from error
+        except av.FFmpegError as error:
+            raise VideoError(path, f"is damaged, decoding stopped ({error.strerror}): {AGAIN}") from error
+
+
+def _check_is_file(path: Path) -> None:
+    if os.path.isdir(path):
+        raise VideoError(path, "is a folder, not a video: name a file in it")
+    if not os.path.exists(path):
+        raise VideoError(path, "does not exist: check the name")
+    if not os.path.isfile(path):
+        raise VideoError(path, "is not a regular file: copy the video to one")
+    if os.path.getsize(path) == 0:
+        raise VideoError(path, f"is empty (0 bytes): {AGAIN}")
+    if not os.access(path, os.R_OK):
+        raise VideoError(path, "may not be read: change its permissions")
+
+
+def _why_unreadable(path: Path) -> str:
+    with open(path, "rb") as file:
+        is_mp4 = file.read(8)[4:] == b"ftyp"
+    if is_mp4:  # cameras write the index when they stop recording
+        return f"is an mp4 that has lost its index (moov), so it was cut off or never finished: {AGAIN}"
+    return f"is no video, or damaged at its start: {AGAIN}"
+
+
+def _video_stream(path: Path, container):
+    if not container.streams:
+        raise VideoError(path, _why_unreadable(path))
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & Disposition.attached_pic:  # a cover picture is not a video
+        kinds = ", ".join(sorted({stream.type for stream in container.streams} - {"video"})) or "a cover picture"
+        raise VideoError(path, f"has no video stream, only {kinds}: choose another file")
+    return stream
+
+
+@dataclass
+class _Scan:
+    """What reading every packet of the video stream showed; seconds are time stamps."""
+
+    first_frame: av.VideoFrame | None = None
+    shown: int = 0  # frames that are displayed
+    whole: int = 0  # video packets that are complete, those outside the displayed part included
+    broken: int = 0  # video packets that are not
+    first_second: float = math.inf
+    last_second: float = -math.inf
+
+
+def _scan(container, stream) -> _Scan:
+    scan = _Scan()
+    for packet in container.demux(stream):
+        if scan.first_frame is None:
+            scan.first_frame = next(iter(packet.decode()), None)
+        if packet.size:  # the last one has none: it asks the decoder for what it still holds
+            _count(scan, packet, stream)
+    return scan
+
+
+def _count(scan: _Scan, packet, stream) -> None:
+    scan.broken += packet.is_corrupt
+    scan.whole += not packet.is_corrupt
+    if packet.is_corrupt or packet.is_discard or _is_hidden(packet, stream):
+        return
+    scan.shown += 1
+    stamp = packet.dts if packet.pts is None else packet.pts
+    if stamp is not None:
+        scan.first_second = min(scan.first_second, float(stamp * packet.time_base))
+        scan.last_second = max(scan.last_second, float(stamp * packet.time_base))
+
+
+def _is_hidden(packet, stream) -> bool:
+    """VP8 stores some frames only for others to refer to; a bit of the frame header says so."""
+    return stream.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10
+
+
+def _check_complete(path: Path, scan: _Scan, container, stream) -> None:
+    # An mp4 can hide a part of its frames (an edit list): they are in its header's count, not in its index.
+    told = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+    promised = max(told, scan.whole + scan.broken)
+    if promised > scan.whole:
+        raise VideoError(path, f"is cut off: only {scan.whole} of {promised} frames are there: {AGAIN}")
+    if missing := missing_bytes(path):
+        raise VideoError(path, f"is cut off after {scan.whole} frames, {missing} bytes are missing: {AGAIN}")
+    if scan.first_frame is None or scan.shown == 0:
+        raise VideoError(path, f"holds no frame that can be decoded: {AGAIN}")
+
+
+def _frame_rate(stream, num_frames: int, seconds: float) -> float:
+    """Frames per second: the header's rate where the time stamps bear it out, else what these say.
+
+    `seconds` lie between the first and the last frame. The header is exact for a constant rate, but
+    webm files of a variable rate often name a rate that they never had.
+    """
+    rate = float(stream.average_rate or stream.guessed_rate or 1)
+    if num_frames > 1 and seconds > 0 and abs(seconds * rate - (num_frames - 1)) > 1:
+        return (num_frames - 1) / seconds
+    return rate
+
+
+def _to_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
+    """uint8 (H, W, 3), upright: phones store how they were held as an anticlockwise angle."""
+    if frame.width * frame.height > MAX_PIXELS:
+        raise VideoError(path, f"has frames of {frame.width}x{frame.height} pixels, so it is damaged or needs "
+                               "to be scaled down")
+    return np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+
+
+def _encode_mp4(frames: np.ndarray, fps: float) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001),
+                                      options={"crf": "28"})  # lower values would mostly store pixel noise
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"  # the one that browsers play
+        stream.codec_context.thread_count = 1  # with more, the bytes depend on the machine
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write the video ({error.strerror})", str(path)) from error

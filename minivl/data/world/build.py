@@ -1,0 +1,104 @@
+"""Writes the world to disk: mp4 files and their metadata, in the one schema of `minivl.data.schema`.
+
+A world is a folder with `train/`, `val/` and `test/`, each a `metadata.jsonl` beside its mp4 files,
+which `datasets.load_dataset` opens as it is. A video depends on the seed, the split and its number
+only, so a larger world begins with the videos of a smaller one.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from minivl.config import ConfigError, WorldConfig, cache_dir
+from minivl.data.video import write_video
+from minivl.data.world import language, opinions, recipes, timeline
+
+SPLITS = tuple(recipes.SPLIT_SHARES)
+VERSION = 1  # raise it when the same settings give other videos or other words
+
+
+def _row(name: str, split: str, recipe: recipes.Recipe, group: int, moments: list[timeline.Moment],
+         config: WorldConfig, rng: np.random.Generator) -> dict:
+    seconds = language.caption_seconds(moments, config.fps, config.frame_captions)
+    return {
+        "file_name": f"{name}.mp4", "video_id": name, "split": split, "group": group,
+        "caption": language.narrative_caption(moments, recipe, config, rng),
+        "frame_captions": language.frame_captions(moments, seconds, rng),
+        "transcript": language.transcript(moments, config, rng),
+        "steps": [{"label": m.step.label, "start": round(m.start, 3), "end": round(m.end, 3)}
+                  for m in moments if m.step is not None],
+        "task": recipe.task, "task_steps": recipe.task_steps(),
+    }
+
+
+def kitchen_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
+    """Metadata of each clip of a split, and a function that draws its frames (T, size, size, 3)."""
+    for number, (group, recipe) in enumerate(
+            recipes.draw_split(split, count, config.seed, config.dishes, config.novel)):
+        # Time, words and pixels have a random stream each: turning a knob of one leaves the others as they are.
+        streams = np.random.default_rng([config.seed, SPLITS.index(split), number]).spawn(3)
+        moments = timeline.schedule(recipe, config, streams[0])
+        row = _row(f"{split}-{number:05d}", split, recipe, group, moments, config, streams[1])
+        yield row, lambda m=moments, r=streams[2]: np.stack(list(timeline.frames(m, config, r)))
+
+
+def opinion_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
+    """As kitchen_clips, for clips in which a cook gives an opinion; `caption` is what can be seen."""
+    for number in range(count):
+        rng = np.random.default_rng([config.seed, 10 + SPLITS.index(split), number])
+        opinion = opinions.draw_opinion(rng)
+        name = f"opinion-{split}-{number:05d}"
+        row = {"file_name": f"{name}.mp4", "video_id": name, "split": split,
+               "caption": f"a cook gives an opinion about a {opinion.dish.state} {opinion.dish.ingredient}",
+               "transcript": [{"text": opinion.transcript, "start": 0.0, "end": round(opinion.seconds, 2)}],
+               "sentiment": opinion.sentiment}
+        yield row, lambda o=opinion, r=rng: np.stack(list(opinions.opinion_frames(o, config, r)))
+
+
+def write_split(folder: Path, clips: Iterator[tuple[dict, Callable]], count: int, fps: float,
+                progress: bool = True) -> None:
+    """Write the clips of one split; files that exist are kept, so an interrupted call can be repeated.
+
+    `metadata.jsonl` is written last: a folder that has one is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for row, draw in tqdm(clips, total=count, desc=f"rendering {folder.name}", unit="video", disable=not progress):
+        path = folder / row["file_name"]
+        if not path.exists():
+            write_video(path, draw(), fps)
+        rows.append(json.dumps(row))
+    unfinished = folder / f".metadata-{os.getpid()}.jsonl"
+    unfinished.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    os.replace(unfinished, folder / "metadata.jsonl")
+
+
+def write_world(folder: Path, config: WorldConfig, make_clips=kitchen_clips, progress: bool = True) -> Path:
+    """Write all three splits of a world into `folder` and return it.
+
+    Raises ConfigError if `folder` holds another world.
+    """
+    settings = json.dumps({"version": VERSION, "clips": make_clips.__name__, **dataclasses.asdict(config)}, indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder / "world.json"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") != settings:
+        raise ConfigError(f"{folder} holds a world with other settings ({stamp}): name another folder or delete it")
+    stamp.write_text(settings, encoding="utf-8")
+    for split in SPLITS:
+        count = getattr(config, f"videos_{split}")
+        if count and not (folder / split / "metadata.jsonl").exists():
+            write_split(folder / split, make_clips(split, count, config), count, config.fps, progress)
+    return folder
+
+
+def cached_world(config: WorldConfig, progress: bool = True) -> Path:
+    """The folder of the kitchen world with these settings; rendered at the first call, outside the repository."""
+    settings = json.dumps({"version": VERSION, **dataclasses.asdict(config)}, sort_keys=True)
+    name = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    return write_world(cache_dir() / "worlds" / name, config, progress=progress)

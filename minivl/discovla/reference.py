@@ -1,0 +1,73 @@
+"""Weights of the paper's released code, under its own names."""
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+
+from minivl.checkpoints import CheckpointError, load_weights, read_weights
+from minivl.config import DiscoVLAConfig
+
+OUR_NAMES = {
+    "TVPt_LoRA_a": "lora.A",
+    "TVPt_LoRA_b": "lora.B",
+    "TVPt_down_weight": "adapter.down.weight",
+    "TVPt_down_bias": "adapter.down.bias",
+    "TVPt_up_weight": "adapter.up.weight",
+    "TVPt_up_bias": "adapter.up.bias",
+}
+HEAD_WIDTH = 64  # in every CLIP that OpenAI released
+
+
+def build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fusion_layers):
+    """A DiscoVLA (`cls`) with the weights of the released code's `VTRModel`; all sizes are read off their shapes.
+
+    Asking for fewer fusion layers than the weights have adapters for leaves the surplus adapters
+    out, with a warning; 0 and 0 give CLIP with LoRA alone.
+
+    Raises CheckpointError for weights that do not fit or are not a DiscoVLA, ConfigError for more
+    fusion layers than blocks.
+    """
+    from open_clip.model import CLIP
+    given = isinstance(path_or_state_dict, Mapping)
+    state = path_or_state_dict if given else read_weights(path_or_state_dict)
+    try:
+        clip = CLIP(**_architecture(state), quick_gelu=True)
+        rank = len(state["clip.visual.transformer.resblocks.0.attn.TVPt_LoRA_a"])
+    except KeyError as error:
+        raise CheckpointError(f"not the weights of a released DiscoVLA: there is no {error}") from error
+    model = cls(clip, DiscoVLAConfig(rank, vision_fusion_layers, text_fusion_layers))
+
+    state = {our_name(name): tensor for name, tensor in state.items()}
+    surplus = [name for name in state if ".adapter." in name and name not in model.state_dict()]
+    if surplus:
+        warnings.warn("left out the adapters of blocks that are not to fuse: " + ", ".join(surplus), stacklevel=3)
+    load_weights(model, {name: tensor for name, tensor in state.items() if name not in surplus})
+    return model
+
+
+def our_name(name: str) -> str:
+    """The name here of a parameter of the released code."""
+    *path, last = name.split(".")
+    return ".".join([*path, OUR_NAMES.get(last, last)])
+
+
+def _architecture(state):
+    """The sizes of both towers, as arguments of open_clip's CLIP."""
+    width, _, patch, _ = state["clip.visual.conv1.weight"].shape
+    positions = len(state["clip.visual.positional_embedding"])
+    vocabulary, text_width = state["clip.token_embedding.weight"].shape
+    return {
+        "embed_dim": state["clip.text_projection"].shape[1],
+        "vision_cfg": {
+            "width": width, "head_width": HEAD_WIDTH, "layers": _layers(state, "clip.visual.transformer"),
+            "patch_size": patch, "image_size": patch * math.isqrt(positions - 1)},
+        "text_cfg": {
+            "width": text_width, "heads": text_width // HEAD_WIDTH, "layers": _layers(state, "clip.transformer"),
+            "vocab_size": vocabulary, "context_length": len(state["clip.positional_embedding"])},
+    }
+
+
+def _layers(state, tower):
+    block = re.compile(re.escape(tower) + r"\.resblocks\.(\d+)\.")
+    return 1 + max((int(match[1]) for name in state if (match := block.match(name))), default=-1)

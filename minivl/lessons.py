@@ -1,0 +1,111 @@
+"""What the lessons share: the banner, live source beside its equation, tables with spread, running a lesson."""
+
+import inspect
+import os
+import platform
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from minivl.config import REPO, Scale, scale
+
+NOTEBOOKS = REPO / "notebooks"
+
+
+class LessonError(RuntimeError):
+    """A lesson that does not exist or that stopped with an error."""
+
+
+def banner() -> Scale:
+    """Print where and at what scale a lesson runs, and return the scale's settings."""
+    import torch
+
+    settings = scale()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    print(f"scale: {settings.name} (set MINIVL_SCALE to tiny, small or full) · {device} · "
+          f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}")
+    return settings
+
+
+def show_source(thing, equation: str = "") -> None:
+    """Show the source of a function or class as it is in the package, under its equation (LaTeX)."""
+    from IPython.display import Markdown, display
+
+    path = Path(inspect.getsourcefile(thing)).relative_to(REPO)
+    line = inspect.getsourcelines(thing)[1]
+    head = f"$$ {equation} $$\n\n" if equation else ""
+    display(Markdown(f"{head}`{path}`, line {line}\n```python\n{inspect.getsource(thing)}```"))
+
+
+def mean_and_spread(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """One row per method: mean ± standard deviation (n - 1) over its runs; a single run shows no spread."""
+    def cell(values: pd.Series) -> str:
+        return f"{values.mean():.1f}" + (f" ± {values.std():.1f}" if len(values) > 1 else "")
+
+    grouped = table.groupby(by, sort=False)
+    return grouped[columns].agg(cell).assign(runs=grouped.size())
+
+
+def run_lesson(name: str, out: Path, scale_name: str | None = None, environment: dict[str, str] | None = None) -> Path:
+    """Execute a notebook from a fresh kernel and write it, outputs and all, into the folder `out`.
+
+    What the cells print, progress bars included, is shown as it comes. The notebook is written even if a cell
+    fails, so that what happened can be read there.
+    Raises LessonError for an unknown lesson or one that failed.
+    """
+    import nbformat
+    from nbclient.exceptions import CellExecutionError
+
+    source = NOTEBOOKS / f"{name}.ipynb"
+    if not source.is_file():
+        known = ", ".join(sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")))
+        raise LessonError(f"there is no lesson {name!r}; there are {known}")
+    out.mkdir(parents=True, exist_ok=True)
+    notebook = nbformat.read(source, as_version=4)
+    settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out, REPO), **(environment or {})}
+    if scale_name:
+        settings["MINIVL_SCALE"] = scale_name
+    written = out / source.name
+    try:
+        _talking_client(notebook).execute(env=settings)
+    except CellExecutionError as error:
+        raise LessonError(f"the lesson stopped with an error; all outputs so far are in {written}\n{error}") from error
+    finally:
+        _drop_progress(notebook)
+        nbformat.write(notebook, written)
+    return written
+
+
+def _talking_client(notebook):
+    """A notebook client that also shows headings, prints, tables and progress bars in the terminal."""
+    from nbclient import NotebookClient
+
+    class TalkingClient(NotebookClient):
+        def process_message(self, message, cell, cell_index):
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                stream = sys.stdout if content["name"] == "stdout" else sys.stderr
+                stream.write(content["text"])
+                stream.flush()
+            elif message["msg_type"] in ("display_data", "execute_result"):
+                text = content["data"].get("text/plain", "")
+                if not text.startswith("<"):  # not the address of a figure or of a Markdown object
+                    print(text)
+            return super().process_message(message, cell, cell_index)
+
+    def heading(cell, cell_index):
+        if cell.cell_type == "markdown":
+            print("".join(f"\n{line}\n" for line in cell.source.splitlines() if line.startswith("#")), end="")
+
+    return TalkingClient(notebook, timeout=None, kernel_name="python3", on_cell_start=heading,
+                         resources={"metadata": {"path": str(REPO)}})
+
+
+def _drop_progress(notebook) -> None:
+    """Take progress bars out of the outputs: they are of use only while they move."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs
+                            if not (o.output_type == "stream" and o.name == "stderr" and "\r" in o.text)]
+            cell.metadata.pop("execution", None)  # clock times, which would differ in every diff

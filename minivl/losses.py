@@ -1,0 +1,52 @@
+"""The contrastive loss that both papers use, over the global batch of all processes."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+
+def symmetric_contrastive(similarity, logit_scale):
+    """InfoNCE in both directions, where text i belongs to video i.
+
+        L = ( CE(s S) + CE(s Sᵀ) ) / 2        CE(M) = mean over rows i of -log softmax(M[i])[i]
+
+    similarity (N_text, N_video): cosines S, rows are texts; logit_scale: s -> scalar.
+    Raises ValueError if S is not square.
+    """
+    texts, videos = similarity.shape
+    if texts != videos:
+        raise ValueError(f"text i must belong to video i, but there are {texts} texts and {videos} videos")
+    own = torch.arange(texts, device=similarity.device)
+    logits = logit_scale * similarity
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def gather_with_gradient(tensor):
+    """The tensors of all processes one after the other: (N, ...) -> (processes * N, ...).
+
+    N must be the same in every process. In a single process it is the tensor itself.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return tensor
+    return _Gather.apply(tensor)
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose gradient is exact.
+
+    Every process computes the same loss from the gathered tensors. The gradient of a local tensor is
+    summed over the processes here and data-parallel training averages over them afterwards: together
+    that is the gradient of the global batch in one process.
+    """
+
+    @staticmethod
+    def forward(ctx, tensor):
+        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # the sum is taken in place
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]

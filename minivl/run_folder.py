@@ -1,0 +1,147 @@
+"""What a training run keeps on disk.
+
+    config.json               the settings of the run
+    metrics.jsonl             one line per logged step
+    checkpoints/step-000120/  what training had changed after step 120, and the optimiser; the two newest are kept
+
+Every file and folder is written under another name and then renamed, which cannot happen by halves: whenever a run
+is killed, a folder `step-...` is whole. Nothing here is unpickled: safetensors, json and `weights_only`.
+"""
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+CHECKPOINTS_KEPT = 2
+CHANGE_NOTHING = {"train.num_workers", "train.log_every", "train.checkpoint_every"}  # free to differ after a restart
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start or go on; the message says what to do."""
+
+
+class RunFolder:
+    """What one run keeps on disk. Only the main process calls `begin`, `log` and `save`."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config, self.lines = self.path / "config.json", self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+
+    def saved(self) -> list[Path]:
+        """The whole checkpoints, oldest first."""
+        folders = [p for p in self.checkpoints.glob("step-*") if not p.suffix]
+        return sorted(folders, key=_step_of)
+
+    def newest(self) -> Path | None:
+        return (self.saved() or [None])[-1]
+
+    def check(self, record: dict) -> None:
+        """TrainingError if the checkpoints here belong to other settings than those of `record`."""
+        if not self.newest():
+            return
+        stored = _flat(json.loads(self.config.read_text())) if self.config.exists() else {}
+        wanted = _flat(json.loads(json.dumps(record)))
+        differing = [f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
+                     for key in sorted((stored.keys() | wanted.keys()) - CHANGE_NOTHING)
+                     if stored.get(key) != wanted.get(key)]
+        if differing:
+            raise TrainingError(f"{self.path} holds a run with other settings: {'; '.join(differing)}. "
+                                "Choose another run name, or delete that folder to start over.")
+
+    def begin(self, record: dict, done: int) -> None:
+        """Make the folder that of a run which has just finished step `done`; TrainingError if that fails."""
+        with _writing(self.path, "Choose a folder that can be written, or free space on its disk."):
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            for partial in self.checkpoints.glob("*.partial"):
+                shutil.rmtree(partial)
+            _replace_text(self.config, json.dumps(record, indent=2))
+            rows = [row for row in self.metrics() if row["step"] <= done]
+            _replace_text(self.lines, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl; one that was cut short by a kill has no line end and is left out."""
+        lines = self.lines.read_text().splitlines(keepends=True) if self.lines.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def log(self, row: dict) -> None:
+        with _writing(self.lines, self._advice()), self.lines.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def save(self, step: int, model: nn.Module, parts: dict) -> None:
+        """Write a checkpoint, whole or not at all, and then delete all but the newest ones."""
+        folder = self.checkpoints / f"step-{step:06d}"
+        partial = folder.with_suffix(".partial")
+        try:
+            with _writing(folder, self._advice()):
+                partial.mkdir()
+                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in trained(model).items()},
+                          partial / "model.safetensors")
+                torch.save({name: part.state_dict() for name, part in parts.items()}, partial / "state.pt")
+                os.replace(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        for old in self.saved()[:-CHECKPOINTS_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def restore(self, model: nn.Module, parts: dict) -> int:
+        """Load the newest checkpoint, if there is one; the number of steps done."""
+        folder = self.newest()
+        if folder is None:
+            return 0
+        saved, live = load_file(folder / "model.safetensors"), trained(model)
+        changed = [name for name in sorted(saved.keys() | live.keys())
+                   if name not in saved or name not in live or saved[name].shape != live[name].shape]
+        if changed:
+            raise TrainingError(f"{folder} is of another model, it differs in {', '.join(changed[:5])}: build the "
+                                "model as before, or delete that run to start over")
+        with torch.no_grad():
+            for name, tensor in live.items():
+                tensor.copy_(saved[name])
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return _step_of(folder)
+
+    def _advice(self):
+        return f"Free some space and run again: it continues from {self.newest() or 'the start'}."
+
+
+def trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What training can change: the parameters with `requires_grad` and the persistent buffers, by name."""
+    kept = model.state_dict().keys()  # leaves out buffers that are not persistent
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return parameters | {name: buffer for name, buffer in model.named_buffers() if name in kept}
+
+
+def _step_of(folder):
+    return int(folder.name.removeprefix("step-"))
+
+
+def _replace_text(path, text):
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+@contextmanager
+def _writing(path, advice):
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # safetensors and torch have their own for a full disk
+        raise TrainingError(f"cannot write {path}: {error}. {advice}") from error
+
+
+def _flat(tree, prefix=""):
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

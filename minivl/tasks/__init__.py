@@ -1,0 +1,1 @@
+"""Downstream tasks: a model, its fine-tuning, its scores."""

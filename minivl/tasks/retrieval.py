@@ -1,0 +1,141 @@
+"""Text-video retrieval: adapt a CLIP to videos, score it, search a folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from minivl.clip import Clip, ModelError, load_clip
+from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
+from minivl.data.clips import ClipDataset, batches
+from minivl.data.folder import load_videos
+from minivl.data.images import preprocess
+from minivl.data.schema import load_split
+from minivl.data.text import tokenize
+from minivl.data.world.build import cached_world
+from minivl.discovla import DiscoVLA
+from minivl.metrics.retrieval import group_metrics, retrieval_metrics
+from minivl.training import fit, seed_everything
+
+ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
+
+
+def data_folder(settings: Scale, progress: bool = True) -> Path:
+    """Where the clips of a scale lie; the world is rendered if this is the first time."""
+    return settings.data if settings.world is None else cached_world(settings.world, progress)
+
+
+def clips(folder: Path, split: str, clip: Clip, settings: Scale, subset: int | None = None) -> ClipDataset:
+    """The clips of a split as `clip` reads them; `subset` takes the first so many."""
+    rows = load_split(folder, split)
+    if subset is not None:
+        rows = rows.select(range(min(subset, len(rows))))
+    return ClipDataset(rows, clip, settings.inputs, keep_frames=settings.world is not None)
+
+
+def zero_shot(clip: Clip) -> DiscoVLA:
+    """Plain CLIP used on videos: the mean of the normalised frame embeddings, nothing trained.
+
+    This is DiscoVLA without fusion layers before its first training step.
+    """
+    return DiscoVLA(clip.model, ZERO_SHOT).eval()
+
+
+def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
+    """A model for search by its name, with its CLIP and how it samples clips.
+
+    name: a folder saved by `adapt`; else a CLIP as `load_clip` names it, with "/tag" for open_clip's weights
+    ("ViT-B-32/openai"), used zero-shot. Raises ModelError or CheckpointError if there is no such model.
+    """
+    if (Path(name) / "config.json").is_file():
+        model = DiscoVLA.from_pretrained(name).eval()
+        clip = load_clip(model.backbone.name, model.backbone.pretrained)
+    else:
+        architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
+        if not tag and not Path(name).is_dir() and name != "kitchen":
+            known = "'kitchen', a folder on disk, or an open_clip name with a weights tag such as ViT-B-32/openai"
+            raise ModelError(f"unknown model {name!r}: give {known}")
+        clip = load_clip(architecture, tag or None)
+        model = zero_shot(clip)
+    return clip, model, scale("small" if clip.name == "kitchen" else "full").inputs
+
+
+@dataclass
+class Scores:
+    """What retrieval on one set of clips gave."""
+
+    similarity: np.ndarray  # (N_text, N_video) cosines, row i belongs to column i
+    metrics: dict  # see retrieval_metrics
+    groups: dict | None  # see group_metrics; None where clips have no groups
+
+    def row(self) -> dict[str, float]:
+        """The numbers of a results table, flat."""
+        flat = {f"{direction} {name}": value for direction in ("t2v", "v2t")
+                for name, value in self.metrics[direction].items()}
+        return {**flat, "R@sum": self.metrics["R@sum"], **(self.groups or {})}
+
+
+@torch.inference_mode()
+def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
+    """Text-to-video and video-to-text retrieval over all clips of `data`, one caption each."""
+    model.eval()
+    device = next(model.parameters()).device
+    texts, videos = [], []
+    for batch in batches(data, batch_size, "encoding clips", progress):
+        batch = {name: value.to(device) for name, value in batch.items()}
+        videos.append(model.encode_video(batch["video"], batch["video_mask"])[0])
+        texts.append(model.encode_caption(batch["text_ids"], batch["text_mask"]))
+    similarity = model.similarity(torch.cat(texts), torch.cat(videos)).float().cpu().numpy()
+    groups = data.rows["group"] if "group" in data.rows.column_names else None
+    return Scores(similarity, retrieval_metrics(similarity),
+                  None if groups is None else group_metrics(similarity, np.asarray(groups)))
+
+
+def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: DiscoVLAConfig, training: TrainConfig,
+          run_dir: Path, progress: bool = True) -> DiscoVLA:
+    """Adapt a CLIP to the clips of `train`; the model is saved in `run_dir/model` and returned.
+
+    A run that was interrupted goes on where its last checkpoint stands; a finished one is read back.
+    """
+    seed_everything(training.seed)
+    model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
+    settings = {"clip": [clip_name, pretrained], "discovla": vars(config), "clips": len(train),
+                "inputs": vars(train.inputs)}
+    fit(model, train, training, run_dir, settings=settings, progress=progress)
+    model.save_pretrained(run_dir / "model")
+    return model.eval()
+
+
+def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, folder: Path | None = None,
+                   train: ClipDataset | None = None, progress: bool = True) -> DiscoVLA:
+    """`adapt` with the settings of a scale."""
+    if train is None:
+        clip = load_clip(settings.clip.name, settings.clip.pretrained)
+        train = clips(folder or data_folder(settings, progress), "train", clip, settings)
+    return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla, replace(settings.adapt, seed=seed),
+                 run_dir, progress)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer to a query."""
+
+    path: Path
+    score: float  # cosine
+    frames: np.ndarray  # uint8 (F, H, W, 3)
+
+
+@torch.inference_mode()
+def search(query: str, paths: list[Path], model: DiscoVLA, clip: Clip, inputs: InputConfig,
+           progress: bool = True) -> tuple[list[Hit], list[tuple[Path, str]]]:
+    """Rank videos by a query, best first, and say which files could not be read and why."""
+    loaded = load_videos(paths, inputs.max_frames, inputs.frames_per_second, progress)
+    ids, mask = tokenize(clip.tokenizer, [query], inputs.max_words)
+    text = model.encode_caption(ids, mask)
+    scores = []
+    for frames in loaded.frames:
+        pixels = preprocess(frames, clip.image_size, clip.mean, clip.std)[None]  # (1, F, 3, size, size)
+        scores.append(model.similarity(text, model.encode_video(pixels)[0]).item())
+    order = np.argsort(scores)[::-1]
+    return [Hit(loaded.paths[i], scores[i], loaded.frames[i]) for i in order], loaded.skipped

@@ -1,0 +1,75 @@
+"""The program as a user meets it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from minivl.config import BUNDLED
+
+TEST = BUNDLED / "kitchen" / "test"
+
+
+def minivl(*arguments, **environment):
+    return subprocess.run([sys.executable, "-m", "minivl", *map(str, arguments)], capture_output=True, text=True,
+                          env={**os.environ, **environment})
+
+
+def test_help_names_the_commands_and_imports_nothing_heavy():
+    answer = minivl("--help")
+    assert answer.returncode == 0
+    assert all(command in answer.stdout for command in ("demo", "search", "adapt", "evaluate", "world", "lesson"))
+    code = ("import sys, minivl.cli; heavy = {'torch', 'numpy', 'pandas', 'av', 'open_clip', 'transformers', 'datasets', "
+            "'matplotlib'} & set(sys.modules); assert not heavy, heavy")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_both_names_are_the_same_program():
+    from importlib.metadata import entry_points
+
+    (script,) = entry_points(group="console_scripts", name="minivl")
+    assert script.value == "minivl.cli:main"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["adapt", "--scale", "huge"], "unknown scale 'huge'"),
+    (["search", "soup", "no-such-folder"], "no-such-folder does not exist"),
+    (["search", "soup", TEST, "--model", "nonsense"], "unknown model 'nonsense'"),
+    (["evaluate", "--split", "dev"], "no split 'dev', only test, train, val"),
+    (["lesson", "99_none"], "no lesson '99_none'"),
+    (["world", "somewhere", "--knob", "dail=1"], "no setting dail"),
+    (["world", "somewhere", "--knob", "dial=much"], "NAME=VALUE"),
+])
+def test_mistakes_get_one_message_and_no_traceback(arguments, message, tmp_path):
+    answer = minivl(*arguments, MINIVL_RUNS=str(tmp_path))
+    assert answer.returncode == 1
+    assert message in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_full_scale_without_data_says_what_is_expected(tmp_path):
+    answer = minivl("lesson", "00_quickstart", "--scale", "full", "--out", tmp_path, MINIVL_DATA=str(tmp_path / "none"),
+                    HF_HUB_OFFLINE="1")
+    assert answer.returncode == 1 and "Traceback (most recent call last)" not in answer.stderr.splitlines()[0]
+
+
+def test_search_prints_the_best_first_and_draws(tmp_path):
+    picture = tmp_path / "answers.png"
+    answer = minivl("search", "a hand puts a sliced carrot into a red pot", TEST, "--top", 3, "--picture", picture)
+    assert answer.returncode == 0, answer.stderr
+    scores = [float(line.split()[1]) for line in answer.stdout.splitlines() if line.strip()[:1].isdigit()]
+    assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+    assert picture.stat().st_size > 1000
+
+
+def test_world_adapt_evaluate(tmp_path):
+    world = tmp_path / "world"
+    knobs = [a for k in ("videos_train=8", "videos_val=4", "videos_test=4", "dial=0", "frame_captions=4")
+             for a in ("--knob", k)]
+    assert minivl("world", world, *knobs).returncode == 0
+    assert json.loads((world / "world.json").read_text())["dial"] == 0
+    adapted = minivl("adapt", "--data", world, "--scale", "tiny", "--steps", 1, MINIVL_RUNS=str(tmp_path / "runs"))
+    assert adapted.returncode == 0 and "t2v R@1" in adapted.stdout, adapted.stderr
+    scored = minivl("evaluate", "--model", tmp_path / "runs" / "adapt" / "model", "--data", world)
+    assert scored.returncode == 0 and "within group" in scored.stdout, scored.stderr

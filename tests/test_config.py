@@ -1,0 +1,34 @@
+"""Settings: one switch, no typos that go unnoticed."""
+
+import dataclasses
+
+import pytest
+
+from minivl.config import ConfigError, DiscoVLAConfig, TrainConfig, override, scale
+
+
+def test_scales_have_the_same_settings(monkeypatch):
+    monkeypatch.delenv("MINIVL_SCALE", raising=False)
+    assert scale().name == "small"
+    assert scale("full").world is None and scale("full").clip.pretrained == "openai"
+    monkeypatch.setenv("MINIVL_SCALE", "tiny")
+    assert scale().name == "tiny"
+
+
+def test_full_scale_is_the_release_s_recipe():
+    """REFERENCE: optimisation of the released DiscoVLA on MSR-VTT."""
+    full = scale("full")
+    assert (full.adapt.batch_size, full.adapt.learning_rate, full.adapt.weight_decay, full.adapt.epochs) == (
+        128, 6e-4, 0.2, 5)
+    assert (full.adapt.betas, full.adapt.eps, full.adapt.warmup, full.adapt.max_grad_norm) == ((0.9, 0.999), 1e-6, .1, 1)
+    assert dataclasses.astuple(full.discovla) == (8, 4, 2)
+    assert dataclasses.astuple(full.inputs) == (12, 1.0, 32)
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(ConfigError, match="tiny, small, full"):
+        scale("medium")
+    with pytest.raises(ConfigError, match="no setting rank.*lora_rank"):
+        override(DiscoVLAConfig(), rank=4)
+    with pytest.raises(ConfigError, match="exactly one"):
+        TrainConfig(steps=10)

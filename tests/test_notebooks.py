@@ -1,0 +1,53 @@
+"""Every lesson is committed executed, and runs from a clean kernel."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from minivl.lessons import NOTEBOOKS, run_lesson
+
+LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def code_cells(name):
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_there_are_lessons():
+    assert {"00_quickstart", "01_data_and_world"} <= set(LESSONS)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_committed_executed_top_to_bottom(name):
+    cells = code_cells(name)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs and not any(output.output_type == "error" for output in outputs)
+    assert not any(output.output_type == "stream" and output.name == "stderr" for output in outputs), "warnings"
+    for output in outputs:
+        text = json.dumps(output)
+        assert len(text) < 500_000
+        assert not re.search(r'["\s(\']/(?:\w+/){2,}', text), "an absolute path"
+    scale_line = json.dumps(cells[0].outputs)
+    assert "scale: small" in scale_line
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_figures_have_alternative_text(name):
+    pictures = [output for cell in code_cells(name) for output in cell.outputs
+                if "image/png" in output.get("data", {})]
+    assert pictures
+    assert all(len(picture.metadata.get("image/png", picture.metadata).get("alt", "")) > 20 for picture in pictures)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_runs_at_the_smallest_scale(name, tmp_path):
+    written = run_lesson(name, tmp_path, "tiny", {"MINIVL_CACHE": str(tmp_path / "cache")})
+    assert written.is_file()
+    if name == "00_quickstart":
+        assert len(list((tmp_path / "figures").glob("*.png"))) >= 4
+        assert (tmp_path / "scores.csv").is_file() and (tmp_path / "adapt-seed0" / "model" / "config.json").is_file()

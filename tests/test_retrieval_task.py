@@ -1,0 +1,112 @@
+"""The main job at the tiny scale: adapt, score, search, on real files."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from minivl.clip import load_clip
+from minivl.config import BUNDLED, scale
+from minivl.data.folder import find_videos
+from minivl.data.video import VideoError, write_video
+from minivl.discovla import DiscoVLA
+from minivl.tasks import retrieval
+
+KITCHEN = BUNDLED / "kitchen"
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return scale("tiny")
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return load_clip("kitchen")
+
+
+@pytest.fixture(scope="module")
+def adapted(settings, clip, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    train = retrieval.clips(KITCHEN, "train", clip, settings)
+    return retrieval.adapt_at_scale(settings, 0, run / "a", train=train, progress=False), run / "a", train
+
+
+def test_zero_shot_is_plain_clip_on_frames(clip, settings):
+    data = retrieval.clips(KITCHEN, "test", clip, settings, subset=2)
+    with torch.inference_mode():
+        item = data[0]
+        video, frames = retrieval.zero_shot(clip).encode_video(item["video"][None], item["video_mask"][None])
+        expected = clip.model.encode_image(item["video"])
+    torch.testing.assert_close(frames[0], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(video[0], torch.nn.functional.normalize(expected, dim=-1).mean(0), atol=1e-6, rtol=1e-4)
+
+
+def test_adaptation_changes_the_model_and_can_be_read_back(adapted, clip, settings):
+    model, run, _ = adapted
+    data = retrieval.clips(KITCHEN, "test", clip, settings, subset=8)
+    scores = retrieval.evaluate(model, data, progress=False)
+    again = retrieval.evaluate(DiscoVLA.from_pretrained(run / "model").eval(), data, progress=False)
+    assert np.array_equal(scores.similarity, again.similarity)
+    assert not np.allclose(scores.similarity, retrieval.evaluate(retrieval.zero_shot(clip), data, progress=False).similarity)
+    assert {"t2v R@1", "v2t MedR", "R@sum", "within group"} <= scores.row().keys()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == settings.adapt.steps
+
+
+def test_scores_do_not_depend_on_the_batch_size(adapted, clip, settings):
+    data = retrieval.clips(KITCHEN, "test", clip, settings, subset=6)
+    one, all_at_once = (retrieval.evaluate(adapted[0], data, batch_size=size, progress=False) for size in (1, 6))
+    np.testing.assert_allclose(one.similarity, all_at_once.similarity, atol=1e-5)
+
+
+def test_a_finished_run_is_read_back_and_a_changed_one_refused(adapted, settings):
+    model, run, train = adapted
+    again = retrieval.adapt_at_scale(settings, 0, run, train=train, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(model.trainable_parameters(), again.trainable_parameters(),
+                                                 strict=True))
+    other = dataclasses.replace(settings, discovla=dataclasses.replace(settings.discovla, lora_rank=4))
+    with pytest.raises(RuntimeError, match="lora_rank is 4 now and was 8"):
+        retrieval.adapt_at_scale(other, 0, run, train=train, progress=False)
+
+
+def test_search_ranks_all_readable_files_and_names_the_others(tmp_path, clip, settings):
+    folder = shutil.copytree(KITCHEN / "test", tmp_path / "videos")
+    for path in sorted(folder.glob("*.mp4"))[4:]:
+        path.unlink()
+    (folder / "broken.mp4").write_bytes(b"no video")
+    noise = np.random.default_rng(0).integers(0, 255, (1, 90, 70, 3), dtype=np.uint8)
+    write_video(folder / "one_frame.mp4", noise, fps=1)  # one frame, not square, slower than the sampling rate
+    with pytest.warns(UserWarning, match="skipped 1 of 6 videos"):
+        hits, skipped = retrieval.search("a red pot", find_videos(folder), retrieval.zero_shot(clip), clip,
+                                         settings.inputs, progress=False)
+    assert len(hits) == 5 and [path.name for path, _ in skipped] == ["broken.mp4"]
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+
+
+def test_search_in_a_folder_of_bad_files_only(tmp_path, clip, settings):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(VideoError, match="a.mp4"):
+        retrieval.search("x", find_videos(tmp_path), retrieval.zero_shot(clip), clip, settings.inputs, progress=False)
+
+
+def test_clips_without_captions_or_split(tmp_path, clip, settings):
+    (tmp_path / "test").mkdir()
+    source = sorted((KITCHEN / "test").glob("*.mp4"))[0]
+    shutil.copy(source, tmp_path / "test")
+    (tmp_path / "test" / "metadata.jsonl").write_text(json.dumps({"file_name": source.name}) + "\n")
+    with pytest.raises(ValueError, match="no `caption` column"):
+        retrieval.clips(tmp_path, "test", clip, settings)
+    with pytest.raises(FileNotFoundError, match="no split 'dev', only test"):
+        retrieval.clips(tmp_path, "dev", clip, settings)
+
+
+def test_models_by_name(adapted):
+    assert retrieval.load_model("kitchen")[1].config.vision_fusion_layers == 0
+    clip, model, inputs = retrieval.load_model(str(adapted[1] / "model"))
+    assert model.config.vision_fusion_layers == 2 and clip.name == "kitchen" and inputs.max_frames == 8
+    for name in ("ViT-B-32", "nonsense", "no/such/folder"):
+        with pytest.raises(ValueError, match="unknown model"):
+            retrieval.load_model(name)

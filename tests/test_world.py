@@ -1,0 +1,146 @@
+"""The kitchen world: what is promised about it holds for what is written."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minivl.clip_pretraining import draw_pictures
+from minivl.config import ConfigError, WorldConfig
+from minivl.data.video import probe
+from minivl.data.world import build, language, opinions, recipes
+
+SMALL = WorldConfig(videos_train=3, videos_val=4, videos_test=8)
+
+
+def rows(split, count, config=SMALL, make=build.kitchen_clips):
+    return [row for row, _ in make(split, count, config)]
+
+
+def test_splits_share_no_content():
+    drawn = {split: recipes.draw_split(split, 200, seed=0) for split in build.SPLITS}
+    contents = {split: {recipe.content for _, recipe in members} for split, members in drawn.items()}
+    assert not contents["train"] & contents["test"] and not contents["train"] & contents["val"]
+    assert not contents["val"] & contents["test"]
+    assert all(recipes.split_of(recipe, 0) == split for split, members in drawn.items() for _, recipe in members)
+
+
+def test_groups_share_content_and_differ_in_binding():
+    test = recipes.draw_split("test", 80, seed=0)
+    for group in range(20):
+        members = [recipe for number, recipe in test if number == group]
+        assert len(members) == 4
+        assert len({m.content for m in members}) == 1
+        assert len({m.task for m in members}) == 4
+    clips = rows("test", 80)
+    assert len({clip["caption"].split("prepares", 1)[1] for clip in clips}) == 80, "every caption fits one clip"
+
+
+def test_a_larger_world_begins_with_the_smaller_one_and_the_seed_decides():
+    assert rows("test", 8) == rows("test", 40)[:8]
+    assert rows("train", 3) != rows("train", 3, replace(SMALL, seed=1))
+    (_, a), (_, b) = (next(build.kitchen_clips("train", 1, SMALL)) for _ in range(2))
+    assert np.array_equal(a(), b())
+
+
+def test_steps_and_narration_stay_inside_the_clip():
+    for row in rows("train", 60):
+        ends = [s["end"] for s in row["steps"]]
+        assert all(s["start"] < s["end"] for s in row["steps"])
+        assert all(end <= later["start"] + 1e-6 for end, later in zip(ends, row["steps"][1:], strict=False))
+        assert all(0 <= t["start"] < t["end"] <= ends[-1] + 0.011 for t in row["transcript"])
+        assert sorted(s["label"] for s in row["steps"]) == sorted(row["task_steps"])
+        assert len(row["frame_captions"]) == SMALL.frame_captions
+
+
+def test_an_ingredient_is_sliced_before_it_is_added_and_treated_last():
+    for row in rows("train", 60):
+        labels = [s["label"] for s in row["steps"]]
+        for label in labels:
+            if label.startswith("slice "):
+                assert labels.index(label) < labels.index(label.replace("slice", "add"))
+
+
+def test_dial_moves_what_is_said_and_not_how_much():
+    literal, whole = ([clip["caption"].split() for clip in rows("train", 200, replace(SMALL, dial=d))] for d in (0, 1))
+    dishes, vessels = set(recipes.DISH_NAMES.values()), set(recipes.CONTAINERS)
+    assert not any(dishes & set(words) for words in literal) and all(vessels & set(words) for words in literal)
+    assert all(dishes & set(words) for words in whole) and not any(vessels & set(words) for words in whole)
+    assert np.mean([len(w) for w in literal]) == pytest.approx(np.mean([len(w) for w in whole]), rel=0.03)
+
+
+def test_clauses_tell_that_many_steps():
+    for count in (1, 3):
+        captions = [clip["caption"] for clip in rows("train", 30, replace(SMALL, clauses=count))]
+        assert all(caption.count(" then ") == count - 1 for caption in captions)
+
+
+def test_novel_ingredients_only_where_asked_for():
+    novel = set(recipes.NOVEL_INGREDIENTS)
+    assert all(novel & set(c["caption"].split()) for c in rows("train", 30, replace(SMALL, novel=1.0)))
+    assert not any(novel & set(c["caption"].split()) for c in rows("train", 200))
+    sentences = language.pretraining_sentences(2000, np.random.default_rng(0))
+    assert not any(novel & set(s.split()) for s in sentences)
+
+
+def test_a_knob_of_the_pictures_leaves_the_words_alone():
+    for change in ({"style": 1.0}, {"clutter": 1.0}):
+        assert rows("test", 4, replace(SMALL, **change)) == rows("test", 4)
+    (_, plain), (_, styled) = (next(build.kitchen_clips("test", 1, c)) for c in (SMALL, replace(SMALL, style=1.0)))
+    assert np.abs(plain().astype(int) - styled().astype(int)).mean() > 10
+
+
+def test_videos_never_show_a_finished_dish_but_pretraining_does():
+    assert any(p.fact[0] == "plate" for p in draw_pictures("train", 50, SMALL))
+    assert {"label", "start", "end"} == set(rows("train", 1)[0]["steps"][0])
+
+
+def test_distinct_pictures_have_distinct_facts():
+    facts = [p.fact for p in draw_pictures("test", 300, SMALL, distinct=True)]
+    assert len(facts) == len(set(facts)) > 100
+
+
+def test_written_world_opens_with_datasets_and_matches_its_metadata(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = build.write_world(tmp_path / "world", SMALL, progress=False)
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert loaded["train"].num_rows == 3 and loaded["test"].num_rows == 8
+    first = json.loads((folder / "test" / "metadata.jsonl").read_text().splitlines()[0])
+    info = probe(folder / "test" / first["file_name"])
+    assert (info.width, info.height, info.fps) == (48, 48, SMALL.fps)
+    assert info.duration == pytest.approx(first["steps"][-1]["end"], abs=1 / SMALL.fps)
+
+
+def test_interrupted_rendering_goes_on_and_gives_the_same(tmp_path):
+    whole = build.write_world(tmp_path / "a", SMALL, progress=False)
+    part = build.write_world(tmp_path / "b", SMALL, progress=False)
+    (part / "test" / "metadata.jsonl").unlink()
+    (part / "test" / "test-00003.mp4").unlink()
+    build.write_world(part, SMALL, progress=False)
+    files = [p.relative_to(whole) for p in whole.rglob("*") if p.is_file()]
+    assert files and all((whole / f).read_bytes() == (part / f).read_bytes() for f in files)
+
+
+def test_a_folder_keeps_one_world(tmp_path):
+    build.write_world(tmp_path / "w", replace(SMALL, videos_train=0, videos_val=0, videos_test=4), progress=False)
+    with pytest.raises(ConfigError, match="other settings"):
+        build.write_world(tmp_path / "w", SMALL, progress=False)
+
+
+def test_a_split_that_runs_out_of_recipes_says_so():
+    with pytest.raises(ValueError, match="only .* groups"):
+        recipes.draw_split("val", 2000, seed=0, dishes=1)
+
+
+def test_sentiment_is_words_plus_face():
+    rng = np.random.default_rng(0)
+    drawn = [opinions.draw_opinion(rng) for _ in range(300)]
+    assert all(-3 <= o.sentiment <= 3 for o in drawn)
+    assert all(o.sentiment == pytest.approx(np.clip(o.words + o.face, -3, 3), abs=0.01) for o in drawn)
+    words, face, both = (np.array([getattr(o, n) for o in drawn]) for n in ("words", "face", "sentiment"))
+    assert np.corrcoef(words, both)[0, 1] < 0.95 and np.corrcoef(face, both)[0, 1] < 0.95, "neither says it all"
+    clips = rows("train", 4, make=build.opinion_clips)
+    assert all("sentiment" in clip and clip["transcript"][0]["text"] for clip in clips)
