@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 lint: $(READY)
-	$(BIN)/ruff check minivl tests benchmarks
+	$(BIN)/ruff check minivl tests
 
 # Execute every lesson at the small scale and commit the result: outputs always belong to the code beside them.
 notebooks: $(READY)

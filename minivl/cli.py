@@ -13,7 +13,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA.",
                   rich_markup_mode=None)
 
-ScaleOption = Annotated[str | None, typer.Option("--scale", help="tiny, small or full [default: MINIVL_SCALE or small]")]
+ScaleOption = Annotated[str | None, typer.Option("--scale", help="tiny, small or full [default: "
+                                                                      "MINIVL_SCALE or small]")]
 ModelOption = Annotated[str, typer.Option("--model", help="'kitchen' (the bundled small CLIP), a folder saved by "
                                           "'minivl adapt', or an open_clip name with a weights tag: ViT-B-32/openai")]
 
@@ -42,7 +43,8 @@ def search(query: Annotated[str, typer.Argument(help="what to look for, in words
            picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None):
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
     from minivl.data.folder import find_videos
-    from minivl.tasks.retrieval import load_model, search as search_videos
+    from minivl.tasks.retrieval import load_model
+    from minivl.tasks.retrieval import search as search_videos
 
     paths = find_videos(folder)
     clip, network, inputs = load_model(model)

@@ -161,7 +161,8 @@ def pretrain_clip(folder: Path, run_dir: Path, config: ClipPretrainConfig, world
 
     seed_everything(config.train.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    train_tokenizer(language.pretraining_sentences(20_000, np.random.default_rng(world.seed)), config.vocabulary, folder)
+    sentences = language.pretraining_sentences(20_000, np.random.default_rng(world.seed))
+    train_tokenizer(sentences, config.vocabulary, folder)
     vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     size = len(vocabulary["model"]["vocab"]) + 2  # start and end come after the learned tokens
     write_clip_folder(folder, config.architecture, size)

@@ -32,7 +32,7 @@ class WorldConfig:
     fps: float = 4.0  # frames per second of the mp4 files
     dishes: int = 2  # dishes prepared in one video; two dishes can be bound in four ways
     step_seconds: tuple[float, float] = (1.5, 1.8)  # shortest and longest step
-    dial: float = 1.0  # discrepancy dial: chance that a dish is told as a whole, not step by step
+    dial: float = 0.5  # discrepancy dial: chance that a dish is told as a whole, not step by step
     clauses: int | None = None  # tell only that many single steps (the dial has no effect then); None: every dish
     novel: float = 0.0  # chance that an ingredient is one that CLIP's pretraining never saw or read
     style: float = 0.0  # shift of visual style from pretraining, 0 (none) to 1 (faded, tinted, blurred)

@@ -368,6 +368,19 @@ def test_the_part_before_the_cut_can_still_be_read(tmp_path):
     assert_same_pictures(read_frames(path, [0, 5]), drawn_clip()[[0, 5]])
 
 
+def test_a_damaged_frame_is_named_not_made_up(tmp_path):
+    path = encode(tmp_path / "a.avi", drawn_clip(12), "mpeg4")
+    with av.open(str(path)) as container:
+        packet = list(container.demux(video=0))[6]
+        half, end = packet.pos + packet.size // 2, packet.pos + packet.size
+    data = bytearray(path.read_bytes())
+    data[half:end] = bytes(end - half)
+    path.write_bytes(data)
+    assert_same_pictures(read_frames(path, [0, 5]), drawn_clip(12)[[0, 5]])
+    with pytest.raises(VideoError, match="frame 6 is damaged"):
+        read_frames(path, [0, 6])
+
+
 @pytest.mark.parametrize("name, codec, pix_fmt", [("a.mp4", "libx264", "yuv420p"), ("a.webm", "libvpx", "yuv420p"),
                                                   ("a.avi", "ffv1", "yuv444p"), ("b.avi", "mpeg4", "yuv420p")])
 def test_flipped_bytes_give_frames_or_a_video_error(tmp_path, name, codec, pix_fmt):
@@ -404,6 +417,11 @@ def test_written_files_are_small_and_the_same_every_time(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     assert (tmp_path / "a.mp4").stat().st_size < 4500
     assert_same_pictures(read_frames(tmp_path / "a.mp4", range(40)), drawn_clip(), tolerance=4)
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_cores(tmp_path):
+    write_video(tmp_path / "a.mp4", drawn_clip(2, 256, 256), 4)
+    assert b" threads=1 " in (tmp_path / "a.mp4").read_bytes()  # x264 notes its settings in the file
 
 
 @pytest.mark.parametrize("fps", [0.5, 3, 23.976, 29.97, 60])

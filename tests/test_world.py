@@ -33,7 +33,7 @@ def test_groups_share_content_and_differ_in_binding():
         assert len(members) == 4
         assert len({m.content for m in members}) == 1
         assert len({m.task for m in members}) == 4
-    clips = rows("test", 80)
+    clips = rows("test", 80, replace(SMALL, dial=1.0))
     assert len({clip["caption"].split("prepares", 1)[1] for clip in clips}) == 80, "every caption fits one clip"
 
 

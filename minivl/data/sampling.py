@@ -39,12 +39,14 @@ def sample_frames(path: Path | str, max_frames: int, frames_per_second: float = 
                   start: float | None = None, end: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The frames of a file that `frame_indices` picks, uint8 (max_frames, H, W, 3), and their mask (max_frames,).
 
-    Raises VideoError for what cannot be read or sampled, and for a window outside the clip: a clip without
-    a single valid frame would make every loss NaN.
+    A file with fewer frames per second than asked for, which the release can't sample, offers all that it has.
+    Raises VideoError for what cannot be read, and for a window outside the clip: a clip without a single
+    valid frame would make every loss NaN.
     """
     info = probe(path)
+    rate = min(frames_per_second, info.fps)
     try:
-        indices, mask = frame_indices(info.num_frames, info.fps, max_frames, frames_per_second, start, end)
+        indices, mask = frame_indices(info.num_frames, info.fps, max_frames, rate, start, end)
     except ValueError as error:
         raise VideoError(info.path, str(error)) from error
     if not indices:

@@ -113,8 +113,8 @@ def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, folder: Path | Non
     if train is None:
         clip = load_clip(settings.clip.name, settings.clip.pretrained)
         train = clips(folder or data_folder(settings, progress), "train", clip, settings)
-    return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla, replace(settings.adapt, seed=seed),
-                 run_dir, progress)
+    return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla,
+                 replace(settings.adapt, seed=seed), run_dir, progress)
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ class Hit:
 
     path: Path
     score: float  # cosine
-    frames: np.ndarray  # uint8 (F, H, W, 3)
+    frames: np.ndarray  # uint8 (F, size, size, 3): the middle squares that the model saw
 
 
 @torch.inference_mode()
 def search(query: str, paths: list[Path], model: DiscoVLA, clip: Clip, inputs: InputConfig,
            progress: bool = True) -> tuple[list[Hit], list[tuple[Path, str]]]:
     """Rank videos by a query, best first, and say which files could not be read and why."""
-    loaded = load_videos(paths, inputs.max_frames, inputs.frames_per_second, progress)
+    loaded = load_videos(paths, inputs.max_frames, inputs.frames_per_second, progress, size=clip.image_size)
     ids, mask = tokenize(clip.tokenizer, [query], inputs.max_words)
     text = model.encode_caption(ids, mask)
     scores = []
