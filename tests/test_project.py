@@ -60,7 +60,7 @@ def test_the_repository_stays_small():
 FLOORS = [
     {"config"},
     {"checkpoints", "run_folder", "losses", "data", "metrics", "plots"},
-    {"training", "clip"},
+    {"training", "clip"},  # training.py, clip.py
     {"clip_pretraining", "discovla", "univl"},
     {"tasks"},
     {"lessons"},

@@ -21,6 +21,11 @@ from minivl.training import fit, seed_everything
 ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
 
 
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
 def data_folder(settings: Scale, progress: bool = True) -> Path:
     """Where the clips of a scale lie; the world is rendered if this is the first time."""
     return settings.data if settings.world is None else cached_world(settings.world, progress)
@@ -39,7 +44,7 @@ def zero_shot(clip: Clip) -> DiscoVLA:
 
     This is DiscoVLA without fusion layers before its first training step.
     """
-    return DiscoVLA(clip.model, ZERO_SHOT).eval()
+    return DiscoVLA(clip.model, ZERO_SHOT).eval().to(default_device())
 
 
 def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
@@ -49,7 +54,7 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
     ("ViT-B-32/openai"), used zero-shot. Raises ModelError or CheckpointError if there is no such model.
     """
     if (Path(name) / "config.json").is_file():
-        model = DiscoVLA.from_pretrained(name).eval()
+        model = DiscoVLA.from_pretrained(name).eval().to(default_device())
         clip = load_clip(model.backbone.name, model.backbone.pretrained)
     else:
         architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
@@ -98,12 +103,17 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
 
     A run that was interrupted goes on where its last checkpoint stands; a finished one is read back.
     """
+    from accelerate import PartialState
+
+    # Fusion in the text tower is for frame captions, which this loss doesn't have: no gradient would reach it.
+    config = replace(config, text_fusion_layers=0)
     seed_everything(training.seed)
     model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
     settings = {"clip": [clip_name, pretrained], "discovla": vars(config), "clips": len(train),
                 "inputs": vars(train.inputs)}
     fit(model, train, training, run_dir, settings=settings, progress=progress)
-    model.save_pretrained(run_dir / "model")
+    if PartialState().is_main_process:
+        model.save_pretrained(run_dir / "model")
     return model.eval()
 
 
@@ -131,11 +141,12 @@ def search(query: str, paths: list[Path], model: DiscoVLA, clip: Clip, inputs: I
            progress: bool = True) -> tuple[list[Hit], list[tuple[Path, str]]]:
     """Rank videos by a query, best first, and say which files could not be read and why."""
     loaded = load_videos(paths, inputs.max_frames, inputs.frames_per_second, progress, size=clip.image_size)
+    device = next(model.parameters()).device
     ids, mask = tokenize(clip.tokenizer, [query], inputs.max_words)
-    text = model.encode_caption(ids, mask)
+    text = model.encode_caption(ids.to(device), mask.to(device))
     scores = []
     for frames in loaded.frames:
         pixels = preprocess(frames, clip.image_size, clip.mean, clip.std)[None]  # (1, F, 3, size, size)
-        scores.append(model.similarity(text, model.encode_video(pixels)[0]).item())
+        scores.append(model.similarity(text, model.encode_video(pixels.to(device))[0]).item())
     order = np.argsort(scores)[::-1]
     return [Hit(loaded.paths[i], scores[i], loaded.frames[i]) for i in order], loaded.skipped
