@@ -26,9 +26,9 @@ def demo(out: Annotated[Path | None, typer.Option(help="where the executed noteb
                                                      "with train/, val/, test/, each with metadata.jsonl")] = None,
          scale_name: ScaleOption = None):
     """The main job: search videos by text, adapt CLIP with DiscoVLA's first part, search again."""
+    scale(scale_name)
     from minivl.lessons import run_lesson
 
-    scale(scale_name)
     out = out or runs_dir() / "quickstart"
     environment = {"MINIVL_VIDEOS": str(videos.resolve())} if videos else {}
     notebook = run_lesson("00_quickstart", out, scale_name, environment)
@@ -72,12 +72,12 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
     """Adapt a CLIP to videos (LoRA and IVFusion), then score it on the validation clips. Resumes by itself."""
     import dataclasses
 
-    from minivl.clip import load_clip
-    from minivl.tasks import retrieval
-
     settings = scale(scale_name)
     if steps:
         settings = override(settings, adapt=dataclasses.replace(settings.adapt, steps=steps, epochs=None))
+    from minivl.clip import load_clip
+    from minivl.tasks import retrieval
+
     clip = load_clip(settings.clip.name, settings.clip.pretrained)
     folder = data or retrieval.data_folder(settings)
     train = retrieval.clips(folder, "train", clip, settings, subset)
@@ -155,11 +155,11 @@ def render_world(folder: Annotated[Path, typer.Argument(help="where to write it"
 def pretrain_clip_command(out: Annotated[Path, typer.Argument(help="folder for the model")],
                           scale_name: ScaleOption = None):
     """Pretrain the small CLIP on frames and short captions of the kitchen world, and score it. Resumes by itself."""
-    from minivl.clip_pretraining import pretrain_clip
-
     settings = scale(scale_name)
     if settings.world is None:
         raise ConfigError("at full scale CLIP is not pretrained but loaded (ViT-B-32/openai): use tiny or small")
+    from minivl.clip_pretraining import pretrain_clip
+
     scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, settings.world)
     for direction in ("t2v", "v2t"):
         print(direction.replace("v", "i"), {name: round(value, 1) for name, value in scores[direction].items()})

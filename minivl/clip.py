@@ -49,13 +49,16 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
                          f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)")
     from_file = weights and pretrained is not None and Path(pretrained).is_file()
     tag = pretrained if weights and not from_file else None
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag and tag not in tags:
+        raise ModelError(f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags "
+                         f"{', '.join(tags)}")
     try:
         with _quiet():
             model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
-    except Exception as error:  # open_clip raises whatever the hub client raised
-        raise ModelError(f"the weights {pretrained!r} of {name} could not be loaded: {error}\nTags that exist: "
-                         f"{', '.join(open_clip.list_pretrained_tags_by_model(name))}. Without a network, give "
-                         "the path of a weights file instead of a tag.") from error
+    except Exception as error:  # open_clip passes on whatever the hub client raised
+        raise ModelError(f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
+                         "path of a weights file in place of the tag.") from error
     if from_file:
         load_weights(model, pretrained)
     return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
@@ -79,8 +82,8 @@ def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
 
 @contextmanager
 def _quiet():
-    """open_clip warns that a model without weights is random; here the weights come right after."""
-    logging.disable(logging.WARNING)
+    """open_clip logs that a model without weights is random, and logs the errors that it raises."""
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:

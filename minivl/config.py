@@ -156,7 +156,7 @@ def _small() -> Scale:
         name="small", data=cache_dir() / "worlds", world=WorldConfig(),
         clip=ClipConfig(), inputs=InputConfig(max_frames=8, frames_per_second=4.0),
         discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1),
-        adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=120, epochs=None, checkpoint_every=40),
+        adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=100, epochs=None, checkpoint_every=25),
         clip_pretrain=ClipPretrainConfig(), seeds=(0, 1, 2))
 
 

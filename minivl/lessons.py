@@ -4,6 +4,7 @@ import inspect
 import os
 import platform
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,8 @@ def banner() -> Scale:
     import torch
 
     settings = scale()
+    pd.set_option("display.width", 140)
+    warnings.filterwarnings("ignore", "IProgress not found")  # progress bars are text, with or without widgets
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     print(f"scale: {settings.name} (set MINIVL_SCALE to tiny, small or full) · {device} · "
           f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}")
@@ -70,7 +73,8 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     try:
         _talking_client(notebook).execute(env=settings)
     except CellExecutionError as error:
-        raise LessonError(f"the lesson stopped with an error; all outputs so far are in {written}\n{error}") from error
+        raise LessonError(f"the lesson stopped: {error.ename}: {error.evalue}\n"
+                          f"The traceback and all outputs so far are in {written}") from error
     finally:
         _drop_progress(notebook)
         nbformat.write(notebook, written)
@@ -80,6 +84,7 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
 def _talking_client(notebook):
     """A notebook client that also shows headings, prints, tables and progress bars in the terminal."""
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
     class TalkingClient(NotebookClient):
         def process_message(self, message, cell, cell_index):
@@ -98,7 +103,9 @@ def _talking_client(notebook):
         if cell.cell_type == "markdown":
             print("".join(f"\n{line}\n" for line in cell.source.splitlines() if line.startswith("#")), end="")
 
-    return TalkingClient(notebook, timeout=None, kernel_name="python3", on_cell_start=heading,
+    # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel.
+    config = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}})
+    return TalkingClient(notebook, timeout=None, kernel_name="python3", on_cell_start=heading, config=config,
                          resources={"metadata": {"path": str(REPO)}})
 
 

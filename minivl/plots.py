@@ -5,6 +5,7 @@ numbers behind it. In a notebook a `Picture` displays itself and prints that tex
 """
 
 import io
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,10 @@ def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
     words = []
     for axis, (name, matrix) in zip(axes[0], similarities.items(), strict=True):
         off = matrix[~np.eye(len(matrix), dtype=bool)]
-        sns.kdeplot(x=off, ax=axis, fill=True, color=OTHER, label="other pairs", warn_singular=False)
-        sns.kdeplot(x=np.diag(matrix), ax=axis, fill=True, color=MATCHING, linestyle="--", label="matching pairs",
-                    warn_singular=False)
+        for values, color, style, label in ((off, OTHER, "-", "other pairs"),
+                                            (np.diag(matrix), MATCHING, "--", "matching pairs")):
+            sns.kdeplot(x=values, ax=axis, fill=True, color=color, linestyle=style, label=label, clip=(-1, 1),
+                        warn_singular=False)
         numbers = separation(matrix)
         axis.set(title=f"{name}\nmatching above other: {numbers['auc']:.0f} %", xlabel="cosine of caption and video",
                  ylabel="density")
@@ -100,16 +102,19 @@ def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
 def film_strips(strips: list[np.ndarray], titles: list[str], heading: str = "") -> Picture:
     """Clips as rows of frames. strips: list of uint8 (F, H, W, 3); a title for each."""
     frames = max(len(strip) for strip in strips)
-    figure, axes = plt.subplots(len(strips), 1, figsize=(1.05 * frames, 1.42 * len(strips)), squeeze=False)
-    for axis, strip, title in zip(axes[:, 0], strips, titles, strict=True):
+    wrapped = [textwrap.fill(title, 17 * frames) for title in titles]
+    lines = max(title.count("\n") + 1 for title in wrapped)
+    height = (1.1 + 0.16 * lines) * len(strips) + (0.3 if heading else 0)
+    figure, axes = plt.subplots(len(strips), 1, figsize=(1.05 * frames, height), squeeze=False)
+    for axis, strip, title in zip(axes[:, 0], strips, wrapped, strict=True):
         gap = np.full((strip.shape[1], max(1, strip.shape[2] // 24), 3), 255, np.uint8)
         axis.imshow(np.concatenate([piece for frame in strip for piece in (frame, gap)], axis=1))
-        axis.set_title(title, fontsize=8, loc="left", wrap=True)
+        axis.set_title(title, fontsize=8, loc="left")
         axis.axis("off")
     if heading:
         figure.suptitle(heading, fontsize=9, x=0.01, ha="left")
     figure.tight_layout()
-    return Picture(figure, " ".join([heading, f"{len(strips)} film strips:", "; ".join(titles)]).strip() + ".")
+    return Picture(figure, " ".join([heading, f"{len(strips)} film strip{'s' * (len(strips) > 1)}:", "; ".join(titles)]).strip() + ".")
 
 
 def gallery(query: str, right: str, rankings: dict[str, list[tuple[str, float, np.ndarray]]], ranks: dict[str, float],
@@ -137,19 +142,22 @@ def gallery(query: str, right: str, rankings: dict[str, list[tuple[str, float, n
 
 
 def clip_timeline(steps: list[dict], transcript: list[dict], duration: float) -> Picture:
-    """When things are done and when they are said: step labels above, narration below, in seconds."""
-    figure, axis = plt.subplots(figsize=(9, 2.6))
-    lanes = (("done", steps, "label", _COLORS[2], 1.0), ("said", transcript, "text", _COLORS[1], 0.0))
-    for _, pieces, key, color, lane in lanes:
-        for i, piece in enumerate(pieces):
-            height = lane + 0.4 * (i % 2) - 0.2
-            axis.barh(height, piece["end"] - piece["start"], left=piece["start"], height=0.34, color=color,
-                      edgecolor="white")
-            axis.text(piece["start"] + 0.05, height, piece[key], fontsize=6, va="center", clip_on=True)
-    axis.set(xlim=(0, duration), ylim=(-0.6, 1.6), yticks=[0, 1], yticklabels=["said", "done"], xlabel="seconds")
+    """When things are said and when they are done, in seconds: one line per sentence, then the steps."""
+    said = len(transcript)
+    figure, axis = plt.subplots(figsize=(9, 1.4 + 0.24 * said))
+    for i, step in enumerate(steps):
+        lane = said + 0.5 + 0.9 * (i % 2)
+        axis.barh(lane, step["end"] - step["start"], left=step["start"], height=0.8, color=_COLORS[2])
+        axis.text(step["start"], lane, step["label"], fontsize=7, va="center")
+    for i, sentence in enumerate(transcript):
+        axis.barh(i, sentence["end"] - sentence["start"], left=sentence["start"], height=0.8, color=_COLORS[1])
+        axis.text(sentence["start"], i, sentence["text"], fontsize=7, va="center")
+    axis.invert_yaxis()
+    axis.set(xlim=(0, duration), yticks=[(said - 1) / 2, said + 1], yticklabels=["said", "done"], xlabel="seconds")
     figure.tight_layout()
-    words = ", ".join(f"{s['label']} {s['start']:.1f} to {s['end']:.1f} s" for s in steps)
-    return Picture(figure, f"Steps: {words}. Narration: {len(transcript)} segments.")
+    words = [f"{s['label']} {s['start']:.1f} to {s['end']:.1f} s" for s in steps]
+    words += [f"“{t['text']}” {t['start']:.1f} to {t['end']:.1f} s" for t in transcript]
+    return Picture(figure, f"Done: {', '.join(words[:len(steps)])}. Said: {', '.join(words[len(steps):])}.")
 
 
 def curves(table: pd.DataFrame, x: str, y: str, hue: str, xlabel: str, ylabel: str) -> Picture:

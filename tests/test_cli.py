@@ -48,10 +48,12 @@ def test_mistakes_get_one_message_and_no_traceback(arguments, message, tmp_path)
     assert message in answer.stderr and "Traceback" not in answer.stderr
 
 
-def test_full_scale_without_data_says_what_is_expected(tmp_path):
-    answer = minivl("lesson", "00_quickstart", "--scale", "full", "--out", tmp_path, MINIVL_DATA=str(tmp_path / "none"),
-                    HF_HUB_OFFLINE="1")
-    assert answer.returncode == 1 and "Traceback (most recent call last)" not in answer.stderr.splitlines()[0]
+def test_a_lesson_that_stops_says_why_and_keeps_what_it_had(tmp_path):
+    (tmp_path / "clips" / "train").mkdir(parents=True)
+    answer = minivl("demo", "--videos", tmp_path / "clips", "--scale", "tiny", "--out", tmp_path / "out")
+    assert answer.returncode == 1
+    assert "the lesson stopped: FileNotFoundError" in answer.stderr and "expected <folder>/train/" in answer.stderr
+    assert "Traceback" not in answer.stderr and (tmp_path / "out" / "00_quickstart.ipynb").is_file()
 
 
 def test_search_prints_the_best_first_and_draws(tmp_path):

@@ -57,8 +57,19 @@ def test_full_scale_takes_the_same_path():
 def test_names_that_do_not_exist():
     with pytest.raises(ModelError, match="unknown model 'ViT-Q-99'.*'kitchen'.*folder"):
         load_clip("ViT-Q-99")
-    with pytest.raises(ModelError, match="could not be loaded(.|\n)*openai"):
+    with pytest.raises(ModelError, match="ViT-B-32 has no weights 'no-such-tag'.*openai"):
         load_clip("ViT-B-32", "no-such-tag")
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch):
+    import open_clip
+
+    def no_network(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", no_network)
+    with pytest.raises(ModelError, match="'openai' of ViT-B-32 could not be had.*no network(.|\n)*path of a weights"):
+        load_clip("ViT-B-32", "openai")
 
 
 @pytest.fixture
