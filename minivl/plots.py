@@ -114,7 +114,8 @@ def film_strips(strips: list[np.ndarray], titles: list[str], heading: str = "") 
     if heading:
         figure.suptitle(heading, fontsize=9, x=0.01, ha="left")
     figure.tight_layout()
-    return Picture(figure, " ".join([heading, f"{len(strips)} film strip{'s' * (len(strips) > 1)}:", "; ".join(titles)]).strip() + ".")
+    count = f"{len(strips)} film strip{'s' * (len(strips) > 1)}:"
+    return Picture(figure, " ".join([heading, count, "; ".join(titles)]).strip() + ".")
 
 
 def gallery(query: str, right: str, rankings: dict[str, list[tuple[str, float, np.ndarray]]], ranks: dict[str, float],

@@ -2,11 +2,15 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from minivl.clip import load_clip
 from minivl.config import BUNDLED, scale
@@ -111,3 +115,29 @@ def test_models_by_name(adapted):
     for name in ("ViT-B-32", "nonsense", "no/such/folder"):
         with pytest.raises(ValueError, match="unknown model"):
             retrieval.load_model(name)
+
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+from minivl.config import BUNDLED, scale
+from minivl.tasks import retrieval
+retrieval.adapt_at_scale(scale("tiny"), 0, Path(sys.argv[1]), folder=BUNDLED / "kitchen", progress=False)
+"""
+
+
+def test_two_processes_adapt_as_one_does(adapted, tmp_path):
+    """Each process has half of every batch; losses, gradients and weights are those of the whole batch."""
+    (tmp_path / "adapt.py").write_text(TWO_PROCESSES)
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+                    str(tmp_path / "adapt.py"), str(tmp_path / "run")],
+                   check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    one, two = ([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+                for run in (adapted[1], tmp_path / "run"))
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2]
+    for a, b in zip(one, two, strict=True):
+        assert a["total"] == pytest.approx(b["total"], rel=1e-4)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+    weights = [load_file(run / "model" / "model.safetensors") for run in (adapted[1], tmp_path / "run")]
+    for name in weights[0]:
+        torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-4, rtol=0)
