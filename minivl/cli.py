@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 ScaleOption = Annotated[str | None, typer.Option("--scale", help="tiny, small or full [default: "
                                                                       "MINIVL_SCALE or small]")]
 ModelOption = Annotated[str, typer.Option("--model", help="'kitchen' (the bundled small CLIP), a folder saved by "
-                                          "'minivl adapt', or an open_clip name with a weights tag: ViT-B-32/openai")]
+                                          "'minivl adapt', or an open_clip name with a tag or file of its weights: "
+                                          "ViT-B-32/openai, ViT-B-32/./weights.safetensors")]
 
 
 @app.command()
@@ -46,9 +48,11 @@ def search(query: Annotated[str, typer.Argument(help="what to look for, in words
     from minivl.tasks.retrieval import load_model
     from minivl.tasks.retrieval import search as search_videos
 
-    paths = find_videos(folder)
+    paths = [folder] if folder.is_file() else find_videos(folder)
     clip, network, inputs = load_model(model)
-    hits, skipped = search_videos(query, paths, network, clip, inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # skipped files are listed below
+        hits, skipped = search_videos(query, paths, network, clip, inputs)
     for rank, hit in enumerate(hits[:top], start=1):
         print(f"{rank:3d}. {hit.score:+.3f}  {hit.path}")
     if skipped:

@@ -35,7 +35,8 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     name: "kitchen" for the bundled small CLIP; a folder with `open_clip_config.json`,
         `open_clip_model.safetensors` and a tokenizer; or an architecture of open_clip ("ViT-B-32").
     pretrained: for an architecture, open_clip's tag of its weights ("openai") or a weights file;
-        None gives random weights. Folders bring their own.
+        None gives random weights. Folders bring their own. OpenAI's weights as a file need an
+        architecture with their activation ("ViT-B-32-quickgelu"); the tag brings it along.
     Raises ModelError for a name that open_clip does not know or for weights that can't be had, and
     CheckpointError for a weights file that does not fit.
     """

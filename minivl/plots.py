@@ -36,11 +36,14 @@ class Picture:
 
     def _ipython_display_(self):
         from IPython.display import Image, display
+        from PIL import Image as PilImage
 
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
+        drawn, small = io.BytesIO(), io.BytesIO()
+        self.figure.savefig(drawn, format="png", dpi=80, bbox_inches="tight")
         plt.close(self.figure)
-        display(Image(buffer.getvalue(), alt=self.alt))
+        # 128 colours take a third of the bytes, and notebooks are committed with their pictures.
+        PilImage.open(drawn).convert("RGB").quantize(128).save(small, format="png", optimize=True)
+        display(Image(small.getvalue(), alt=self.alt))
         print(self.alt)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -63,6 +64,16 @@ def test_search_prints_the_best_first_and_draws(tmp_path):
     scores = [float(line.split()[1]) for line in answer.stdout.splitlines() if line.strip()[:1].isdigit()]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True)
     assert picture.stat().st_size > 1000
+
+
+def test_search_names_what_it_skipped_once_and_takes_a_single_file(tmp_path):
+    good = sorted(TEST.glob("*.mp4"))[0]
+    shutil.copy(good, tmp_path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    answer = minivl("search", "soup", tmp_path)
+    assert answer.returncode == 0 and good.name in answer.stdout
+    assert answer.stderr.count("broken.mp4") == 1 and "skipped 1 of 2 videos" in answer.stderr
+    assert "broken.mp4: " in minivl("search", "soup", tmp_path / "broken.mp4").stderr
 
 
 def test_world_adapt_evaluate(tmp_path):

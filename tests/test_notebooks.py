@@ -51,3 +51,16 @@ def test_runs_at_the_smallest_scale(name, tmp_path):
     if name == "00_quickstart":
         assert len(list((tmp_path / "figures").glob("*.png"))) >= 4
         assert (tmp_path / "scores.csv").is_file() and (tmp_path / "adapt-seed0" / "model" / "config.json").is_file()
+
+
+def test_the_table_of_the_readme_is_that_of_the_quick_start():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.split("<!-- scores:start -->")[1].split("<!-- scores:end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
+    measured = "".join(output.get("data", {}).get("text/plain", "") for cell in code_cells("00_quickstart")
+                       for output in cell.outputs if "LoRA + IVFusion" in str(output.get("data", {}).get("text/html")))
+    assert len(rows) >= 5
+    for name, before, after in rows[2:]:
+        line = next(line for line in measured.splitlines() if line.startswith(name))
+        assert line.split("  ")[-1].strip() == after, "the larger test set is the last pair of columns"
+        assert before in line
