@@ -176,5 +176,12 @@ def main():
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("MINIVL_DEBUG"):
             raise
-        print(f"minivl: {error}", file=sys.stderr)
+        print(f"minivl: {_message(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _message(error: Exception) -> str:
+    """What went wrong and where; the system's own errors lack what to do."""
+    if not (isinstance(error, OSError) and error.filename):
+        return str(error)
+    return f"{error.strerror}: {error.filename} (is the place right, writable, and on a disk with free space?)"

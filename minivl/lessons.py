@@ -113,6 +113,6 @@ def _drop_progress(notebook) -> None:
     """Take progress bars out of the outputs: they are of use only while they move."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs
-                            if not (o.output_type == "stream" and o.name == "stderr" and "\r" in o.text)]
+            cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr"
+                                                            and ("\r" in o.text or not o.text.strip()))]
             cell.metadata.pop("execution", None)  # clock times, which would differ in every diff

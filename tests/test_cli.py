@@ -42,6 +42,7 @@ def test_both_names_are_the_same_program():
     (["lesson", "99_none"], "no lesson '99_none'"),
     (["world", "somewhere", "--knob", "dail=1"], "no setting dail"),
     (["world", "somewhere", "--knob", "dial=much"], "NAME=VALUE"),
+    (["world", TEST / "metadata.jsonl" / "below-a-file"], "is the place right, writable"),
 ])
 def test_mistakes_get_one_message_and_no_traceback(arguments, message, tmp_path):
     answer = minivl(*arguments, MINIVL_RUNS=str(tmp_path))

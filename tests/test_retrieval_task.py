@@ -102,7 +102,7 @@ def test_clips_without_captions_or_split(tmp_path, clip, settings):
     source = sorted((KITCHEN / "test").glob("*.mp4"))[0]
     shutil.copy(source, tmp_path / "test")
     (tmp_path / "test" / "metadata.jsonl").write_text(json.dumps({"file_name": source.name}) + "\n")
-    with pytest.raises(ValueError, match="no `caption` column"):
+    with pytest.raises(ValueError, match="no `caption` or `captions` column"):
         retrieval.clips(tmp_path, "test", clip, settings)
     with pytest.raises(FileNotFoundError, match="no split 'dev', only test"):
         retrieval.clips(tmp_path, "dev", clip, settings)
@@ -115,6 +115,26 @@ def test_models_by_name(adapted):
     for name in ("ViT-B-32", "nonsense", "no/such/folder"):
         with pytest.raises(ValueError, match="unknown model"):
             retrieval.load_model(name)
+
+
+def test_several_captions_of_a_clip(adapted, clip, settings, tmp_path):
+    """Each is a training pair and a query of its own; a clip finds its captions if it finds the best of them."""
+    source = [json.loads(line) for line in (KITCHEN / "test" / "metadata.jsonl").read_text().splitlines()[:3]]
+    folder = tmp_path / "test"
+    folder.mkdir()
+    for row in source:
+        shutil.copy(KITCHEN / "test" / row["file_name"], folder)
+    texts = [[source[0]["caption"], "a red pot"], [source[1]["caption"]], [source[2]["caption"]] * 3]
+    (folder / "metadata.jsonl").write_text("".join(
+        json.dumps({"file_name": row["file_name"], "captions": captions}) + "\n"
+        for row, captions in zip(source, texts, strict=True)))
+    data = retrieval.clips(tmp_path, "test", clip, settings)
+    assert len(data) == 6 and data.video_of_text.tolist() == [0, 0, 1, 2, 2, 2]
+    torch.testing.assert_close(data[5]["video"], data.video(2)["video"])
+    scores = retrieval.evaluate(adapted[0], data, progress=False)
+    assert scores.similarity.shape == (6, 3) and scores.groups is None
+    single = retrieval.evaluate(adapted[0], retrieval.clips(KITCHEN, "test", clip, settings, subset=3), progress=False)
+    np.testing.assert_allclose(scores.similarity[[0, 2, 3]], single.similarity, atol=1e-5)
 
 
 TWO_PROCESSES = """

@@ -1,7 +1,5 @@
 """Clips as models read them: sampled and preprocessed frames beside tokenized captions."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -15,23 +13,23 @@ from minivl.data.text import tokenize
 class ClipDataset(torch.utils.data.Dataset):
     """(frames, caption) pairs of a `datasets.Dataset` in the one schema.
 
-    An item is a mapping of tensors: `video` (F, 3, size, size) float, `video_mask` (F,), `text_ids` (L,)
-    and `text_mask` (L,). Videos are decoded when they are first needed; `keep_frames` then keeps the
-    sampled frames in memory (uint8, as decoded), which suits small videos.
+    A pair is a clip and its `caption`, or a clip and one of its `captions`. An item is a mapping of tensors:
+    `video` (F, 3, size, size) float, `video_mask` (F,), `text_ids` (L,) and `text_mask` (L,). Videos are decoded
+    when they are first needed; `keep_frames` then keeps the sampled frames in memory (uint8, as decoded), which
+    suits small videos.
 
     Raises ValueError if the rows have no captions.
     """
 
     def __init__(self, rows, clip, inputs: InputConfig, keep_frames: bool = False):
-        if "caption" not in rows.column_names:
-            raise ValueError(f"these clips have no `caption` column, only {', '.join(rows.column_names)}")
         self.rows, self.clip, self.inputs = rows, clip, inputs
         self.paths = [video["path"] for video in rows["video"]]
-        self.text_ids, self.text_mask = tokenize(clip.tokenizer, list(rows["caption"]), inputs.max_words)
+        self.captions, self.video_of_text = _captions(rows)
+        self.text_ids, self.text_mask = tokenize(clip.tokenizer, self.captions, inputs.max_words)
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if keep_frames else None
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.captions)
 
     def frames(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Sampled frames of one clip as decoded, uint8 (F, H, W, 3), and their mask (F,)."""
@@ -44,14 +42,33 @@ class ClipDataset(torch.utils.data.Dataset):
             self._kept[index] = sampled
         return sampled
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def video(self, index: int) -> dict[str, torch.Tensor]:
+        """One clip as the vision tower reads it: `video` (F, 3, size, size) and `video_mask` (F,)."""
         frames, mask = self.frames(index)
         return {"video": preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std),
-                "video_mask": torch.as_tensor(mask), "text_ids": self.text_ids[index],
+                "video_mask": torch.as_tensor(mask)}
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {**self.video(int(self.video_of_text[index])), "text_ids": self.text_ids[index],
                 "text_mask": self.text_mask[index]}
 
+    def video_batches(self, batch_size: int, progress: bool = True):
+        """Every clip once, in order, collated as `video` does."""
+        batches = torch.arange(len(self.paths)).split(batch_size)
+        for indices in tqdm(batches, desc="encoding clips", unit="batch", disable=not progress, leave=False):
+            yield torch.utils.data.default_collate([self.video(int(index)) for index in indices])
 
-def batches(data: Sequence, batch_size: int, description: str, progress: bool = True):
-    """The items of a dataset in order, collated, with a progress bar."""
-    loader = torch.utils.data.DataLoader(data, batch_size=batch_size)
-    yield from tqdm(loader, desc=description, unit="batch", disable=not progress, leave=False)
+    def text_batches(self, batch_size: int):
+        """Every caption once, in order: pairs of ids and masks (B, L)."""
+        yield from zip(self.text_ids.split(batch_size), self.text_mask.split(batch_size), strict=True)
+
+
+def _captions(rows) -> tuple[list[str], np.ndarray]:
+    """All captions, and for each the number of its clip (N_text,)."""
+    if "captions" in rows.column_names:
+        pairs = [(text, clip) for clip, texts in enumerate(rows["captions"]) for text in texts]
+    elif "caption" in rows.column_names:
+        pairs = [(text, clip) for clip, text in enumerate(rows["caption"])]
+    else:
+        raise ValueError(f"these clips have no `caption` or `captions` column, only {', '.join(rows.column_names)}")
+    return [text for text, _ in pairs], np.array([clip for _, clip in pairs])

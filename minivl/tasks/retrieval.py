@@ -8,7 +8,7 @@ import torch
 
 from minivl.clip import Clip, ModelError, load_clip
 from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
-from minivl.data.clips import ClipDataset, batches
+from minivl.data.clips import ClipDataset
 from minivl.data.folder import load_videos
 from minivl.data.images import preprocess
 from minivl.data.schema import load_split
@@ -70,7 +70,7 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
 class Scores:
     """What retrieval on one set of clips gave."""
 
-    similarity: np.ndarray  # (N_text, N_video) cosines, row i belongs to column i
+    similarity: np.ndarray  # (N_text, N_video) cosines; with one caption per clip, row i belongs to column i
     metrics: dict  # see retrieval_metrics
     groups: dict | None  # see group_metrics; None where clips have no groups
 
@@ -83,18 +83,17 @@ class Scores:
 
 @torch.inference_mode()
 def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
-    """Text-to-video and video-to-text retrieval over all clips of `data`, one caption each."""
+    """Text-to-video and video-to-text retrieval: every clip and every caption of `data` is encoded once."""
     model.eval()
     device = next(model.parameters()).device
-    texts, videos = [], []
-    for batch in batches(data, batch_size, "encoding clips", progress):
-        batch = {name: value.to(device) for name, value in batch.items()}
-        videos.append(model.encode_video(batch["video"], batch["video_mask"])[0])
-        texts.append(model.encode_caption(batch["text_ids"], batch["text_mask"]))
-    similarity = model.similarity(torch.cat(texts), torch.cat(videos)).float().cpu().numpy()
+    videos = torch.cat([model.encode_video(batch["video"].to(device), batch["video_mask"].to(device))[0]
+                        for batch in data.video_batches(batch_size, progress=progress)])
+    texts = torch.cat([model.encode_caption(ids.to(device), mask.to(device))
+                       for ids, mask in data.text_batches(batch_size)])
+    similarity = model.similarity(texts, videos).float().cpu().numpy()
     groups = data.rows["group"] if "group" in data.rows.column_names else None
-    return Scores(similarity, retrieval_metrics(similarity),
-                  None if groups is None else group_metrics(similarity, np.asarray(groups)))
+    return Scores(similarity, retrieval_metrics(similarity, data.video_of_text),
+                  None if groups is None else group_metrics(similarity, np.asarray(groups), data.video_of_text))
 
 
 def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: DiscoVLAConfig, training: TrainConfig,
