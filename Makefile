@@ -4,6 +4,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+# Trust the certificates that the machine trusts, as pip does.
+export UV_SYSTEM_CERTS := true
 
 .PHONY: demo test lab setup lint notebooks lock clean
 

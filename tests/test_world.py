@@ -130,6 +130,13 @@ def test_a_folder_keeps_one_world(tmp_path):
         build.write_world(tmp_path / "w", SMALL, progress=False)
 
 
+def test_one_dish_at_a_time_and_longer_steps():
+    for row in rows("train", 20, replace(SMALL, dishes=1, step_seconds=(3.0, 5.0))):
+        assert " and " not in row["task"] and 3 <= len(row["steps"]) <= 4
+        lengths = [s["end"] - s["start"] for s in row["steps"] if not s["label"].startswith("slice")]
+        assert all(2.99 <= length <= 5.01 for length in lengths)
+
+
 def test_a_split_that_runs_out_of_recipes_says_so():
     with pytest.raises(ValueError, match="only .* groups"):
         recipes.draw_split("val", 2000, seed=0, dishes=1)
