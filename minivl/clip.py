@@ -43,7 +43,7 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     import open_clip
 
     folder = KITCHEN if name == "kitchen" else Path(name)
-    if folder.is_dir():
+    if name == "kitchen" or folder.is_dir():
         return _load_folder(name, folder, weights)
     if name not in open_clip.list_models():
         raise ModelError(f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "

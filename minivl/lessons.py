@@ -44,6 +44,8 @@ def show_source(thing, equation: str = "") -> None:
 def mean_and_spread(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
     """One row per method: mean ± standard deviation (n - 1) over its runs; a single run shows no spread."""
     def cell(values: pd.Series) -> str:
+        if values.isna().all():
+            return "-"  # a score that these clips don't have
         return f"{values.mean():.1f}" + (f" ± {values.std():.1f}" if len(values) > 1 else "")
 
     grouped = table.groupby(by, sort=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivl.clip_pretraining import draw_pictures
-from minivl.config import ConfigError, WorldConfig
+from minivl.config import BUNDLED, ConfigError, WorldConfig, scale
 from minivl.data.video import probe
 from minivl.data.world import build, language, opinions, recipes
 
@@ -112,6 +112,24 @@ def test_written_world_opens_with_datasets_and_matches_its_metadata(tmp_path, mo
     info = probe(folder / "test" / first["file_name"])
     assert (info.width, info.height, info.fps) == (48, 48, SMALL.fps)
     assert info.duration == pytest.approx(first["steps"][-1]["end"], abs=1 / SMALL.fps)
+
+
+def test_the_bundled_clips_open_as_they_are(monkeypatch, tmp_path):
+    import datasets
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name, sizes in {"kitchen": (16, 8, 40), "opinions": (24, 8, 16)}.items():
+        loaded = datasets.load_dataset(str(BUNDLED / name), cache_dir=str(tmp_path))
+        assert tuple(loaded[split].num_rows for split in ("train", "val", "test")) == sizes
+        assert isinstance(loaded["test"].features["video"], datasets.Video)
+        first = json.loads((BUNDLED / name / "test" / "metadata.jsonl").read_text().splitlines()[0])
+        assert loaded["test"].remove_columns("video")[0]["caption"] == first["caption"]
+
+
+def test_the_bundled_clips_are_the_first_of_the_small_scale_s_world():
+    for split, count in (("train", 16), ("val", 8), ("test", 40)):
+        lines = (BUNDLED / "kitchen" / split / "metadata.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == rows(split, count, scale("small").world)
 
 
 def test_interrupted_rendering_goes_on_and_gives_the_same(tmp_path):
