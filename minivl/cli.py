@@ -72,6 +72,8 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
           seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
           steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
           subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
+          fusion_layers: Annotated[int | None, typer.Option(min=0, help="how many of the last vision blocks fuse "
+                                                            "frames; 0 is LoRA alone [default: the scale's]")] = None,
           scale_name: ScaleOption = None):
     """Adapt a CLIP to videos (LoRA and IVFusion), then score it on the validation clips. Resumes by itself."""
     import dataclasses
@@ -79,6 +81,8 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
     settings = scale(scale_name)
     if steps:
         settings = override(settings, adapt=dataclasses.replace(settings.adapt, steps=steps, epochs=None))
+    if fusion_layers is not None:
+        settings = override(settings, discovla=override(settings.discovla, vision_fusion_layers=fusion_layers))
     from minivl.clip import load_clip
     from minivl.tasks import retrieval
 
