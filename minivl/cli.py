@@ -90,8 +90,9 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
     folder = data or retrieval.data_folder(settings)
     train = retrieval.clips(folder, "train", clip, settings, subset)
     model = retrieval.adapt_at_scale(settings, seed, runs_dir() / name, train=train)
-    _print_scores("validation", retrieval.evaluate(model, retrieval.clips(folder, "val", clip, settings)))
-    print(f"saved: {runs_dir() / name / 'model'}")
+    if os.environ.get("RANK", "0") == "0":  # one of several processes is enough
+        _print_scores("validation", retrieval.evaluate(model, retrieval.clips(folder, "val", clip, settings)))
+        print(f"saved: {runs_dir() / name / 'model'}")
 
 
 @app.command()
