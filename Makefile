@@ -32,7 +32,7 @@ $(READY): requirements.lock pyproject.toml
 lint: $(READY)
 	$(BIN)/ruff check minivl tests
 
-# Execute every lesson at the small scale and commit the result: outputs always belong to the code beside them.
+# Execute every lesson at the small scale and put the results into notebooks/, so that outputs belong to their code.
 notebooks: $(READY)
 	for lesson in notebooks/*.ipynb; do $(BIN)/minivl lesson $$(basename $$lesson .ipynb) --update || exit 1; done
 
