@@ -140,9 +140,11 @@ def test_several_captions_of_a_clip(adapted, clip, settings, tmp_path):
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
+from minivl.clip import load_clip
 from minivl.config import BUNDLED, scale
 from minivl.tasks import retrieval
-retrieval.adapt_at_scale(scale("tiny"), 0, Path(sys.argv[1]), folder=BUNDLED / "kitchen", progress=False)
+train = retrieval.clips(BUNDLED / "kitchen", "train", load_clip("kitchen"), scale("tiny"))
+retrieval.adapt_at_scale(scale("tiny"), 0, Path(sys.argv[1]), train, progress=False)
 """
 
 

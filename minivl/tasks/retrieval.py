@@ -116,12 +116,8 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
     return model.eval()
 
 
-def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, folder: Path | None = None,
-                   train: ClipDataset | None = None, progress: bool = True) -> DiscoVLA:
+def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, train: ClipDataset, progress: bool = True) -> DiscoVLA:
     """`adapt` with the settings of a scale."""
-    if train is None:
-        clip = load_clip(settings.clip.name, settings.clip.pretrained)
-        train = clips(folder or data_folder(settings, progress), "train", clip, settings)
     return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla,
                  replace(settings.adapt, seed=seed), run_dir, progress)
 
