@@ -62,6 +62,10 @@ class InputConfig:
     max_words: int = 32  # text tokens, start and end included
 
 
+# What class tokens see in fusion layers, from nothing but their own frame to IVFusion (figure 3 of DiscoVLA).
+STRATEGIES = ("image", "video", "average", "adapter")
+
+
 @dataclass(frozen=True)
 class DiscoVLAConfig:
     """DiscoVLA's own settings, defaults as released for MSR-VTT."""
@@ -69,6 +73,98 @@ class DiscoVLAConfig:
     lora_rank: int = 8  # also the width of the fusion adapter's bottleneck
     vision_fusion_layers: int = 4  # H_V: how many of the last vision blocks fuse frames
     text_fusion_layers: int = 2  # H_L: how many of the last text blocks fuse frame captions
+    strategy: str = "adapter"  # what fusion layers do: one of STRATEGIES
+    alpha: float = 0.3  # weight of PImgAlign's loss; with alpha and beta 0 no frame captions are needed
+    beta: float = 1.0  # weight of AlignDistill's loss; a loss of weight 0 is not computed
+    distill: str = "release"  # AlignDistill as in the released code, or "paper": teacher detached, mean over the batch
+    distill_scale: float | None = None  # s of its softmaxes; None: CLIP's own, which makes them nearly one-hot
+    mask_padding: bool = False  # hide padded frames from fusion and PImgAlign; the release lets them take part
+    temporal: int = 0  # beyond the paper: so many frame positions get a learned embedding before the fusion layers
+
+    def __post_init__(self):
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
+        if self.distill not in ("release", "paper"):
+            raise ConfigError(f"distill must be release or paper, not {self.distill!r}")
+        if min(self.alpha, self.beta, self.temporal) < 0:
+            raise ConfigError(f"alpha, beta and temporal must not be negative, got {self.alpha}, {self.beta} and "
+                              f"{self.temporal}")
+
+
+@dataclass(frozen=True)
+class S3DConfig:
+    """Sizes of the video network S3D and of its input; the defaults are those of the released one."""
+
+    width: float = 1.0  # channels of every layer, as a share of the released ones
+    feature_dim: int = 1024  # numbers per feature, a multiple of 8
+    embed_dim: int = 512  # numbers per embedding, in which MIL-NCE compares clips with sentences
+    image_size: int = 224  # pixels, square, even
+    frames_per_second: int = 16  # of the input, even; one second makes one feature
+
+    def __post_init__(self):
+        if self.feature_dim % 8 or self.image_size % 2 or self.frames_per_second % 2:
+            raise ConfigError("S3D needs an even image_size, even frames_per_second and a feature_dim that is a "
+                              f"multiple of 8, got {self.image_size}, {self.frames_per_second} and {self.feature_dim}")
+
+
+@dataclass(frozen=True)
+class UniVLConfig:
+    """Sizes of UniVL; the defaults are those of the released model, whose text encoder is bert-base-uncased."""
+
+    vocab_size: int = 30522
+    video_dim: int = 1024  # numbers per video feature (S3D)
+    hidden_size: int = 768
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    text_layers: int = 12
+    video_layers: int = 6
+    cross_layers: int = 2
+    decoder_layers: int = 3
+    text_positions: int = 512  # longest text; the decoder reads the same table of positions
+    video_positions: int = 512
+    cross_positions: int = 1024
+    dropout: float = 0.1
+    parts: tuple[str, ...] = ("cross", "decoder", "heads")  # beyond the two encoders; "heads" predict what was masked
+    pad_token_id: int = 0
+    bos_token_id: int = 101  # [CLS]: begins texts and captions
+    eos_token_id: int = 102  # [SEP]: ends them
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The five pretraining objectives: their weights, and the choices in which paper and release part.
+
+    The defaults are what the equations of the paper say; `ObjectiveConfig.release()` is what the released code does.
+    """
+
+    joint: float = 1.0  # weights; an objective of weight 0 is not computed
+    cmlm: float = 1.0
+    cmfm: float = 1.0
+    align: float = 1.0
+    decoder: float = 1.0
+    anchors: str = "all"  # MIL-NCE's mean is over "all" clips, or over the "middle" clip of each video (release)
+    count_padding: bool = False  # True (release): [PAD] after the caption is a target of the decoder, too
+    detach_frames: bool = True  # False (release): CMFM trains the normalisation of its own targets
+    global_negatives: bool = True  # False (release): every process contrasts its own clips only
+    contrast_hidden_texts: bool = True  # False: clips whose text EnhancedV hides stay out of Joint and Align
+
+    @classmethod
+    def release(cls, **changes) -> "ObjectiveConfig":
+        """What the released code computes."""
+        return cls(**{"anchors": "middle", "count_padding": True, "detach_frames": False, "global_negatives": False,
+                      **changes})
+
+
+@dataclass(frozen=True)
+class NarrationConfig:
+    """How narrated videos become training clips; the defaults are those of the release."""
+
+    clips_per_video: int = 3  # n: consecutive clips that are positives of each other in MIL-NCE
+    min_seconds: float = 5.0  # a clip grows by its neighbours until it is that long
+    max_words: int = 48  # tokens, [CLS] and [SEP] included
+    max_frames: int = 64  # video features
+    mask_share: float = 0.15  # of tokens and of frames
+    hide_text: float = 0.0  # EnhancedV: chance that the texts of a video are hidden as a whole (0.15 in the paper)
 
 
 @dataclass(frozen=True)
@@ -80,7 +176,10 @@ class TrainConfig:
     weight_decay: float = 0.2
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-6
-    warmup: float = 0.1  # share of all steps with a linearly rising learning rate; then half a cosine
+    warmup: float = 0.1  # share of all steps with a linearly rising learning rate
+    decline: str = "cosine"  # after the warm-up the rate falls along half a "cosine" or "linear"ly, to 0
+    undecayed: tuple[str, ...] = ()  # parameters whose name contains one of these have no weight decay
+    slower: tuple[tuple[str, float], ...] = ()  # (start of a parameter's name, factor of its learning rate)
     max_grad_norm: float = 1.0
     steps: int | None = None  # exactly one of steps and epochs
     epochs: int | None = 5
@@ -94,6 +193,42 @@ class TrainConfig:
     def __post_init__(self):
         if (self.steps is None) == (self.epochs is None):
             raise ConfigError("TrainConfig needs exactly one of steps and epochs")
+        if self.decline not in ("cosine", "linear"):
+            raise ConfigError(f"TrainConfig.decline must be 'cosine' or 'linear', not {self.decline!r}")
+
+
+# BERT's recipe: biases and LayerNorms do not decay. As in the release that of the raw features does.
+BERT_UNDECAYED = ("bias", "LayerNorm.weight", ".norm.weight")
+
+
+@dataclass(frozen=True)
+class UniVLPretrainConfig:
+    """Pretraining of UniVL; the defaults are the release's recipe on HowTo100M."""
+
+    model: UniVLConfig = UniVLConfig()  # vocabulary and special tokens are taken from the tokenizer
+    tokenizer: str = "bert-base-uncased"  # a folder or hub name; "train": make one of `vocabulary` tokens
+    vocabulary: int = 400
+    text_weights: str | None = "bert-base-uncased"  # where the text encoder starts; None: at random
+    objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig.release)
+    narration: NarrationConfig = NarrationConfig()
+    staged: bool = True  # StagedP: a first stage trains the two encoders with Joint alone
+    hide_text: float = 0.15  # EnhancedV, in stage two; 0 is without
+    # 1920 and 960 videos per update on 8 GPUs: 15 and 2 per GPU and forward pass.
+    stage_one: TrainConfig = TrainConfig(
+        batch_size=120, gradient_accumulation=16, epochs=50, learning_rate=1e-4, weight_decay=0.01, decline="linear",
+        undecayed=BERT_UNDECAYED, slower=(("text.", 0.1),), num_workers=8)
+    stage_two: TrainConfig = TrainConfig(
+        batch_size=16, gradient_accumulation=60, epochs=50, learning_rate=1e-4, weight_decay=0.01, decline="linear",
+        undecayed=BERT_UNDECAYED, num_workers=8)
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Fine-tuning of UniVL on one downstream task."""
+
+    train: TrainConfig
+    max_words: int = 48
+    max_frames: int = 48
 
 
 @dataclass(frozen=True)
@@ -114,6 +249,24 @@ class ClipPretrainConfig:
 
 
 @dataclass(frozen=True)
+class S3DPretrainConfig:
+    """Training of the small S3D with MIL-NCE on narrated videos of the world."""
+
+    net: S3DConfig = S3DConfig(width=0.25, feature_dim=96, embed_dim=128, image_size=48, frames_per_second=4)
+    world: WorldConfig = WorldConfig(videos_train=600, videos_val=60, videos_test=0, step_seconds=(3.0, 5.0),
+                                     transcript_shift=1.0)
+    single_dishes: int = 300  # videos of one dish, beside the world's with two
+    moods: int = 200  # clips of a cook's face, told as what it shows
+    seconds_per_video: int = 4  # drawn at each look at a video
+    positives: int = 2  # sentences nearest in time
+    word_dim: int = 64
+    text_hidden: int = 256
+    max_words: int = 16
+    train: TrainConfig = TrainConfig(batch_size=32, learning_rate=2e-3, weight_decay=0.01, epochs=45,
+                                     seed=0, log_every=50, checkpoint_every=200)
+
+
+@dataclass(frozen=True)
 class Scale:
     """Everything that one scale fixes."""
 
@@ -125,6 +278,9 @@ class Scale:
     discovla: DiscoVLAConfig
     adapt: TrainConfig
     clip_pretrain: ClipPretrainConfig
+    s3d_pretrain: S3DPretrainConfig
+    univl_pretrain: UniVLPretrainConfig
+    univl_tasks: dict[str, TaskConfig]  # by name of the task; retrieval by its two ways of scoring
     seeds: tuple[int, ...]  # adaptation seeds behind every mean and spread
 
 
@@ -148,6 +304,17 @@ def _tiny() -> Scale:
         clip_pretrain=dataclasses.replace(
             small.clip_pretrain, images=64, held_out=16,
             train=dataclasses.replace(small.clip_pretrain.train, batch_size=16, epochs=1)),
+        s3d_pretrain=dataclasses.replace(
+            small.s3d_pretrain,
+            world=dataclasses.replace(small.s3d_pretrain.world, videos_train=6, videos_val=4),
+            single_dishes=4, moods=4,
+            train=dataclasses.replace(small.s3d_pretrain.train, batch_size=8, steps=2, epochs=None)),
+        univl_pretrain=dataclasses.replace(
+            small.univl_pretrain,
+            stage_one=dataclasses.replace(small.univl_pretrain.stage_one, batch_size=4, steps=2, checkpoint_every=1),
+            stage_two=dataclasses.replace(small.univl_pretrain.stage_two, batch_size=4, steps=2, checkpoint_every=1)),
+        univl_tasks={name: dataclasses.replace(task, train=dataclasses.replace(task.train, batch_size=4, steps=2))
+                     for name, task in small.univl_tasks.items()},
         seeds=(0, 1, 2))
 
 
@@ -155,16 +322,47 @@ def _small() -> Scale:
     return Scale(
         name="small", data=cache_dir() / "worlds", world=WorldConfig(),
         clip=ClipConfig(), inputs=InputConfig(max_frames=8, frames_per_second=4.0),
-        discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1),
+        discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1, alpha=0.0, beta=0.0),
         adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=100, epochs=None, checkpoint_every=25),
-        clip_pretrain=ClipPretrainConfig(), seeds=(0, 1, 2))
+        clip_pretrain=ClipPretrainConfig(), s3d_pretrain=S3DPretrainConfig(), univl_pretrain=_small_univl(),
+        univl_tasks=_small_tasks(), seeds=(0, 1, 2))
+
+
+def _small_univl() -> UniVLPretrainConfig:
+    train = TrainConfig(batch_size=16, learning_rate=2e-3, weight_decay=0.01, decline="linear",
+                        undecayed=BERT_UNDECAYED, steps=1000, epochs=None, seed=0, checkpoint_every=100)
+    return UniVLPretrainConfig(
+        model=UniVLConfig(hidden_size=96, num_heads=4, intermediate_size=384, text_layers=2, video_layers=2,
+                          cross_layers=1, decoder_layers=2, text_positions=64, video_positions=64, cross_positions=128),
+        tokenizer="train", vocabulary=300, text_weights=None, objectives=ObjectiveConfig(),
+        narration=NarrationConfig(max_words=40, max_frames=16),
+        stage_one=dataclasses.replace(train, batch_size=32, steps=250), stage_two=train)
+
+
+def _small_tasks() -> dict[str, TaskConfig]:
+    def task(steps, **changes):
+        train = TrainConfig(batch_size=32, learning_rate=1e-3, weight_decay=0.01, decline="linear",
+                            undecayed=BERT_UNDECAYED, steps=steps, epochs=None, seed=0, checkpoint_every=100)
+        return TaskConfig(dataclasses.replace(train, **changes), max_words=40, max_frames=16)
+
+    return {"joint": task(100), "align": task(100), "captioning": task(200), "segmentation": task(100, batch_size=8),
+            "localization": task(100, batch_size=16), "sentiment": task(100)}
 
 
 def _full() -> Scale:
     return Scale(
         name="full", data=Path(os.environ.get("MINIVL_DATA", "data")), world=None,
         clip=ClipConfig("ViT-B-32", "openai"), inputs=InputConfig(), discovla=DiscoVLAConfig(),
-        adapt=TrainConfig(num_workers=8), clip_pretrain=ClipPretrainConfig(), seeds=(42, 43, 44))
+        adapt=TrainConfig(num_workers=8), clip_pretrain=ClipPretrainConfig(), s3d_pretrain=S3DPretrainConfig(),
+        univl_pretrain=UniVLPretrainConfig(), univl_tasks=_released_tasks(), seeds=(42, 43, 44))
+
+
+def _released_tasks() -> dict[str, TaskConfig]:
+    """Released for retrieval and captioning on YouCook2; the other three tasks were not, and follow retrieval."""
+    train = TrainConfig(batch_size=32, learning_rate=3e-5, weight_decay=0.01, decline="linear",
+                        undecayed=BERT_UNDECAYED, epochs=5, num_workers=8)
+    tasks = {name: TaskConfig(train) for name in ("joint", "align", "segmentation", "localization", "sentiment")}
+    return {**tasks, "captioning": TaskConfig(dataclasses.replace(train, batch_size=16), max_words=128, max_frames=96)}
 
 
 SCALES = {"tiny": _tiny, "small": _small, "full": _full}

@@ -1,4 +1,4 @@
-"""The contrastive loss that both papers use, over the global batch of all processes."""
+"""What losses of both papers need: the contrastive loss, and batches that are spread over processes."""
 
 import torch
 import torch.distributed as dist
@@ -21,14 +21,29 @@ def symmetric_contrastive(similarity, logit_scale):
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
+def processes() -> int:
+    """How many processes share a batch."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def gather_with_gradient(tensor):
     """The tensors of all processes one after the other: (N, ...) -> (processes * N, ...).
 
     N must be the same in every process. In a single process it is the tensor itself.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return tensor
-    return _Gather.apply(tensor)
+    return tensor if processes() == 1 else _Gather.apply(tensor)
+
+
+def mean_over_processes(values):
+    """The loss whose average over processes is the mean of the values (M,) of all of them; M may differ.
+
+    Data-parallel training averages gradients over processes, and a mean of means would give the values of a process
+    with few of them more weight. No values at all give 0, with a gradient of 0.
+    """
+    count = torch.tensor(float(len(values)), device=values.device)
+    if processes() > 1:
+        dist.all_reduce(count)
+    return values.sum() * processes() / count.clamp(min=1)
 
 
 class _Gather(torch.autograd.Function):

@@ -22,7 +22,8 @@ def test_full_scale_is_the_release_s_recipe():
         128, 6e-4, 0.2, 5)
     assert (full.adapt.betas, full.adapt.eps) == ((0.9, 0.999), 1e-6)
     assert (full.adapt.warmup, full.adapt.max_grad_norm) == (0.1, 1.0)
-    assert dataclasses.astuple(full.discovla) == (8, 4, 2)
+    assert full.discovla == DiscoVLAConfig(lora_rank=8, vision_fusion_layers=4, text_fusion_layers=2,
+                                           strategy="adapter", alpha=0.3, beta=1.0, distill="release")
     assert dataclasses.astuple(full.inputs) == (12, 1.0, 32)
 
 

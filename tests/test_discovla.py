@@ -17,7 +17,7 @@ from minivl.discovla.backbone import UnsupportedBackbone
 SIZE, CONTEXT, VOCABULARY = 16, 10, 50
 VISION = {"image_size": SIZE, "patch_size": 8, "width": 32, "head_width": 16, "layers": 3}
 TEXT = {"context_length": CONTEXT, "vocab_size": VOCABULARY, "width": 32, "heads": 2, "layers": 2}
-CONFIG = DiscoVLAConfig(lora_rank=2, vision_fusion_layers=2, text_fusion_layers=1)
+CONFIG = DiscoVLAConfig(lora_rank=2, vision_fusion_layers=2, text_fusion_layers=1, alpha=0, beta=0)
 
 
 def small_clip(vision=VISION, text=TEXT, seed=0):
@@ -141,14 +141,6 @@ def test_the_loss_is_over_the_global_batch(monkeypatch):
     assert [len(x) for x in gathered] == [3, 3]
 
 
-@torch.no_grad()
-def test_nan_is_not_swallowed():
-    model, batch = DiscoVLA(small_clip(), CONFIG), small_batch()
-    batch["video"][1, 2, 0, 3, 3] = torch.nan
-    assert model.encode_video(batch["video"])[0][1].isnan().all()
-    assert model.losses(batch)["total"].isnan()
-
-
 def fake_clip_module(monkeypatch, clip):
     loaded = []
 
@@ -171,7 +163,7 @@ def test_save_and_load(tmp_path, monkeypatch):
     saved = read_weights(tmp_path / "new" / "folder" / "model.safetensors")
     assert saved.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
     card = (tmp_path / "new" / "folder" / "README.md").read_text()
-    assert "`small`, weights: tag." in card and "rank 2; fusion in the last 2 vision and 1 text" in card
+    assert "`small`, weights: tag." in card and 'fusion ("adapter") in the last 2 vision and 1 text' in card
 
 
 def test_loading_into_another_clip_or_from_elsewhere_is_refused(tmp_path, monkeypatch):
@@ -199,6 +191,7 @@ def test_a_clip_without_a_name_cannot_be_saved(tmp_path):
     (DiscoVLAConfig(2, 2, 3), "last 3 blocks of a tower that has 2"),
     (DiscoVLAConfig(2, -1, 1), "-1"),
     (DiscoVLAConfig(0, 2, 1), "rank"),
+    (DiscoVLAConfig(2, 0, 1, temporal=8), "temporal embedding stands before the fusion layers, but there are 0"),
 ])
 def test_impossible_settings(config, message):
     with pytest.raises(ConfigError, match=message):
@@ -242,6 +235,8 @@ def test_wrong_inputs_are_named():
         model.encode_frame_captions(frame_ids, frame_mask)
     with pytest.raises(ValueError, match="12 tokens, but this CLIP reads at most 10"):
         model.encode_caption(*captions(3, context=12))
+    with pytest.raises(ValueError, match="12 tokens, but this CLIP reads at most 10"):
+        model.encode_frame_captions(*(x[None] for x in captions(3, 4, context=12)))
 
 
 def released(model):
@@ -264,8 +259,10 @@ def test_released_names_and_files(wide, tmp_path):
     batch = small_batch()
     torch.save(released(wide), tmp_path / "pytorch_model.bin")
     again = DiscoVLA.from_reference(tmp_path / "pytorch_model.bin", 2, 1)
-    assert again.config == CONFIG
-    torch.testing.assert_close(again(batch)["total"], wide(batch)["total"])
+    assert again.config == DiscoVLAConfig(2, 2, 1)
+    ids, mask = batch["text_ids"], batch["text_mask"]
+    torch.testing.assert_close(again.similarity(again.encode_caption(ids, mask), again.encode_video(batch["video"])[0]),
+                               wide.similarity(wide.encode_caption(ids, mask), wide.encode_video(batch["video"])[0]))
 
 
 def test_released_weights_that_do_not_fit(wide):

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import normalize
 
 from minivl.discovla import DiscoVLA
+from minivl.discovla.aligndistill import alignment_distillation
+from minivl.discovla.pimgalign import cosines, image_level_similarity, largest, weighted_sum
 from minivl.discovla.reference import our_name
 from minivl.losses import symmetric_contrastive
 
@@ -44,7 +47,8 @@ def unfused(state):
 
 def batch_of(ref, video_mask="in.video_mask"):
     return {"video": ref["in.video"], "video_mask": ref[video_mask],
-            "text_ids": ref["in.text_ids"], "text_mask": ref["in.text_mask"]}
+            "text_ids": ref["in.text_ids"], "text_mask": ref["in.text_mask"],
+            "f_text_ids": ref["in.f_text_ids"], "f_text_mask": ref["in.f_text_mask"]}
 
 
 def assert_features(actual, expected):
@@ -57,6 +61,17 @@ def assert_cosines(actual, expected):
 
 def assert_loss(actual, expected):
     torch.testing.assert_close(actual, expected, atol=0, rtol=TOLERANCE["losses_relative"])
+
+
+def assert_losses(actual, ref, prefix):
+    for name, recorded in (("video", "video"), ("image", "frame"), ("distill", "distill"), ("total", "total")):
+        assert_loss(actual[name].detach(), ref[f"{prefix}loss.{recorded}"])
+    assert actual.keys() == {"video", "image", "distill", "total"}
+
+
+def assert_gradient(actual, expected, name):
+    bound = TOLERANCE["gradients_relative_to_largest"] * expected.abs().max().item()
+    torch.testing.assert_close(actual.to(expected.dtype), expected, atol=bound, rtol=0, msg=lambda m: f"{name}: {m}")
 
 
 @torch.no_grad()
@@ -124,9 +139,54 @@ def test_similarity_and_loss(model, ref):
     assert_loss(nll[0].mean(), ref["loss.video_t2v"])
     assert_loss(nll[1].mean(), ref["loss.video_v2t"])
     assert_loss(symmetric_contrastive(similarity, scale), ref["loss.video"])
-    losses = model.losses(batch_of(ref))
-    assert_loss(losses["video"], ref["loss.video"])
-    assert torch.equal(losses["total"], losses["video"])
+    assert_losses(model.losses(batch_of(ref)), ref, "")
+
+
+def test_image_level_similarity(model, ref):
+    *_, frames, captions = encode(model, ref)
+    scale = model.clip.logit_scale.exp()
+    K = cosines(normalize(captions, dim=-1), normalize(frames, dim=-1))
+    m1, m2 = largest(K, 3), largest(K, 2)
+    assert_cosines(K, ref["out.sim_full"])
+    assert_cosines(m1, ref["out.sim_max_t2v"])
+    assert_cosines(m2, ref["out.sim_max_v2t"])
+    assert_features((scale * m1).softmax(-1), ref["out.weight_t2v"])
+    assert_features((scale * m2).softmax(-1), ref["out.weight_v2t"])
+    assert_cosines(weighted_sum(m1, scale), ref["out.sim_frame_t2v"])
+    assert_cosines(weighted_sum(m2, scale), ref["out.sim_frame_v2t"])
+    image = image_level_similarity(captions, frames, scale)
+    assert_cosines(image, ref["out.sim_frame"])
+    nll = -(scale * image).log_softmax(1).diag(), -(scale * image).log_softmax(0).diag()
+    assert_loss(nll[0].mean(), ref["loss.frame_t2v"])
+    assert_loss(nll[1].mean(), ref["loss.frame_v2t"])
+    assert_loss(symmetric_contrastive(image, scale), ref["loss.frame"])
+
+
+def test_distillation_and_its_gradients(model, ref):
+    video, image = (ref[name].clone().requires_grad_() for name in ("out.sim_video", "out.sim_frame"))
+    scale = model.clip.logit_scale.exp()
+    for S, I, name in ((video, image, "t2v"), (video.T, image.T, "v2t")):
+        p, q = (scale * I).softmax(1), (scale * S).softmax(1)
+        assert_loss((100 * (p * (p / q).log()).mean()).detach(), ref[f"loss.distill_{name}"])
+    loss = alignment_distillation(video, image, scale)
+    assert_loss(loss.detach(), ref["loss.distill"])
+    loss.backward()
+    assert_gradient(video.grad, ref["grad.sim_video_from_distill"], "video")
+    assert_gradient(image.grad, ref["grad.sim_frame_from_distill"], "image")
+
+
+def test_gradients_of_the_total_loss(model, ref):
+    model.zero_grad()
+    model.losses(batch_of(ref))["total"].backward()
+    ours = dict(model.named_parameters())
+    norms = RECORD["gradient_norms"]
+    assert len(norms) == len(model.trainable_parameters())
+    for name, norm in norms.items():
+        assert ours[our_name(name)].grad.norm().item() == pytest.approx(norm, rel=1e-4), name
+    recorded = [key.removeprefix("grad.") for key in ref if key.startswith("grad.clip.")]
+    assert len(recorded) == 11
+    for name in recorded:
+        assert_gradient(ours[our_name(name)].grad, ref["grad." + name], name)
 
 
 def test_padded_frames_leave_the_mean_but_are_attended_to(model, ref):
@@ -137,7 +197,7 @@ def test_padded_frames_leave_the_mean_but_are_attended_to(model, ref):
     similarity = model.similarity(captions, videos)
     assert_cosines(similarity, ref["masked.out.sim_video"])
     assert_cosines(similarity, ref["masked.out.eval_logits"] / model.clip.logit_scale.exp())
-    assert_loss(model.losses(batch_of(ref, "masked.in.video_mask"))["video"], ref["masked.loss.video"])
+    assert_losses(model.losses(batch_of(ref, "masked.in.video_mask")), ref, "masked.")
 
 
 def test_without_fusion(ref):
@@ -150,7 +210,9 @@ def test_without_fusion(ref):
     assert_cosines(baseline.similarity(captions, videos), ref["baseline.sim_video"])
     assert_cosines(baseline.similarity(captions, videos),
                    ref["baseline.eval_logits"] / baseline.clip.logit_scale.exp())
-    assert_loss(baseline.losses(batch_of(ref))["video"], ref["baseline.loss.video"])
+    image = image_level_similarity(frame_captions, frames, baseline.clip.logit_scale.exp())
+    assert_cosines(image, ref["baseline.sim_frame"])
+    assert_losses(baseline.losses(batch_of(ref)), ref, "baseline.")
 
 
 def test_fresh_model_and_plain_clip(ref):
@@ -161,7 +223,7 @@ def test_fresh_model_and_plain_clip(ref):
         assert_features(videos, ref[f"{name}.eval_video"])
         assert_features(frames, ref[f"{name}.frame_V"])
         assert_features(frame_captions, ref[f"{name}.frame_L"])
-    assert_loss(fresh.losses(batch_of(ref))["video"], ref["init.loss.video"])
+    assert_losses(fresh.losses(batch_of(ref)), ref, "init.")
 
 
 def test_order_of_frames_does_not_matter(model, ref):
@@ -173,6 +235,8 @@ def test_order_of_frames_does_not_matter(model, ref):
     torch.testing.assert_close(shuffled, videos, atol=1e-6, rtol=0)
     torch.testing.assert_close(frames_shuffled, frames[rows, order], atol=1e-5, rtol=0)
     torch.testing.assert_close(captions_shuffled, frame_captions[rows, order], atol=1e-5, rtol=0)
+    for shuffled_inputs in (["in.video"], names[1:], names):  # caption i is not tied to frame i
+        assert_losses(model.losses(batch_of(ref | {n: ref[n][rows, order] for n in shuffled_inputs})), ref, "")
 
 
 def test_gradients_of_the_video_loss(model, ref):
@@ -183,7 +247,7 @@ def test_gradients_of_the_video_loss(model, ref):
     assert_loss(loss.float(), ref["loss.video"])
 
     model.zero_grad()
-    model.losses(batch_of(ref))["total"].backward()
+    model.losses(batch_of(ref))["video"].backward()
     ours = dict(model.named_parameters())
     trained = [name for name, weight in weights.items() if weight.requires_grad]
     assert len(trained) == sum(p.requires_grad for p in ours.values())
@@ -192,8 +256,7 @@ def test_gradients_of_the_video_loss(model, ref):
         if ".transformer" in name and ".visual." not in name and ("down" in name or "up" in name):
             assert expected is None and actual is None  # the video loss does not reach the text adapters
             continue
-        bound = TOLERANCE["gradients_relative_to_largest"] * expected.abs().max().item()
-        torch.testing.assert_close(actual.double(), expected, atol=bound, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+        assert_gradient(actual, expected, name)
 
 
 def derived_video_loss(w, ref):

@@ -5,8 +5,11 @@ import os
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from minivl.data.schema import COLUMNS, SchemaError, load_split
+from minivl.config import BUNDLED
+from minivl.data.features import load_features
+from minivl.data.schema import COLUMNS, SchemaError, load_split, make_dataset
 from minivl.data.video import probe, write_video
 
 STEP = {"label": "cut the carrot", "start": 0, "end": 1.5}
@@ -48,12 +51,14 @@ def test_a_split_opens_with_the_columns_of_the_schema(corpus):
 def test_every_known_column_passes(corpus):
     row = {"file_name": "deep/a.mp4", "video_id": "x", "feature_rate": 1, "start": 0, "end": 2.5, "caption": "one",
            "captions": ["one", "two"], "transcript": [{"text": "hm", "start": 0.5, "end": 1}],
-           "frame_captions": ["one"], "steps": [], "task": "soup", "sentiment": None, "split": "test",
-           "features": [[0.5, 1.0]]}
-    rows = load_split(corpus([row], files=["deep/a.mp4"]), "train")
+           "frame_captions": ["one"], "steps": [], "step_captions": [], "task": "soup", "sentiment": None,
+           "split": "test", "feature_file": "deep/a.npy"}
+    folder = corpus([row], files=["deep/a.mp4"])
+    np.save(folder / "train" / "deep" / "a.npy", np.zeros((3, 2)))
+    rows = load_split(folder, "train")
     assert set(rows.column_names) == set(COLUMNS)
-    assert {name: rows[0][name] for name in row if name not in ("file_name", "split")} == {
-        name: value for name, value in row.items() if name not in ("file_name", "split")}
+    kept = {name: value for name, value in row.items() if name not in ("file_name", "feature_file", "split")}
+    assert {name: rows[0][name] for name in kept} == kept
     assert rows[0]["split"] == "train"
 
 
@@ -96,6 +101,52 @@ def test_opening_is_silent(corpus, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+# Features in place of videos
+
+@pytest.fixture
+def features(tmp_path):
+    """Rows that name features, whose files are there: two tensors of one file, and a .npy file."""
+    folder = tmp_path / "corpus" / "train"
+    folder.mkdir(parents=True)
+    save_file({"x": np.zeros((3, 2), np.float16), "y": np.ones((4, 2), np.float16)}, folder / "all.safetensors")
+    np.save(folder / "z.npy", np.zeros((5, 2)))
+    return [{"feature_file": name, "feature_rate": 1, "caption": "hm"}
+            for name in ("all.safetensors::x", "all.safetensors::y", "z.npy")]
+
+
+def test_rows_may_name_features_instead_of_videos(corpus, features, tmp_path, monkeypatch):
+    corpus(features, files=[])
+    monkeypatch.chdir(tmp_path)
+    rows = load_split("corpus", "train")
+    assert set(rows.column_names) == {"features", "feature_rate", "video_id", "split", "caption"}
+    assert list(rows["video_id"]) == ["x", "y", "z"] and list(rows["feature_rate"]) == [1.0] * 3
+    monkeypatch.chdir("/")
+    assert [load_features(reference).shape for reference in rows["features"]] == [(3, 2), (4, 2), (5, 2)]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"feature_file": "b.npy"}, "line 2: names 'b.npy': .*there is no file"),
+    ({"feature_file": "all.safetensors::q"}, "line 2: names 'all.safetensors::q': .*none of them named 'q'"),
+    ({"feature_file": 3}, "line 2: 'feature_file' must be a string"),
+    ({"feature_file": None}, "line 2: 'feature_file' must be a string"),
+    ({"feature_rate": None}, "line 2: has a 'feature_file' and no 'feature_rate'"),
+    ({"feature_rate": 0}, "line 2: 'feature_rate' must be a number above 0"),
+    ({"features": "all.safetensors::x"}, "line 2: 'features' must be left out: it is made from feature_file")])
+def test_features_that_do_not_fit(corpus, features, change, message):
+    first = features[0] | ({"features": None} if "features" in change else {})
+    with pytest.raises(SchemaError, match=message):
+        load_split(corpus([first, features[1] | change], files=[]), "train")
+
+
+def test_made_rows_have_the_types_of_the_schema():
+    rows = make_dataset({"start": [1, 2], "transcript": [[], []], "label": ["a", "b"]}, "here")
+    assert rows.features["start"].dtype == "float64" and rows[0]["start"] == 1.0
+    assert rows.features["transcript"] == load_split(BUNDLED / "kitchen", "test").features["transcript"]
+    assert rows.features["label"].dtype == "string"
+    with pytest.raises(SchemaError, match="here: column 'label' has values of different types"):
+        make_dataset({"label": ["a", 3]}, "here")
+
+
 # What does not fit
 
 def test_missing_folders_and_splits_are_named(corpus, tmp_path):
@@ -117,7 +168,8 @@ def test_missing_folders_and_splits_are_named(corpus, tmp_path):
     ("transcript", ["words", [{"text": 1, "start": 0, "end": 1}], [{"text": "hm", "start": 2, "end": 1}]], "text"),
     ("sentiment", [3.1, -4, "good", True, float("nan")], r"a number in \[-3, 3\]"),
     ("start", [-1, "0"], "a number"), ("end", [0, "1"], "a number"), ("feature_rate", [0, "1"], "a number above 0"),
-    ("task", [1], "a string"), ("video_id", [1], "a string")])
+    ("step_captions", ["one", ["one", 2]], "a list of strings"), ("task", [1], "a string"),
+    ("video_id", [1], "a string")])
 def test_wrong_values_are_reported_with_their_line(corpus, column, values, rule):
     for value in values:
         folder = corpus([ROW | {column: None}, ROW | {column: value}])
@@ -129,12 +181,21 @@ def test_wrong_values_are_reported_with_their_line(corpus, column, values, rule)
 def test_start_comes_before_end(corpus):
     with pytest.raises(SchemaError, match="line 1: 'start' must come before 'end', got 2 and 1"):
         load_split(corpus([ROW | {"start": 2, "end": 1}]), "train")
+    for half in ({"start": 2}, {"end": 2}, {"start": None, "end": 2}):
+        with pytest.raises(SchemaError, match="line 1: 'start' and 'end' go together"):
+            load_split(corpus([ROW | half]), "train")
+
+
+def test_every_step_has_its_sentence(corpus):
+    for steps, sentences in (([STEP], []), ([STEP], ["one", "two"]), (None, ["one"])):
+        with pytest.raises(SchemaError, match=f"line 1: 'step_captions' must be one per step, got {len(sentences)} "):
+            load_split(corpus([ROW | {"steps": steps, "step_captions": sentences}]), "train")
 
 
 def test_a_named_file_must_be_there(corpus):
     with pytest.raises(SchemaError, match="line 2: names 'c.mp4', which is not in"):
         load_split(corpus([ROW, ROW | {"file_name": "c.mp4"}]), "train")
-    with pytest.raises(SchemaError, match="line 1: has no 'file_name'"):
+    with pytest.raises(SchemaError, match="line 1: has no 'file_name' and no 'feature_file'"):
         load_split(corpus([{"caption": "hm"}]), "train")
 
 

@@ -9,7 +9,7 @@ import pytest
 from minivl.clip_pretraining import draw_pictures
 from minivl.config import BUNDLED, ConfigError, WorldConfig, scale
 from minivl.data.video import probe
-from minivl.data.world import build, language, opinions, recipes
+from minivl.data.world import build, language, opinions, recipes, render
 
 SMALL = WorldConfig(videos_train=3, videos_val=4, videos_test=8)
 
@@ -158,6 +158,50 @@ def test_one_dish_at_a_time_and_longer_steps():
 def test_a_split_that_runs_out_of_recipes_says_so():
     with pytest.raises(ValueError, match="only .* groups"):
         recipes.draw_split("val", 2000, seed=0, dishes=1)
+
+
+NARRATED = replace(SMALL, step_seconds=(3.0, 5.0))
+
+
+def test_narrated_clips_have_a_clean_sentence_for_every_step():
+    for row in rows("train", 40, NARRATED, build.narrated_clips):
+        assert row["steps"][-1]["end"] > 20
+        assert len(row["step_captions"]) == len(row["steps"])
+        for step, caption in zip(row["steps"], row["step_captions"], strict=True):
+            verb, _, thing = step["label"].partition(" ")
+            assert caption.startswith(f"someone {verb.replace('add', 'put')}s ") and thing in caption
+            state = "sliced" if f"slice {thing}" in row["task_steps"] else "whole"
+            assert verb != "add" or caption.startswith(f"someone puts the {state} {thing} into the ")
+            assert verb in ("slice", "heat", "chill", "stir") or set(caption.split()) & set(recipes.COLORS)
+        assert set(row) - {"step_captions"} == set(rows("train", 1)[0])
+    test = rows("test", 40, NARRATED, build.narrated_clips)
+    assert [row["group"] for row in test] == list(range(40)) and len({row["task"] for row in test}) > 35
+
+
+def test_one_dish_is_seasoned_in_narrated_clips_only():
+    spices = set(recipes.SPICES)
+    for dishes in (1, 2):
+        config = replace(NARRATED, dishes=dishes)
+        narrated = rows("train", 40, config, build.narrated_clips)
+        assert all([s["label"] for s in row["steps"]].count("season") == 1 for row in narrated)
+        assert all(sorted(s["label"] for s in row["steps"]) == sorted(row["task_steps"]) for row in narrated)
+        named = [caption.split()[-1] for row in narrated for caption in row["step_captions"] if " seasons " in caption]
+        assert set(named) == spices
+        assert [row["task"] for row in narrated] == [row["task"] for row in rows("train", 40, config)]
+    assert not spices & set(json.dumps(rows("train", 40, NARRATED)).replace('"', " ").split())
+
+
+def test_only_speech_tells_the_spices_apart():
+    plain, rng = recipes.draw_recipe(np.random.default_rng(0)).dishes[0], np.random.default_rng(1)
+    stage = render.Stage.draw(rng, clutter=0.0)
+    steps = [recipes.Step("season", replace(plain, spice=spice)) for spice in recipes.SPICES]
+    pictures = [render.draw_frame(stage, step, 0.3, np.random.default_rng(0)) for step in steps]
+    assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
+    assert len({language.step_sentence(step) for step in steps}) == len(steps)
+    assert not set(recipes.SPICES) & {word for step in steps for _ in range(20)
+                                      for word in language.frame_caption(step, rng).split()}
+    said = [t["text"] for row in rows("train", 40, NARRATED, build.narrated_clips) for t in row["transcript"]]
+    assert any(text.startswith("now i season the") and text.endswith(" salt") for text in said)
 
 
 def test_sentiment_is_words_plus_face():

@@ -1,5 +1,7 @@
 """Clips as models read them: sampled and preprocessed frames beside tokenized captions."""
 
+import copy
+
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -16,7 +18,8 @@ class ClipDataset(torch.utils.data.Dataset):
     A pair is a clip and its `caption`, or a clip and one of its `captions`. An item is a mapping of tensors:
     `video` (F, 3, size, size) float, `video_mask` (F,), `text_ids` (L,) and `text_mask` (L,). Videos are decoded
     when they are first needed; `keep_frames` then keeps the sampled frames in memory (uint8, as decoded), which
-    suits small videos.
+    suits small videos. With frame captions (`with_frame_captions`) an item also has `f_text_ids` and `f_text_mask`
+    (F, L), one caption per sampled frame.
 
     Raises ValueError if the rows have no captions.
     """
@@ -26,10 +29,29 @@ class ClipDataset(torch.utils.data.Dataset):
         self.paths = [video["path"] for video in rows["video"]]
         self.captions, self.video_of_text = _captions(rows)
         self.text_ids, self.text_mask = tokenize(clip.tokenizer, self.captions, inputs.max_words)
+        self.frame_captions: list[list[str]] | None = None  # of each pair
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if keep_frames else None
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    def with_frame_captions(self, frame_captions: list[list[str] | None]) -> "ClipDataset":
+        """The same pairs with one caption per sampled frame; pairs that have None instead are left out.
+
+        Raises ValueError if the list is not as long as this data set, or a pair has not as many captions as frames.
+        """
+        if len(frame_captions) != len(self):
+            raise ValueError(f"{len(frame_captions)} lists of frame captions for {len(self)} (clip, caption) pairs")
+        kept = [i for i, captions in enumerate(frame_captions) if captions is not None]
+        for i in kept:
+            if len(frame_captions[i]) != self.inputs.max_frames:
+                raise ValueError(f"{len(frame_captions[i])} frame captions for {self.inputs.max_frames} frames (clip "
+                                 f"{self.rows['video_id'][int(self.video_of_text[i])]}): there must be one per frame")
+        data = copy.copy(self)
+        data.frame_captions = [frame_captions[i] for i in kept]
+        data.captions, data.video_of_text = [self.captions[i] for i in kept], self.video_of_text[kept]
+        data.text_ids, data.text_mask = self.text_ids[kept], self.text_mask[kept]
+        return data
 
     def frames(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Sampled frames of one clip as decoded, uint8 (F, H, W, 3), and their mask (F,)."""
@@ -49,8 +71,12 @@ class ClipDataset(torch.utils.data.Dataset):
                 "video_mask": torch.as_tensor(mask)}
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {**self.video(int(self.video_of_text[index])), "text_ids": self.text_ids[index],
+        item = {**self.video(int(self.video_of_text[index])), "text_ids": self.text_ids[index],
                 "text_mask": self.text_mask[index]}
+        if self.frame_captions is not None:  # tokenized when needed: there are F times as many as captions
+            item["f_text_ids"], item["f_text_mask"] = tokenize(self.clip.tokenizer, self.frame_captions[index],
+                                                               self.inputs.max_words)
+        return item
 
     def video_batches(self, batch_size: int, progress: bool = True):
         """Every clip once, in order, collated as `video` does."""

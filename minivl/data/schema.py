@@ -5,6 +5,9 @@ A corpus is a folder as `datasets` calls a `VideoFolder`, which `datasets.load_d
     corpus/train/metadata.jsonl     one JSON object per line: "file_name" beside columns of the schema
     corpus/train/clip-1.mp4 ...     the files that it names
     corpus/val/, corpus/test/       the same
+
+Instead of "file_name", or beside it, a line may name features that were extracted from the video: "feature_file", a
+.npy file or "features.safetensors::name", together with "feature_rate".
 """
 
 import json
@@ -12,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-LAYOUT = "expected <folder>/train/metadata.jsonl beside its mp4 files, and the same in val/ and test/"
+from minivl.data.features import SEPARATOR, FeatureError, check_reference
+
+LAYOUT = "expected <folder>/train/metadata.jsonl beside the files that it names, and the same in val/ and test/"
 SHOWN = 5  # bad rows per error
 
 
@@ -41,7 +46,8 @@ COLUMNS = {
     "video_id": Column("name of the clip; the file's name without suffix where the corpus gives none",
                        "string", "a string"),
     "video": Column("the video file, {path, bytes}", None, "made from file_name"),
-    "features": Column("features extracted from the video beforehand, in place of `video`", None, "(T, D)"),
+    "features": Column("where the features are that were extracted beforehand, for `load_features`", "string",
+                       "left out: it is made from feature_file", lambda v: False),
     "feature_rate": Column("features per second", "float64", "a number above 0", lambda v: v > 0),
     "start": Column("where the clip begins in the file, seconds", "float64", "a number, 0 or more", lambda v: v >= 0),
     "end": Column("where the clip ends in the file, seconds", "float64", "a number above 0", lambda v: v > 0),
@@ -52,6 +58,7 @@ COLUMNS = {
     "frame_captions": Column("one caption per sampled frame", ["string"], "a list of strings, not empty", len),
     "steps": Column("what is done and when, seconds", [{"label": "string", "start": "float64", "end": "float64"}],
                     "a list of {label, start, end} with start < end", _in_order),
+    "step_captions": Column("one sentence per step, in the order of `steps`", ["string"], "a list of strings"),
     "task": Column("name of the task that the steps belong to", "string", "a string"),
     "sentiment": Column("opinion, from -3 (negative) to 3 (positive)", "float64", "a number in [-3, 3]",
                         lambda v: -3 <= v <= 3),
@@ -62,19 +69,36 @@ COLUMNS = {
 def load_split(folder: Path | str, split: str):
     """One split of a corpus as a `datasets.Dataset` with the columns of COLUMNS that it has, and its own extra ones.
 
-    `video` is not decoded: a row's `["video"]["path"]` is the file. What is read is what is on disk now;
-    nothing comes from a cache.
+    `video` is not decoded: a row's `["video"]["path"]` is the file. `features` is a reference for `load_features`.
+    What is read is what is on disk now; nothing comes from a cache.
     Raises FileNotFoundError for a missing folder or split, SchemaError for lines that do not fit.
     """
     directory = _split_directory(Path(folder), split)
     metadata = directory / "metadata.jsonl"
     rows = _read_lines(metadata)
     columns = _columns(rows, metadata)
-    names = columns.pop("file_name")
-    columns["video"] = [str((directory / name).absolute()) for name in names]
-    columns.setdefault("video_id", [Path(name).stem for name in names])
+    for name, becomes in (("file_name", "video"), ("feature_file", "features")):
+        if name in columns:
+            files = columns.pop(name)
+            columns[becomes] = [str((directory / file).absolute()) for file in files]
+            columns.setdefault("video_id", [_name(file) for file in files])
     columns["split"] = [split] * len(rows)
-    return _dataset(columns, metadata)
+    return make_dataset(columns, metadata)
+
+
+def make_dataset(columns: dict[str, list], source: Path | str):
+    """Columns as a `datasets.Dataset` with the types of the schema; other columns get the type of their values.
+
+    Raises SchemaError, which names the `source`, for another column with values of different types.
+    """
+    from datasets import Dataset, Features, Video
+
+    known = {name: column.type for name, column in COLUMNS.items() if column.type is not None}
+    features = {name: _feature(known[name]) if name in known else _guessed_feature(name, values, source)
+                for name, values in columns.items() if name != "video"}
+    if "video" in columns:
+        features["video"] = Video(decode=False)
+    return Dataset.from_dict(columns, features=Features(features))
 
 
 def _split_directory(folder: Path, split: str) -> Path:
@@ -117,17 +141,45 @@ def _columns(rows: dict[int, dict], metadata: Path) -> dict[str, list]:
 
 
 def _problems(row: dict, names: list[str], directory: Path) -> list[str]:
-    name = row.get("file_name")
-    if not isinstance(name, str):
-        return ["has no 'file_name': name the mp4 file"]
-    problems = [] if (directory / name).is_file() else [f"names {name!r}, which is not in {directory}"]
+    problems = _file_problems(row, directory)
     problems += [f"has no {column!r}, which other lines have: write null for none"
                  for column in names if column not in row]
     problems += [f"{column!r} must be {COLUMNS[column].rule}, got {value!r:.60}" for column, value in row.items()
                  if column in COLUMNS and value is not None and not _is_right(value, COLUMNS[column])]
-    if not problems and None not in (row.get("start"), row.get("end")) and row["start"] >= row["end"]:
+    window = [row.get("start"), row.get("end")]
+    if not problems and window.count(None) == 1:
+        problems.append("'start' and 'end' go together: give both or none")
+    elif not problems and None not in window and row["start"] >= row["end"]:
         problems.append(f"'start' must come before 'end', got {row['start']} and {row['end']}")
+    if not problems and row.get("step_captions") is not None and len(row["step_captions"]) != len(row["steps"] or []):
+        problems.append(f"'step_captions' must be one per step, got {len(row['step_captions'])} for "
+                        f"{len(row['steps'] or [])} steps")
     return problems
+
+
+def _file_problems(row: dict, directory: Path) -> list[str]:
+    """A row names a video file, features, or both."""
+    if "file_name" not in row and "feature_file" not in row:
+        return ["has no 'file_name' and no 'feature_file': name the mp4 file, or features that were extracted from it"]
+    problems = [f"{column!r} must be a string: a file's name" for column in ("file_name", "feature_file")
+                if column in row and not isinstance(row[column], str)]
+    if problems:
+        return problems
+    if "file_name" in row and not (directory / row["file_name"]).is_file():
+        problems.append(f"names {row['file_name']!r}, which is not in {directory}")
+    if "feature_file" in row:
+        if row.get("feature_rate") is None:
+            problems.append("has a 'feature_file' and no 'feature_rate': say how many features there are per second")
+        try:
+            check_reference(directory / row["feature_file"])
+        except FeatureError as error:
+            problems.append(f"names {row['feature_file']!r}: {error}")
+    return problems
+
+
+def _name(file: str) -> str:
+    """What a video is called whose metadata doesn't say: the file without its suffix, or the tensor in the file."""
+    return file.split(SEPARATOR, 1)[1] if SEPARATOR in file else Path(file).stem
 
 
 def _is_right(value, column: Column) -> bool:
@@ -148,15 +200,6 @@ def _fits(value, type_) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _dataset(columns: dict[str, list], metadata: Path):
-    from datasets import Dataset, Features, Video
-
-    known = {name: column.type for name, column in COLUMNS.items() if column.type is not None}
-    features = {name: _feature(known[name]) if name in known else _guessed_feature(name, values, metadata)
-                for name, values in columns.items() if name != "video"}
-    return Dataset.from_dict(columns, features=Features({**features, "video": Video(decode=False)}))
-
-
 def _feature(type_):
     """A Column's type as `datasets` writes types."""
     from datasets import List, Value
@@ -168,11 +211,11 @@ def _feature(type_):
     return Value(type_)
 
 
-def _guessed_feature(name: str, values: list, metadata: Path):
+def _guessed_feature(name: str, values: list, source: Path | str):
     import pyarrow
     from datasets.features.features import generate_from_arrow_type
 
     try:
         return generate_from_arrow_type(pyarrow.array(values).type)
     except pyarrow.ArrowException as error:
-        raise SchemaError(f"{metadata}: column {name!r} has values of different types: {error}") from error
+        raise SchemaError(f"{source}: column {name!r} has values of different types: {error}") from error

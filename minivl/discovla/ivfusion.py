@@ -6,12 +6,16 @@ token" stand for both. Sizes: B videos of F frames, S = B*F frames in all, N tok
 W = h heads of size d.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from torch import nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from minivl.config import ConfigError
 from minivl.discovla.lora import LoRA
+from minivl.discovla.temporal import TemporalEmbedding
 
 
 class FusionAdapter(nn.Module):
@@ -37,50 +41,80 @@ class FusionAdapter(nn.Module):
         return self.up(c * (1.702 * c).sigmoid())
 
 
+def token_index(positions):
+    """Index of one token per row: positions (S,) -> idx with x[idx] (S, 1, ...) for x (S, N, ...)."""
+    rows = torch.arange(len(positions), device=positions.device)
+    return rows[:, None], positions[:, None]
+
+
+@dataclass
+class Layout:
+    """How the tokens of a batch belong together, the same in all blocks of a tower."""
+
+    class_token: tuple  # `token_index` of the class tokens: x[class_token] is (S, 1, W)
+    frames: int | None = None  # F; None: captions of videos, which are images to every block
+    own: torch.Tensor | None = None  # (S, N, N), True where a row's token may see a column's in its frame; None: all
+    shared: torch.Tensor | None = None  # (S, N), True for tokens that the whole video may see; None: all
+
+    @property
+    def for_class_tokens(self):
+        """(B, 1, F*N) or None: what the class tokens of a video may see of it."""
+        return None if self.shared is None else self.shared.reshape(len(self.shared) // self.frames, 1, -1)
+
+    @cached_property
+    def for_all_tokens(self):
+        """(B, F*N, F*N) or None: the same for every token; in its own frame it is still bound by `own`."""
+        if self.own is None:
+            return self.for_class_tokens
+        S, N, _ = self.own.shape
+        B, F = S // self.frames, self.frames
+        same_frame = torch.eye(F, dtype=torch.bool, device=self.own.device)[:, None, :, None]    # (F, 1, F, 1)
+        own = self.own.view(B, F, N, 1, N) | ~same_frame                                         # (B, F, N, F, N)
+        return own.view(B, F * N, F * N) & self.for_class_tokens
+
+
 class IVFusionAttention(nn.Module):
-    """CLIP's attention with LoRA and, in a fusion block, with Image-Video Features Fusion (arXiv 2506.08887).
+    """CLIP's attention with LoRA and, in a fusion layer, one of four strategies (figure 3 of arXiv 2506.08887).
 
         image-level:  every token attends to the tokens of its own frame
-        video-level:  the class token of frame f attends to all tokens of all frames
+        video-level:  a token of frame f attends to all tokens of all frames
 
-        out[f, token] = image[f, token]                            for every other token
-        out[f, class] = video[f] + adapter(image[f, class])
+        strategy    out[f, token]     out[f, class]
+        "image"     image[f, token]   image[f, class]
+        "video"     video[f, token]   video[f, class]
+        "average"   image[f, token]   (image[f, class] + video[f, class]) / 2
+        "adapter"   image[f, token]   video[f, class] + adapter(image[f, class])
 
-    Both levels use the same q, k, v and the same output projection. Nothing tells the model where in
-    the video a frame stands, so the order of frames does not matter.
+    The last is Image-Video Features Fusion (IVFusion). It costs hardly more than "image", since only one token per
+    frame looks at the whole video. Both levels use the same q, k, v and the same output projection. Nothing tells
+    the model where in the video a frame stands, so the order of frames does not matter.
 
     `attention` is open_clip's `nn.MultiheadAttention`, whose frozen weights are taken over.
     """
 
-    def __init__(self, attention: nn.MultiheadAttention, rank: int, fuses: bool):
+    def __init__(self, attention: nn.MultiheadAttention, rank: int, strategy: str = "image"):
         super().__init__()
         self.num_heads = attention.num_heads
         self.in_proj_weight = attention.in_proj_weight
         self.in_proj_bias = attention.in_proj_bias
         self.out_proj = attention.out_proj
         self.lora = LoRA(attention.embed_dim, rank)
-        self.adapter = FusionAdapter(attention.embed_dim, rank) if fuses else None
+        self.strategy = strategy
+        self.adapter = FusionAdapter(attention.embed_dim, rank) if strategy == "adapter" else None
 
-    def forward(self, x, class_token, frames=None, mask=None, class_only=False):
-        """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`.
-
-        class_token  `token_index` of the class tokens: x[class_token] is (S, 1, W)
-        frames       F; None keeps a fusion block image-level (video captions belong to no frame)
-        mask         (S, N, N), True where the token of a row may see the token of a column; None: everything
-        """
+    def forward(self, x, layout, class_only=False):
+        """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`."""
         q, k, v = self.project(x)                                             # (S, N, h, d) each
-        q_class = q[class_token]                                              # (S, 1, h, d)
-        padding = None if mask is None else mask[:, -1]                       # (S, N): the last word sees all others
-        if class_only:
-            q, mask = q_class, None if mask is None else mask[class_token]    # (S, 1, h, d), (S, 1, N)
+        if self.strategy == "image" or layout.frames is None:
+            return self.image_level(q, k, v, layout, class_only)
+        if self.strategy == "video":
+            return self.video_level(q, k, v, layout, class_only)
 
-        image = self.out_proj(attend(q, k, v, mask))                          # (S, N, W) or (S, 1, W)
-        if self.adapter is None or frames is None:
-            return image
-        video = self.out_proj(self.video_level(q_class, k, v, frames, padding))    # (S, 1, W)
+        image = self.image_level(q, k, v, layout, class_only)                 # (S, N, W) or (S, 1, W)
+        video = self.video_level(q, k, v, layout, class_only=True)            # (S, 1, W)
         if class_only:
-            return video + self.adapter(image)
-        image[class_token] = video + self.adapter(image[class_token])
+            return self.fuse(image, video)
+        image[layout.class_token] = self.fuse(image[layout.class_token], video)
         return image
 
     def project(self, x):
@@ -89,14 +123,24 @@ class IVFusionAttention(nn.Module):
         qkv = linear(x, self.in_proj_weight, self.in_proj_bias) + self.lora(x)    # (S, N, 3*W)
         return qkv.view(S, N, 3, self.num_heads, W // self.num_heads).unbind(dim=2)
 
-    def video_level(self, q_class, k, v, frames, padding):
-        """q_class (S, 1, h, d), k and v (S, N, h, d), padding (S, N) or None -> (S, 1, W)."""
-        S, N, h, d = k.shape
-        B = S // frames
-        queries = q_class.reshape(B, frames, h, d)
-        keys, values = k.reshape(B, frames * N, h, d), v.reshape(B, frames * N, h, d)
-        mask = None if padding is None else padding.reshape(B, 1, frames * N)
-        return attend(queries, keys, values, mask).reshape(S, 1, h * d)
+    def image_level(self, q, k, v, layout, class_only):
+        """q, k, v (S, N, h, d) -> (S, N, W) or (S, 1, W): each frame on its own."""
+        mask = layout.own
+        if class_only:
+            q, mask = q[layout.class_token], None if mask is None else mask[layout.class_token]
+        return self.out_proj(attend(q, k, v, mask))
+
+    def video_level(self, q, k, v, layout, class_only):
+        """q, k, v (S, N, h, d) -> (S, N, W) or (S, 1, W): all frames of a video together."""
+        mask = layout.for_class_tokens if class_only else layout.for_all_tokens
+        q = q[layout.class_token] if class_only else q
+        (S, n, h, d), B = q.shape, len(q) // layout.frames
+        q, k, v = (x.reshape(B, -1, h, d) for x in (q, k, v))                 # (B, F*n, h, d), (B, F*N, h, d) twice
+        return self.out_proj(attend(q, k, v, mask)).reshape(S, n, h * d)
+
+    def fuse(self, image, video):
+        """The image- and video-level features of the class tokens, (S, 1, W) each -> (S, 1, W)."""
+        return (image + video) / 2 if self.strategy == "average" else video + self.adapter(image)
 
 
 def attend(q, k, v, mask=None):
@@ -106,49 +150,53 @@ def attend(q, k, v, mask=None):
     return scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2)
 
 
-def token_index(positions):
-    """Index of one token per row: positions (S,) -> idx with x[idx] (S, 1, ...) for x (S, N, ...)."""
-    rows = torch.arange(len(positions), device=positions.device)
-    return rows[:, None], positions[:, None]
-
-
 class IVFusionBlock(nn.Module):
-    """A transformer block of CLIP with the attention above; everything else is open_clip's, frozen."""
+    """A transformer block of CLIP with the attention above; everything else is open_clip's, frozen.
 
-    def __init__(self, block, rank: int, fuses: bool):
+    temporal    positions of a temporal embedding in front of the block, 0 for none
+    """
+
+    def __init__(self, block, rank: int, strategy: str = "image", temporal: int = 0):
         super().__init__()
+        self.temporal = TemporalEmbedding(temporal, block.attn.embed_dim) if temporal else None
         self.ln_1, self.ls_1 = block.ln_1, block.ls_1
         self.ln_2, self.ls_2, self.mlp = block.ln_2, block.ls_2, block.mlp
-        self.attn = IVFusionAttention(block.attn, rank, fuses)
+        self.attn = IVFusionAttention(block.attn, rank, strategy)
 
-    def forward(self, x, class_token, frames=None, mask=None, class_only=False):
-        """As `IVFusionAttention.forward`."""
-        attended = self.attn(self.ln_1(x), class_token, frames, mask, class_only)
-        x = (x[class_token] if class_only else x) + self.ls_1(attended)
+    def forward(self, x, layout, class_only=False):
+        """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`."""
+        if self.temporal is not None:
+            x = self.temporal(x, layout.frames)
+        attended = self.attn(self.ln_1(x), layout, class_only)
+        x = (x[layout.class_token] if class_only else x) + self.ls_1(attended)
         return x + self.ls_2(self.mlp(self.ln_2(x)))
 
 
-def adapt_tower(transformer, rank: int, fusion_layers: int) -> None:
-    """Replace the blocks of one of CLIP's towers, in place; the last `fusion_layers` of them fuse.
+def adapt_tower(transformer, rank: int, fusion_layers: int, strategy: str, temporal: int = 0) -> None:
+    """Replace the blocks of one of CLIP's towers, in place; the last `fusion_layers` of them follow `strategy`.
 
-    Raises ConfigError if the tower has fewer blocks than that, or for a rank below 1.
+    Raises ConfigError if the tower has fewer blocks than that, for a rank below 1, and for a temporal embedding
+    where nothing fuses.
     """
     if rank < 1:
         raise ConfigError(f"LoRA rank must be at least 1, not {rank}")
     blocks = len(transformer.resblocks)
     if not 0 <= fusion_layers <= blocks:
         raise ConfigError(f"cannot fuse in the last {fusion_layers} blocks of a tower that has {blocks}")
+    if temporal and not fusion_layers:
+        raise ConfigError("the temporal embedding stands before the fusion layers, but there are 0 of them")
+    first = blocks - fusion_layers
     transformer.resblocks = nn.ModuleList(
-        IVFusionBlock(block, rank, fuses=i >= blocks - fusion_layers)
+        IVFusionBlock(block, rank, strategy if i >= first else "image", temporal if i == first else 0)
         for i, block in enumerate(transformer.resblocks))
 
 
-def class_features(transformer, x, class_token, frames=None, mask=None):
+def class_features(transformer, x, layout):
     """Run an adapted tower and read out its class tokens: x (S, N, W) -> (S, W).
 
     The last block computes the class tokens only, since nobody reads the other tokens after it.
     """
     *earlier, last = transformer.resblocks
     for block in earlier:
-        x = block(x, class_token, frames, mask)
-    return last(x, class_token, frames, mask, class_only=True).squeeze(1)
+        x = block(x, layout)
+    return last(x, layout, class_only=True).squeeze(1)

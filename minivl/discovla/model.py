@@ -12,9 +12,13 @@ from torch.nn.functional import normalize
 
 from minivl.checkpoints import CheckpointError, load_weights
 from minivl.config import ClipConfig, DiscoVLAConfig, override
+from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
-from minivl.discovla.ivfusion import adapt_tower, class_features, token_index
+from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
+from minivl.discovla.pimgalign import image_level_similarity
 from minivl.losses import gather_with_gradient, symmetric_contrastive
+
+SHOWN = 5  # rows per error
 
 
 class DiscoVLA(nn.Module):
@@ -24,7 +28,7 @@ class DiscoVLA(nn.Module):
     frame; embeddings have D numbers. Masks are 1 for real, 0 for padding.
 
     clip_model   open_clip's CLIP with a vision transformer; it is copied and stays as it is
-    config       rank and number of fusion layers, by default the paper's for MSR-VTT
+    config       rank, fusion layers, losses: by default the paper's for MSR-VTT, as released
 
     Raises UnsupportedBackbone for other architectures and ConfigError for more fusion layers than blocks.
     """
@@ -35,8 +39,10 @@ class DiscoVLA(nn.Module):
         self.config = config or DiscoVLAConfig()
         self.backbone: ClipConfig | None = None  # which CLIP by name, if that is known: saving needs it
         self.clip = copy.deepcopy(clip_model).requires_grad_(False)  # the logit scale is frozen, too
-        adapt_tower(self.clip.visual.transformer, self.config.lora_rank, self.config.vision_fusion_layers)
-        adapt_tower(self.clip.transformer, self.config.lora_rank, self.config.text_fusion_layers)
+        rank, strategy = self.config.lora_rank, self.config.strategy
+        adapt_tower(self.clip.visual.transformer, rank, self.config.vision_fusion_layers, strategy,
+                    self.config.temporal)
+        adapt_tower(self.clip.transformer, rank, self.config.text_fusion_layers, strategy)
         self.to(self.clip.logit_scale.device)
 
     @classmethod
@@ -61,7 +67,7 @@ class DiscoVLA(nn.Module):
             v = sum_f m_f g_f / |g_f|  /  sum_f m_f
 
         and is not normalised again. As in the released code the mask acts on this mean only: padded
-        frames are still attended to.
+        frames are still attended to, unless the config has `mask_padding`.
 
         Raises ValueError for frames of the wrong shape and for videos without a valid frame.
         """
@@ -77,7 +83,8 @@ class DiscoVLA(nn.Module):
         class_token = visual.class_embedding.expand(B * F, 1, -1)                   # (B*F, 1, W)
         x = torch.cat([class_token, patches], dim=1) + visual.positional_embedding  # (B*F, 1+P, W)
         first = token_index(torch.zeros(B * F, dtype=torch.long, device=x.device))
-        x = class_features(visual.transformer, visual.ln_pre(x), first, frames=F)   # (B*F, W)
+        layout = Layout(first, F, shared=self._shared(frame_mask, x.shape[1]))
+        x = class_features(visual.transformer, visual.ln_pre(x), layout)            # (B*F, W)
         features = (visual.ln_post(x) @ visual.proj).view(B, F, -1)                 # (B, F, D)
 
         weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]         # (B, F, 1)
@@ -91,17 +98,23 @@ class DiscoVLA(nn.Module):
         _require_valid(mask, ids.shape, "caption", "token")
         return self._encode_text(ids, mask)
 
-    def encode_frame_captions(self, ids, mask):
+    def encode_frame_captions(self, ids, mask, frame_mask=None):
         """One caption per frame, fused over each video: ids and mask (B, F, L) -> (B, F, D).
 
-        Only training encodes them. Raises ValueError as `encode_caption`.
+        Only training encodes them. frame_mask (B, F) hides the captions of padded frames from the others if the
+        config has `mask_padding`. Raises ValueError as `encode_caption`.
         """
         B, F, L = ids.shape
         _require_valid(mask, (B, F, L), "frame caption", "token")
-        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), frames=F)    # (B*F, D)
+        shared = None if frame_mask is None else self._shared(frame_mask, L)             # (B*F, L)
+        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, shared)   # (B*F, D)
         return features.view(B, F, -1)
 
-    def _encode_text(self, ids, mask, frames=None):
+    def _shared(self, frame_mask, tokens):
+        """frame_mask (B, F) -> (B*F, tokens), which tokens the whole video may see; None: all."""
+        return frame_mask.bool().flatten()[:, None].expand(-1, tokens) if self.config.mask_padding else None
+
+    def _encode_text(self, ids, mask, frames=None, shared=None):
         """ids and mask (S, L) -> (S, D), read out at the end-of-text token, which has the largest id."""
         clip = self.clip
         S, L = ids.shape
@@ -113,8 +126,10 @@ class DiscoVLA(nn.Module):
         L = int(used.nonzero().max()) + 1                                           # the rest is padding everywhere
         ids, mask = ids[:, :L], mask[:, :L]
         causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()
+        shared = mask if shared is None else mask & shared[:, :L]                   # (S, L)
+        layout = Layout(token_index(end), frames, own=causal & mask[:, None], shared=shared)
         x = clip.token_embedding(ids) + clip.positional_embedding[:L]               # (S, L, W)
-        x = class_features(clip.transformer, x, token_index(end), frames, causal & mask[:, None])    # (S, W)
+        x = class_features(clip.transformer, x, layout)                             # (S, W)
         return clip.ln_final(x) @ clip.text_projection
 
     @staticmethod
@@ -123,17 +138,56 @@ class DiscoVLA(nn.Module):
         return normalize(captions, dim=-1) @ normalize(videos, dim=-1).T
 
     def losses(self, batch):
-        """The training losses over the global batch of all processes: {"video", "total"}, scalars.
+        """The training losses over the global batch of all processes, named scalars.
 
-        "video" is the contrastive loss between captions and videos.
+            video     contrastive loss between captions and videos
+            image     PImgAlign: contrastive loss between the frame captions and the frames of videos
+            distill   AlignDistill: the image-level alignment teaches the video-level one
+            total     video + alpha * image + beta * distill
 
-        batch   video (B, F, 3, H, W), video_mask (B, F), text_ids and text_mask (B, L)
+        A loss of weight 0 is not computed and not in the result.
+
+        batch   video (B, F, 3, H, W), video_mask (B, F), text_ids and text_mask (B, L); where alpha or beta is
+                above 0 also f_text_ids and f_text_mask (B, F, L), the frame captions
+
+        Raises ValueError for frame captions that are missing or not one per frame, and for an embedding that is
+        not finite.
         """
-        videos, _ = self.encode_video(batch["video"], batch["video_mask"])          # (B, D)
+        config, scale = self.config, self.clip.logit_scale.exp()
+        videos, frames = self.encode_video(batch["video"], batch["video_mask"])     # (B, D), (B, F, D)
         captions = self.encode_caption(batch["text_ids"], batch["text_mask"])       # (B, D)
-        similarity = self.similarity(gather_with_gradient(captions), gather_with_gradient(videos))
-        video = symmetric_contrastive(similarity, self.clip.logit_scale.exp())
-        return {"video": video, "total": video}
+        captions, videos = gather_with_gradient(captions), gather_with_gradient(videos)
+        embeddings = {"caption": captions, "video": videos}
+        similarity = self.similarity(captions, videos)
+        losses = {"video": symmetric_contrastive(similarity, scale)}
+        total = losses["video"]
+        if config.alpha or config.beta:
+            frame_captions, frames, mask = self._image_level(batch, frames)
+            embeddings |= {"frame caption": frame_captions, "frame": frames}
+            image = image_level_similarity(frame_captions, frames, scale, mask, mask)
+            if config.alpha:
+                losses["image"] = symmetric_contrastive(image, scale)
+                total = total + config.alpha * losses["image"]
+            if config.beta:
+                losses["distill"] = alignment_distillation(similarity, image, config.distill_scale or scale,
+                                                           config.distill)
+                total = total + config.beta * losses["distill"]
+        if not total.isfinite():
+            _require_finite(embeddings)
+        return {**losses, "total": total}
+
+    def _image_level(self, batch, frames):
+        """Frame captions and frames (B, F, D) of all processes, and their mask (B, F) or None."""
+        if "f_text_ids" not in batch:
+            raise ValueError(f"alpha {self.config.alpha:g} and beta {self.config.beta:g} need frame captions: give "
+                             "f_text_ids and f_text_mask in the batch, or set both to 0")
+        ids, frame_mask = batch["f_text_ids"], batch["video_mask"]
+        if ids.shape[:2] != frames.shape[:2]:
+            raise ValueError(f"there must be one caption per frame, but the batch has {ids.shape[1]} captions for "
+                             f"{frames.shape[1]} frames ({len(ids)} and {len(frames)} videos)")
+        frame_captions = self.encode_frame_captions(ids, batch["f_text_mask"], frame_mask)
+        mask = gather_with_gradient(frame_mask) if self.config.mask_padding else None
+        return gather_with_gradient(frame_captions), gather_with_gradient(frames), mask
 
     def forward(self, batch):
         """`losses`, under the name that data-parallel training calls."""
@@ -188,6 +242,17 @@ def _require_valid(mask, shape, whole, part):
         raise ValueError(f"{whole} without a valid {part} in rows {empty} of the mask")
 
 
+def _require_finite(embeddings):
+    """Name the rows of embeddings (..., D) that are NaN or infinite."""
+    wrong = {name: (~x.isfinite().all(dim=-1)).nonzero().squeeze(-1).tolist() for name, x in embeddings.items()}
+    if any(wrong.values()):
+        named = [f"{name} {', '.join(map(str, rows[:SHOWN]))}"
+                 + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+                 for name, rows in wrong.items() if rows]
+        raise ValueError(f"embeddings that are NaN or infinite: {'; '.join(named)} (counted from 0 in the batch of all "
+                         "processes). Look for NaN in these inputs, then in the weights")
+
+
 _CARD = """\
 ---
 library_name: minivl
@@ -197,7 +262,8 @@ pipeline_tag: feature-extraction
 
 LoRA and fusion adapters of DiscoVLA (arXiv 2506.08887), trained with minivl for text-video retrieval.
 CLIP itself is not included: `{name}`, weights: {weights}.
-LoRA rank {lora_rank}; fusion in the last {vision_fusion_layers} vision and {text_fusion_layers} text blocks.
+LoRA rank {lora_rank}; fusion ("{strategy}") in the last {vision_fusion_layers} vision and {text_fusion_layers} text
+blocks. Trained with alpha {alpha}, beta {beta}.
 
     from minivl.discovla import DiscoVLA
     model = DiscoVLA.from_pretrained("this folder")

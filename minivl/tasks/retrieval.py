@@ -1,5 +1,6 @@
 """Text-video retrieval: adapt a CLIP to videos, score it, search a folder."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from minivl.data.schema import load_split
 from minivl.data.text import tokenize
 from minivl.data.world.build import cached_world
 from minivl.discovla import DiscoVLA
+from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
 from minivl.training import fit, seed_everything
 
@@ -100,16 +102,21 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
           run_dir: Path, progress: bool = True) -> DiscoVLA:
     """Adapt a CLIP to the clips of `train`; the model is saved in `run_dir/model` and returned.
 
-    A run that was interrupted goes on where its last checkpoint stands; a finished one is read back.
+    Where alpha or beta is above 0, `train` needs frame captions: those that `with_pseudo_captions` gave it, else the
+    column `frame_captions` of its rows. A run that was interrupted goes on where its last checkpoint stands; a
+    finished one is read back. Raises SchemaError if there are no frame captions.
     """
     from accelerate import PartialState
 
-    # Fusion in the text tower is for frame captions, which this loss doesn't have: no gradient would reach it.
-    config = replace(config, text_fusion_layers=0)
+    settings = {"clip": [clip_name, pretrained], "inputs": vars(train.inputs)}
+    if config.alpha or config.beta:
+        train = train if train.frame_captions else with_pseudo_captions(train, rendered_captions(train))
+        settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]
+    else:  # fusion in the text tower is for frame captions: without them no gradient would reach it
+        config = replace(config, text_fusion_layers=0)
+    settings |= {"discovla": vars(config), "clips": len(train)}
     seed_everything(training.seed)
     model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
-    settings = {"clip": [clip_name, pretrained], "discovla": vars(config), "clips": len(train),
-                "inputs": vars(train.inputs)}
     fit(model, train, training, run_dir, settings=settings, progress=progress)
     if PartialState().is_main_process:
         model.save_pretrained(run_dir / "model")

@@ -48,6 +48,23 @@ def kitchen_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple
         yield row, lambda m=moments, r=streams[2]: np.stack(list(timeline.frames(m, config, r)))
 
 
+def narrated_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
+    """As kitchen_clips, for UniVL: a dish is seasoned, and `step_captions` has a sentence for each of `steps`.
+
+    The spice looks the same whichever it is: only the transcript, which may come too early or too late, names it.
+    Every video is a group of its own, so that few steps look alike. Give steps of some seconds, as real videos have
+    (`step_seconds=(3.0, 5.0)`).
+    """
+    for number, (group, recipe) in enumerate(
+            recipes.draw_split(split, count, config.seed, config.dishes, config.novel, whole_groups=False)):
+        streams = np.random.default_rng([config.seed, 20 + SPLITS.index(split), number]).spawn(4)
+        recipe = recipes.season(recipe, streams[0])
+        moments = timeline.schedule(recipe, config, streams[1])
+        row = _row(f"narrated-{split}-{number:05d}", split, recipe, group, moments, config, streams[2])
+        row["step_captions"] = language.step_captions(moments)
+        yield row, lambda m=moments, r=streams[3]: np.stack(list(timeline.frames(m, config, r)))
+
+
 def opinion_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
     """As kitchen_clips, for clips in which a cook gives an opinion; `caption` is what can be seen."""
     for number in range(count):

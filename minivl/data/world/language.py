@@ -19,6 +19,7 @@ _FRAME = {
     "slice": ("a knife slices a {ingredient}", "a {ingredient} on a board under a knife"),
     "add": ("a hand puts a {state} {ingredient} into a {vessel}", "a {state} {ingredient} above a {vessel}"),
     "pour": ("{liquid} is poured into a {vessel}", "a jug of {liquid} above a {vessel}"),
+    "season": ("a hand shakes something over a {vessel}", "a shaker above a {vessel}"),
     "heat": ("a {vessel} on the stove", "fire heats a {vessel}"),
     "chill": ("a {vessel} in the fridge", "the fridge chills a {vessel}"),
     "stir": ("a spoon stirs in a {vessel}", "a hand with a spoon in a {vessel}"),
@@ -26,7 +27,8 @@ _FRAME = {
 _IDLE = ("a hand above the counter", "an empty counter in a kitchen")
 _STEP = {
     "slice": "slices the {ingredient}", "add": "puts the {state} {ingredient} into the {vessel}",
-    "pour": "pours {liquid} into the {vessel}", "heat": "heats the {vessel} on the stove",
+    "pour": "pours {liquid} into the {vessel}", "season": "seasons the {vessel} with {spice}",
+    "heat": "heats the {vessel} on the stove",
     "chill": "chills the {vessel} in the fridge", "stir": "stirs the {vessel} with a spoon",
 }
 _TREAT = {"heat": "heats it", "chill": "chills it", "stir": "stirs it"}
@@ -41,7 +43,7 @@ _CHATTER = ("so i hope you are all doing well today", "please like and subscribe
 
 def _fill(template: str, dish: Dish) -> str:
     return template.format(ingredient=dish.ingredient, state=dish.state, vessel=dish.vessel, liquid=dish.liquid,
-                           title=dish.title)
+                           title=dish.title, spice=dish.spice)
 
 
 def _choose(rng: np.random.Generator, options) -> str:
@@ -71,6 +73,11 @@ def pretraining_caption(step: Step | None, rng: np.random.Generator, plate: Dish
 def step_sentence(step: Step) -> str:
     """One step told literally, without a subject: "pours water into the red pot"."""
     return _fill(_STEP[step.verb], step.dish)
+
+
+def step_captions(moments: list[Moment]) -> list[str]:
+    """A clean sentence for each step: "someone pours water into the red pot"."""
+    return [f"someone {step_sentence(moment.step)}" for moment in moments if moment.step is not None]
 
 
 def _whole(dish: Dish) -> str:

@@ -14,6 +14,7 @@ INGREDIENTS = ("carrot", "tomato", "potato", "onion", "cucumber", "lemon", "mush
 NOVEL_INGREDIENTS = ("beet", "kiwi", "radish")  # never drawn or named while CLIP is pretrained
 LIQUIDS = ("water", "milk", "oil")
 TREATMENTS = ("heat", "chill", "stir")
+SPICES = ("salt", "sugar", "pepper")  # all come out of the same shaker: only speech tells them apart
 COLORS = ("red", "blue", "green", "yellow")
 CONTAINERS = ("pot", "pan", "bowl")
 
@@ -37,6 +38,7 @@ class Dish:
     treatment: str
     color: str
     container: str
+    spice: str | None = None  # dishes are seasoned in narrated videos only
 
     @property
     def title(self) -> str:
@@ -54,14 +56,15 @@ class Dish:
 
     def verbs(self) -> list[str]:
         """The steps of this dish in the order in which they must happen."""
-        return (["slice"] if self.sliced else []) + ["add", "pour", self.treatment]
+        seasoning = ["season"] if self.spice else []
+        return (["slice"] if self.sliced else []) + ["add", "pour", *seasoning, self.treatment]
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing that is done to one dish."""
 
-    verb: str  # slice, add, pour, heat, chill, stir
+    verb: str  # slice, add, pour, season, heat, chill, stir
     dish: Dish
 
     @property
@@ -93,6 +96,13 @@ class Recipe:
     def task_steps(self) -> list[str]:
         """The labels of the task's steps in their canonical order: dish after dish."""
         return [Step(verb, dish).label for dish in sorted(self.dishes, key=lambda d: d.title) for verb in dish.verbs()]
+
+
+def season(recipe: Recipe, rng: np.random.Generator) -> Recipe:
+    """The recipe with a random spice in one of its dishes; what it is made of else, and its split, stay the same."""
+    seasoned, spice = int(rng.integers(len(recipe.dishes))), str(rng.choice(SPICES))
+    return Recipe(tuple(replace(dish, spice=spice) if number == seasoned else dish
+                        for number, dish in enumerate(recipe.dishes)))
 
 
 def split_of(recipe: Recipe, seed: int) -> str:
@@ -138,11 +148,13 @@ def bindings(recipe: Recipe) -> list[Recipe]:
             for first, second in ((a.treatment, b.treatment), (b.treatment, a.treatment))]
 
 
-def draw_split(split: str, count: int, seed: int, dishes: int = 2, novel: float = 0.0) -> list[tuple[int, Recipe]]:
+def draw_split(split: str, count: int, seed: int, dishes: int = 2, novel: float = 0.0,
+               whole_groups: bool = True) -> list[tuple[int, Recipe]]:
     """The first `count` videos of a split as (group number, recipe).
 
     Training videos are drawn one by one, each its own group. Validation and test videos come in whole
-    groups of different contents. The list for a smaller count is the beginning of that for a larger one.
+    groups of different contents, or one by one without `whole_groups`. The list for a smaller count is
+    the beginning of that for a larger one.
     Raises ValueError when the split has no more contents to give.
     """
     rng = np.random.default_rng([seed, list(SPLIT_SHARES).index(split)])
@@ -156,7 +168,7 @@ def draw_split(split: str, count: int, seed: int, dishes: int = 2, novel: float 
         if split_of(recipe, seed) != split or recipe.content in seen:
             continue
         misses = 0
-        if split == "train":
+        if split == "train" or not whole_groups:
             drawn.append((len(drawn), recipe))
         else:
             drawn.extend((len(seen), member) for member in bindings(recipe))

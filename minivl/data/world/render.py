@@ -194,6 +194,17 @@ def _draw_pouring(pen: Pen, dish: Dish, x: float, y: float, progress: float) -> 
     draw_vessel(pen, dish.color, dish.container, x, y)
 
 
+def _draw_seasoning(pen: Pen, dish: Dish, x: float, y: float, progress: float) -> None:
+    """One shaker for all spices: what is in it can't be seen."""
+    top, shake = y - VESSEL_TOP[dish.container], 2 * np.sin(6 * np.pi * progress)
+    pen.box(x - 3 + shake, top - 13, x + 3 + shake, top - 8, RGB["white"])
+    pen.box(x - 3 + shake, top - 8, x + 3 + shake, top - 6, RGB["dark"])
+    for dx, fall in ((-2, 0.0), (0, 0.5), (2, 0.25)):
+        pen.ellipse(x + dx + shake, top - 5 + 4 * ((3 * progress + fall) % 1), 0.6, 0.6, RGB["dark"])
+    _draw_hand(pen, x + shake, top - 13)
+    draw_vessel(pen, dish.color, dish.container, x, y)
+
+
 def _draw_heating(pen: Pen, dish: Dish, x: float, y: float, progress: float) -> None:
     pen.box(x - 17, y - 2, x + 17, y + 6, RGB["dark"])
     for i, dx in enumerate((-8, -3, 3, 8)):
@@ -221,7 +232,7 @@ def _draw_stirring(pen: Pen, dish: Dish, x: float, y: float, progress: float) ->
     draw_vessel(pen, dish.color, dish.container, x, y)
 
 
-_SCENES = {"slice": _draw_slicing, "add": _draw_adding, "pour": _draw_pouring,
+_SCENES = {"slice": _draw_slicing, "add": _draw_adding, "pour": _draw_pouring, "season": _draw_seasoning,
            "heat": _draw_heating, "chill": _draw_chilling, "stir": _draw_stirring}
 
 

@@ -1,0 +1,217 @@
+"""Run every cell of an ablation with every seed, keep each result on disk, and compare.
+
+    out/fused-seed0.json        what one run gave: settings, scores, versions, seconds
+    out/fused-seed1.error.txt   the traceback of a run that failed; gone once it succeeds
+
+A result is written whole or not at all and never computed twice, so a long ablation can be stopped and called again.
+"""
+
+import json
+import math
+import os
+import re
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+import minivl
+from minivl.metrics.bootstrap import paired_seeds
+
+OWN_COLUMNS = ("cell", "seed", "seconds", "minivl", "torch")  # of the results table; no score may have these names
+
+
+class AblationError(RuntimeError):
+    """Cells that cannot be run or compared; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant of an experiment: its name in tables and files, and the settings that make it (JSON values)."""
+
+    name: str
+    settings: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not re.fullmatch(r"\w[\w .,+=-]*", self.name):
+            raise AblationError(f"cell name {self.name!r}: use letters, digits, spaces and _ . , + = -, as it names a "
+                                "file")
+        try:
+            json.dumps(self.settings)
+        except TypeError as error:
+            raise AblationError(f"settings of cell {self.name!r}: {error}; use numbers, texts and lists") from error
+
+
+Run = Callable[[Cell, int], dict[str, float]]
+
+
+def run_cells(cells: Sequence[Cell], seeds: Iterable[int], run: Run, out: Path, progress: bool = True,
+              workers: int = 1) -> pd.DataFrame:
+    """Call run(cell, seed) for every cell and seed whose result is not in the folder `out` yet.
+
+    run      trains and scores one cell with one seed, and returns its scores by name
+    workers  how many processes share the work. Each has an equal part of the cores; with more than one, `run` must be
+             a function of a module, as it is imported by fresh processes
+
+    Returns the `results_table` of these cells and seeds. A cell that fails does not stop the others.
+
+    Raises AblationError at once if `out` has a result of such a cell with other settings or names repeat, and at the
+    end if runs failed. What was finished is kept then, as it is after Ctrl-C: the next call continues.
+    """
+    out, seeds = Path(out), list(seeds)
+    if len({cell.name for cell in cells}) < len(cells) or len(set(seeds)) < len(seeds):
+        raise AblationError("cells need different names, and seeds may not repeat: "
+                            f"{[cell.name for cell in cells]}, {seeds}")
+    wanted = [(cell, seed) for seed in seeds for cell in cells]  # so that all cells have a result early
+    waiting = [(cell, seed) for cell, seed in wanted if not _is_done(cell, seed, out)]
+    out.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=len(wanted), initial=len(wanted) - len(waiting), desc="cells", unit="run", disable=not progress)
+    failures = {}
+    with bar:
+        for cell, seed, failure in (_one_by_one if workers == 1 else _in_processes)(waiting, run, out, workers):
+            bar.set_postfix_str(f"{cell.name}, seed {seed}")
+            bar.update()
+            if failure:
+                failures[cell.name, seed] = failure
+    if failures:
+        listed = "\n".join(f"  {name}, seed {seed}: {failure}" for (name, seed), failure in failures.items())
+        raise AblationError(f"{len(failures)} of {len(wanted)} runs failed; the others are kept in {out}, beside the "
+                            f"tracebacks (*.error.txt). Call again to repeat only these:\n{listed}")
+    return _table([_read(_file(out, cell, seed)) for cell in cells for seed in seeds])
+
+
+def results_table(out: Path) -> pd.DataFrame:
+    """All results in a folder, one row per cell and seed, sorted by both.
+
+    Columns: cell, seed, settings.<name> for each setting, the scores, seconds, minivl and torch (versions).
+    Raises AblationError if there are none or one cannot be read.
+    """
+    records = [_read(path) for path in Path(out).glob("*-seed*.json")]
+    if not records:
+        raise AblationError(f"there are no results in {out}: run the ablation first")
+    return _table(sorted(records, key=lambda record: (record["cell"], record["seed"])))
+
+
+def compare(table: pd.DataFrame, a: str, b: str, score: str) -> dict[str, float]:
+    """Cell a minus cell b, paired by seed: mean difference, 95 % interval and p value, see `paired_seeds`.
+
+    Raises AblationError for an unknown cell or score, and if both don't have a score for the same seeds.
+    """
+    if score not in table or not {a, b} <= set(table["cell"]):
+        raise AblationError(f"cannot compare {score!r} of {a!r} and {b!r}: there are the columns {list(table.columns)} "
+                            f"and the cells {sorted(set(table['cell']))}")
+    first, second = (table[table["cell"] == name].set_index("seed")[score].dropna() for name in (a, b))
+    if set(first.index) != set(second.index):
+        raise AblationError(f"{a!r} has {score!r} for the seeds {sorted(first.index)} and {b!r} for "
+                            f"{sorted(second.index)}: run both with the same seeds")
+    return paired_seeds(first, second.loc[first.index])
+
+
+def save_results(table: pd.DataFrame, path: Path) -> Path:
+    """Write a results table as CSV with six significant digits, the same bytes for the same table; returns the path.
+
+    `pandas.read_csv` reads it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    return path
+
+
+def _one_by_one(waiting, run, out, _workers):
+    for cell, seed in waiting:
+        yield cell, seed, _run_one(cell, seed, run, out)
+
+
+def _in_processes(waiting, run, out, workers):
+    """Fresh processes, as forked ones inherit locks of torch's threads and hang."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_process, initargs=(threads,))
+    try:
+        futures = {pool.submit(_run_one, cell, seed, run, out): (cell, seed) for cell, seed in waiting}
+        for future in as_completed(futures):
+            error = future.exception()  # the process itself ended, or `run` could not be sent to it
+            yield *futures[future], f"{type(error).__name__}: {error}" if error else future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, what waits is not started
+
+
+def _begin_process(threads):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, silently; results are whole or not there
+    torch.set_num_threads(threads)
+
+
+def _run_one(cell, seed, run, out):
+    """Run and write the result; None, or what went wrong. Also called in other processes."""
+    path, start = _file(out, cell, seed), time.perf_counter()
+    trace = path.with_suffix(".error.txt")
+    try:
+        scores = _checked(run(cell, seed))
+        record = {"cell": cell.name, "seed": seed, "settings": cell.settings, "scores": scores,
+                  "seconds": round(time.perf_counter() - start, 1),
+                  "versions": {"minivl": minivl.__version__, "torch": torch.__version__}}
+        _replace_text(path, json.dumps(record, indent=2) + "\n")
+    except Exception as error:  # whatever it is, the other cells go on
+        _replace_text(trace, traceback.format_exc())
+        return f"{type(error).__name__}: {error}"
+    trace.unlink(missing_ok=True)
+    return None
+
+
+def _checked(scores):
+    scores = {name: float(value) for name, value in scores.items()}
+    wrong = [name for name, value in scores.items() if name in OWN_COLUMNS or not math.isfinite(value)]
+    if not scores or wrong:
+        raise AblationError(f"the scores are {scores}: there must be some, all finite, and not named as one of "
+                            f"{', '.join(OWN_COLUMNS)}")
+    return scores
+
+
+def _is_done(cell, seed, out):
+    """Is there a result of this run? AblationError if it is one with other settings."""
+    path = _file(out, cell, seed)
+    if not path.exists():
+        return False
+    stored, wanted = _read(path)["settings"], json.loads(json.dumps(cell.settings))
+    differing = [f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
+                 for key in sorted(stored.keys() | wanted.keys())
+                 if key not in stored or key not in wanted or stored[key] != wanted[key]]
+    if differing:
+        raise AblationError(f"{path} is a result with other settings: {'; '.join(differing)}. Choose another name or "
+                            "folder, or delete that file to run it again.")
+    return True
+
+
+def _file(out, cell, seed):
+    return Path(out) / f"{cell.name}-seed{seed}.json"
+
+
+def _read(path):
+    try:
+        record = json.loads(path.read_text())
+        return {key: record[key] for key in ("cell", "seed", "settings", "scores", "seconds", "versions")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AblationError(f"{path} is not a result of an ablation ({error!r}): delete it to run it again") from error
+
+
+def _table(records):
+    table = pd.DataFrame([{"cell": record["cell"], "seed": record["seed"],
+                           **{f"settings.{name}": value for name, value in record["settings"].items()},
+                           **record["scores"], "seconds": record["seconds"], **record["versions"]}
+                          for record in records])
+    settings = [column for column in table if column.startswith("settings.")]  # cells may differ in which they have
+    return table[["cell", "seed", *settings, *table.columns.drop(["cell", "seed", *settings])]]
+
+
+def _replace_text(path, text):
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)

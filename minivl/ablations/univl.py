@@ -1,0 +1,118 @@
+"""Which part of UniVL's pretraining does what: objectives left out, strategies on and off.
+
+Every cell pretrains from nothing, then fine-tunes for retrieval (FT-Joint), for captions from video alone, and for
+captions from video and transcript. Nothing is chosen by these scores: all settings were fixed on validation data.
+"""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from minivl.ablations.runner import Cell, run_cells, save_results
+from minivl.config import ObjectiveConfig, Scale, UniVLPretrainConfig, scale
+from minivl.tasks.univl.captioning import Captioning
+from minivl.tasks.univl.data import task_rows
+from minivl.tasks.univl.pretraining import make_tokenizer, pretrain_at_scale
+from minivl.tasks.univl.retrieval import Retrieval
+
+STEPS = {"stage_one": 150, "stage_two": 250}
+# A step of stage one takes about a third of the time of one of stage two: so many steps of stage two alone take as
+# long as both stages. The results have the processor time of each run (`cpu seconds`), so that this can be checked.
+ONE_STAGE = {"stage_one": 0, "stage_two": 300}
+REFERENCE = "StagedP"
+
+CELLS = [
+    Cell("StagedP + EnhancedV", {**STEPS, "hide_text": 0.15}),
+    Cell("StagedP + EnhancedV apart", {**STEPS, "hide_text": 0.15, "contrast_hidden_texts": False}),
+    Cell(REFERENCE, STEPS),
+    Cell("one stage", ONE_STAGE),
+    Cell("one stage + EnhancedV", {**ONE_STAGE, "hide_text": 0.15}),
+    Cell("without Joint", {**ONE_STAGE, "joint": 0.0}),
+    Cell("without CMLM", {**STEPS, "cmlm": 0.0}),
+    Cell("without CMFM", {**STEPS, "cmfm": 0.0}),
+    Cell("without Align", {**STEPS, "align": 0.0}),
+    Cell("without Decoder", {**STEPS, "decoder": 0.0}),
+    Cell("Joint x 10", {**STEPS, "joint": 10.0}),
+    Cell("no pretraining", {"stage_one": 0, "stage_two": 0}),  # one step, and the rate of the first step is 0
+]
+OBJECTIVES = ("joint", "cmlm", "cmfm", "align", "decoder", "contrast_hidden_texts")
+SCORES = ("R@1", "R@1 before fine-tuning", "BLEU-4, video", "CIDEr, video", "exact, video",
+          "BLEU-4, video + transcript", "CIDEr, video + transcript", "exact, video + transcript")
+
+
+def run_ablation(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
+    """Run all cells with all seeds, one row each; results that are there are kept. Curves are in `out/curves`."""
+    make_tokenizer(settings.univl_pretrain, settings, out / "tokenizer")
+    table = run_cells(CELLS, seeds, partial(run_cell, settings.name, str(out)), out, progress, workers)
+    save_results(table, out / "results.csv")
+    return table
+
+
+def run_cell(scale_name: str, out: str, cell: Cell, seed: int) -> dict[str, float]:
+    """Pretrain as the cell says, fine-tune, and score on the test split."""
+    settings, folder = scale(scale_name), Path(out) / "runs" / f"{cell.name}-seed{seed}"
+    config = pretraining_of(cell, settings.univl_pretrain, seed, Path(out) / "tokenizer")
+    began = time.process_time()
+    model = pretrain_at_scale(config, settings, folder / "model", folder / "pretraining", progress=False)
+    scores = {"cpu seconds": time.process_time() - began}
+    if not cell.settings["stage_two"]:
+        scores["cpu seconds"] = 0.0
+    save_curves(folder / "pretraining", Path(out) / "curves" / f"{cell.name}-seed{seed}.csv")
+    scores |= downstream(folder, model, settings, seed)
+    shutil.rmtree(folder)
+    return scores
+
+
+def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer: Path) -> UniVLPretrainConfig:
+    """The scale's pretraining with a cell's changes."""
+    changes = cell.settings
+    objectives = {name: changes[name] for name in OBJECTIVES if name in changes}
+    train = {"log_every": 10, "checkpoint_every": 10_000, "seed": seed}
+    return replace(
+        config, tokenizer=str(tokenizer), hide_text=changes.get("hide_text", 0.0), staged=changes["stage_one"] > 0,
+        objectives=replace(ObjectiveConfig(), **objectives),
+        stage_one=replace(config.stage_one, steps=max(1, changes["stage_one"]), **train),
+        stage_two=replace(config.stage_two, steps=max(1, changes["stage_two"]), **train))
+
+
+def downstream(folder: Path, model, settings: Scale, seed: int) -> dict[str, float]:
+    """Scores after fine-tuning the model in `folder/model`, and of retrieval before."""
+    from minivl.data.wordpiece import load_tokenizer
+
+    tokenizer, scores = load_tokenizer(folder / "model"), {}
+    tasks = [("", Retrieval, "joint", {}), (", video", Captioning, "captioning", {"text": None}),
+             (", video + transcript", Captioning, "captioning", {"text": "transcript"})]
+    for suffix, kind, name, options in tasks:
+        config = settings.univl_tasks[name]
+        config = replace(config, train=replace(config.train, seed=seed, checkpoint_every=10_000))
+        train, test = (task_rows("retrieval" if kind is Retrieval else "captioning", split, settings)
+                       for split in ("train", "test"))
+        task = kind.start(folder / "model", tokenizer, config, **options)
+        if kind is Retrieval:
+            scores["R@1 before fine-tuning"] = task.evaluate(test, progress=False)["t2v R@1"]
+        task.fit(train, folder / f"fine-tuning{suffix}", progress=False)
+        found = task.evaluate(test, progress=False) if kind is Retrieval else task.evaluate(
+            test, progress=False, meteor=False)
+        wanted = {"t2v R@1": "R@1"} if kind is Retrieval else {"BLEU-4": "BLEU-4", "CIDEr": "CIDEr", "exact": "exact"}
+        scores |= {f"{ours}{suffix}": found[theirs] for theirs, ours in wanted.items()}
+    return scores
+
+
+def save_curves(run_dir: Path, path: Path) -> None:
+    """The logged losses of all stages of a run as one CSV, with the seconds since its beginning."""
+    rows, clock = [], 0.0
+    for stage in ("stage-one", "stage-two"):
+        lines = run_dir / stage / "metrics.jsonl"
+        before = 0
+        for line in lines.read_text().splitlines() if lines.exists() else []:
+            row = json.loads(line)
+            clock += row["seconds"] * (row["step"] - before)  # steps between two lines took about as long
+            before = row["step"]
+            rows.append({"stage": stage, **row, "clock": clock})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.5g")

@@ -1,0 +1,43 @@
+"""The main job, and the lessons."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minivl.cli.options import ScaleOption, app
+from minivl.config import runs_dir, scale
+
+
+@app.command()
+def demo(out: Annotated[Path | None, typer.Option(help="where the executed notebook and figures go "
+                                                  "[default: runs/quickstart]")] = None,
+         videos: Annotated[Path | None, typer.Option(help="search these clips instead of the bundled ones: a folder "
+                                                     "with train/, val/, test/, each with metadata.jsonl")] = None,
+         scale_name: ScaleOption = None):
+    """The main job: search videos by text, adapt CLIP with DiscoVLA's first part, search again."""
+    scale(scale_name)
+    from minivl.lessons import run_lesson
+
+    out = out or runs_dir() / "quickstart"
+    environment = {"MINIVL_VIDEOS": str(videos.resolve())} if videos else {}
+    notebook = run_lesson("00_quickstart", out, scale_name, environment)
+    print(f"\nThe executed notebook: {notebook}\nFigures: {out / 'figures'}")
+
+
+@app.command()
+def lesson(name: Annotated[str, typer.Argument(help="for example 01_data_and_world")],
+           out: Annotated[Path | None, typer.Option(help="folder for the executed notebook and what it writes "
+                                                    "[default: runs/lessons]")] = None,
+           update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/")] = False,
+           scale_name: ScaleOption = None):
+    """Execute a lesson from a clean kernel."""
+    import shutil
+
+    from minivl.lessons import NOTEBOOKS, run_lesson
+
+    scale(scale_name)
+    notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name)
+    if update:
+        shutil.copy(notebook, NOTEBOOKS)
+    print(f"\nThe executed notebook: {notebook}")

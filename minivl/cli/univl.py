@@ -1,0 +1,126 @@
+"""UniVL: pretraining, its tasks, and captions of your own videos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minivl.cli.options import ScaleOption, app
+from minivl.config import BUNDLED, ConfigError, override, runs_dir, scale
+
+UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
+UniVLOption = Annotated[str, typer.Option("--model", show_default=False, help="a folder or hub name of a pretrained "
+                                          "UniVL [default: the bundled small one]")]
+S3DOption = Annotated[str, typer.Option("--s3d", show_default=False, help="a folder or hub name of S3D weights "
+                                        "[default: the bundled small ones]")]
+
+
+@app.command("feature-world")
+def feature_world(folder: Annotated[Path, typer.Argument(help="where to write it")],
+                  kind: Annotated[str, typer.Option(help="narrated or opinions")] = "narrated",
+                  s3d: S3DOption = S3D,
+                  share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0):
+    """Render narrated kitchen videos (or opinions), and keep their S3D features and words. Resumes by itself."""
+    from minivl.univl import S3D as Network
+    from minivl.univl.feature_world import KINDS, write_feature_world
+
+    if kind not in KINDS:
+        raise ConfigError(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    world = override(scale("small").world, step_seconds=(3.0, 5.0))
+    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), world, share)}")
+
+
+@app.command("pretrain")
+def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the model")],
+                     staged: Annotated[bool, typer.Option(help="StagedP: Joint alone first")] = True,
+                     hide_text: Annotated[float | None, typer.Option(help="EnhancedV: share of videos whose text is "
+                                                                     "hidden [default: the scale's]")] = None,
+                     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
+                     seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
+                     scale_name: ScaleOption = None):
+    """Pretrain UniVL on narrated videos, and save it with its tokenizer. Resumes by itself."""
+    import dataclasses
+
+    settings = scale(scale_name)
+    config = override(settings.univl_pretrain, staged=staged)
+    if hide_text is not None:
+        config = override(config, hide_text=hide_text)
+    config = override(config, stage_one=dataclasses.replace(config.stage_one, seed=seed),
+                      stage_two=dataclasses.replace(config.stage_two, seed=seed))
+    from minivl.tasks.univl.pretraining import pretrain_at_scale
+
+    pretrain_at_scale(config, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
+    print(f"saved: {out}")
+
+
+@app.command()
+def finetune(task: Annotated[str, typer.Argument(help="joint, align (retrieval), captioning, captioning-video, "
+                                                 "segmentation, localization or sentiment")],
+             name: Annotated[str | None, typer.Option(help="of the run, which goes to runs/NAME "
+                                                      "[default: the task]")] = None,
+             model: UniVLOption = UNIVL,
+             scratch: Annotated[bool, typer.Option("--scratch", help="start from random weights")] = False,
+             split: Annotated[str, typer.Option(help="that is scored")] = "val",
+             seed: Annotated[int, typer.Option(help="order of the data, new weights")] = 0,
+             steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
+             subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
+             scale_name: ScaleOption = None):
+    """Fine-tune UniVL on one of its five tasks, save it, and score it beside guessing. Resumes by itself."""
+    settings = scale(scale_name)
+    from minivl.tasks.univl import finetuning
+
+    folder = runs_dir() / (name or task)
+    tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed, steps, subset)
+    tuned.univl.save_pretrained(folder / "model", tuned.tokenizer)
+    scores = finetuning.score(task, tuned, split, settings)
+    guessing = finetuning.baseline_scores(task, split, settings)
+    print(f"{task}, {split}:" + " " * 22 + "".join(f"{column:>18s}" for column in ("fine-tuned", *guessing)))
+    for score, value in scores.items():
+        row = [value, *(scores_.get(score, float("nan")) for scores_ in guessing.values())]
+        print(f"  {score:30s}" + "".join(f"{number:18.2f}" for number in row))
+    print(f"saved: {folder / 'model'}")
+
+
+@app.command()
+def features(videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
+             out: Annotated[Path, typer.Option(help="a folder for one .npy per video")] = Path("features"),
+             s3d: S3DOption = S3D):
+    """S3D features of videos of any length, one vector per second. Finished ones are kept, bad files skipped."""
+    from minivl.univl import S3D as Network
+    from minivl.univl.features import write_features
+
+    files = {path.stem: path for path in _video_files(videos)}
+    report = write_features(files, Network.from_pretrained(s3d), out)
+    print(f"{len(report.written)} written and {len(report.kept)} kept in {out}, {len(report.failed)} failed")
+
+
+@app.command()
+def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
+            transcript: Annotated[Path | None, typer.Option(help="what is said: .srt, .vtt or .txt; only for one "
+                                                            "video")] = None,
+            out: Annotated[Path | None, typer.Option(help="also save the captions in this folder")] = None,
+            suffix: Annotated[str, typer.Option(help="of saved captions: .srt, .vtt or .json")] = ".srt",
+            window: Annotated[float, typer.Option(min=1.0, help="seconds per caption")] = 4.0,
+            model: Annotated[str | None, typer.Option("--model", help="a UniVL fine-tuned for captions [default: the "
+                                                      "bundled small one, which knows only the kitchen]")] = None,
+            s3d: S3DOption = S3D):
+    """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
+    from minivl.data.wordpiece import load_tokenizer
+    from minivl.tasks.univl.own_videos import caption_videos
+    from minivl.univl import S3D as Network
+    from minivl.univl import UniVL
+
+    files = _video_files(videos)
+    if transcript is not None and len(files) > 1:
+        raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}")
+    name = model or str(BUNDLED / "univl_kitchen_captions")
+    report = caption_videos(files, Network.from_pretrained(s3d), UniVL.from_pretrained(name), load_tokenizer(name),
+                            transcripts={files[0]: transcript} if transcript else None, out=out, suffix=suffix,
+                            window_seconds=window)
+    print(report)
+
+
+def _video_files(paths):
+    from minivl.data.folder import find_videos
+
+    return [file for path in paths for file in (find_videos(path) if path.is_dir() else [path])]

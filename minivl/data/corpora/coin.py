@@ -1,0 +1,59 @@
+"""COIN: instructional videos with labelled steps."""
+
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems, segment, straighten
+from minivl.data.corpora.files import find_file, read_json, take
+from minivl.data.schema import SchemaError
+
+CARD = """COIN: 11,827 instructional videos from YouTube of 180 tasks, with 46,354 steps of 778 kinds.
+
+From       coin-dataset.github.io and github.com/coin-dataset/annotations (COIN.json)
+Licence    annotations for research; the videos belong to their makers
+Splits     train 9,030 videos, test 2,797 (subsets "training" and "testing" of the file)
+Protocols  standard: one row per video with its `task` and `steps`
+Steps      should not overlap: overlapping ones are kept and reported
+Times      the file's region of interest (start, end) is not used: frames outside of it count as background
+Layout     COIN.json; <video_id>.npy or <video_id>.mp4 in any folder below
+"""
+SUBSETS = {"training": "train", "testing": "test", "validation": "test"}  # the manual says "validation"
+
+
+def _database(folder: Path) -> tuple[Path, dict]:
+    path = find_file(folder, "COIN.json", "annotations/COIN.json")
+    return path, take(read_json(path), "database", dict, str(path))
+
+
+def read(folder: Path, split: str, protocol: str, problems: Problems):
+    """One row per video of a split."""
+    path, database = _database(folder)
+    for video, entry in database.items():
+        where = f"{path}: {video}"
+        subset = take(entry, "subset", str, where)
+        if subset not in SUBSETS:
+            raise SchemaError(f"{where} has the subset {subset!r}, expected one of {', '.join(SUBSETS)}")
+        if SUBSETS[subset] != split:
+            continue
+        steps = [{"label": take(step, "label", str, where).strip(),
+                  **segment(take(step, "segment", list, where), where)}
+                 for step in take(entry, "annotation", list, where)]
+        yield {"video_id": video, "task": take(entry, "class", str, where), "media": {video: {}},
+               "steps": straighten(steps, video, problems, may_overlap=False)}
+
+
+def taxonomy(folder: Path | str) -> dict[str, list[str]]:
+    """Task -> labels of its steps, in the order of their numbers, over all splits: the classes of frame accuracy."""
+    path, database = _database(CORPUS.folder(folder))
+    tasks: dict[str, dict[int, str]] = {}
+    for video, entry in database.items():
+        where = f"{path}: {video}"
+        labels = tasks.setdefault(take(entry, "class", str, where), {})
+        for step in take(entry, "annotation", list, where):
+            if not isinstance(step, dict) or not str(step.get("id")).isdecimal():
+                raise SchemaError(f"{where}: a step must have a number as 'id', got {step!r:.60}")
+            labels[int(step["id"])] = take(step, "label", str, where).strip()
+    return {task: [labels[number] for number in sorted(labels)] for task, labels in tasks.items()}
+
+
+CORPUS = Corpus("coin", CARD, ("train", "test"), read)
+load = CORPUS.load

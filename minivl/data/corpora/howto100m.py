@@ -1,0 +1,120 @@
+"""HowTo100M: 1.2 million narrated instructional videos, as S3D features and what is said."""
+
+from itertools import islice
+from pathlib import Path
+
+from minivl.data.corpora.check import Report, probe_features
+from minivl.data.corpora.common import Corpus, Problems, unique_rows
+from minivl.data.corpora.files import find_file
+from minivl.data.corpora.narrations import caption_entries, narrated_rows, spoken
+from minivl.data.corpora.shards import features, read_index, read_shards, write_shards
+from minivl.data.schema import SchemaError
+
+CARD = """HowTo100M: 1.2 million instructional YouTube videos, 15 years long, with 136 million sentences of speech.
+
+From       www.di.ens.fr/willow/research/howto100m (captions, list of videos); S3D features: extract them
+Licence    for research; the videos belong to their makers
+Splits     train
+Protocols  standard: one row per video with its `transcript`, from which training clips are cut
+Segments   overlap freely
+Prepared   by the first use, or by `prepare`: captions are sorted into shards in <folder>/prepared, in the order of the
+           caption file. JSON is read in constant memory; caption.pickle is read whole, which takes several times
+           its size
+Layout     HowTo100M.csv (video_id,feature_file), caption.pickle or raw_caption.json or caption.json ({video_id: {start,
+           end, text}}), features/<feature_file> (.npy, one row per second)
+"""
+CAPTIONS = ("raw_caption.json", "caption.json", "caption.pickle")
+TRIED = 1000  # entries of the captions that a check reads
+CORPUS = Corpus("howto100m", CARD, ("train",))
+
+
+def prepare(folder: Path | str, media: Path | str | None = None, feature_rate: float = 1.0) -> Path:
+    """Sort captions and names of features into shards below `folder`, replacing older ones. The folder of the shards.
+
+    media: folder of the feature files, None for <folder>/features. feature_rate: rows per second. Videos without
+    captions or features are left out, with a warning that counts them.
+    """
+    folder, problems = CORPUS.folder(folder), Problems()
+    identity = _identity(folder, media, feature_rate)
+    rows = narrated_rows(*_sources(folder), _root(folder, media), feature_rate, problems)
+    write_shards(folder / "prepared", rows, lambda: identity | {"problems": problems.lines()})
+    problems.warn(f"howto100m in {folder}")
+    return folder / "prepared"
+
+
+def _sources(folder: Path) -> tuple[Path, Path]:
+    try:
+        return find_file(folder, "HowTo100M.csv"), find_file(folder, *CAPTIONS)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}\n{CORPUS.name}: {CORPUS.layout}") from error
+
+
+def _root(folder: Path, media: Path | str | None) -> Path:
+    return (folder / "features" if media is None else Path(media)).absolute()
+
+
+def _identity(folder: Path, media: Path | str | None, feature_rate: float) -> dict:
+    """What shards are made from: when it changes, they are made anew."""
+    return {"files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in _sources(folder)},
+            "features": str(_root(folder, media)), "feature_rate": feature_rate}
+
+
+def _shards(folder: Path | str, media: Path | str | None, feature_rate: float) -> list[str]:
+    folder = CORPUS.folder(folder)
+    identity = _identity(folder, media, feature_rate)
+    if not identity.items() <= read_index(folder / "prepared").items():
+        prepare(folder, media, feature_rate)
+    target = folder.absolute() / "prepared"
+    return [str(target / name) for name in read_index(target)["shards"]]
+
+
+def load(folder: Path | str, split: str = "train", protocol: str | None = None, subset: int | None = None,
+         transcripts: bool = True, source: str | None = None, media: Path | str | None = None,
+         feature_rate: float = 1.0):
+    """All videos, or the first `subset`, as a `datasets.Dataset` that reads the shards where they lie on disk.
+
+    The settings are those of `Corpus.load`; media is the folder of the feature files, None for <folder>/features.
+    """
+    from datasets import Dataset, concatenate_datasets
+
+    CORPUS.expect(split, protocol or "standard", source, sources=("features",))
+    rows = concatenate_datasets([Dataset.from_file(shard) for shard in _shards(folder, media, feature_rate)])
+    rows = rows if subset is None else rows.select(range(min(subset, len(rows))))
+    return rows if transcripts else rows.remove_columns("transcript")
+
+
+def stream(folder: Path | str, subset: int | None = None, media: Path | str | None = None, feature_rate: float = 1.0):
+    """The same rows as a `datasets.IterableDataset`: shards go to the workers of a loader, memory stays constant."""
+    from datasets import IterableDataset
+
+    shards = _shards(folder, media, feature_rate)
+    rows = IterableDataset.from_generator(read_shards, features=features(), gen_kwargs={"shards": shards})
+    return rows if subset is None else rows.take(subset)
+
+
+def check(folder: Path | str, media: Path | str | None = None) -> Report:
+    """The list of videos, their feature files, the first captions, and some features; prepares nothing."""
+    report = Report(CORPUS.name, Path(folder), layout=CORPUS.layout)
+    problems = Problems()
+    try:
+        table, captions = _sources(CORPUS.folder(folder))
+        report.found.append(f"captions: {captions.name}, {captions.stat().st_size / 1e9:.2f} GB")
+        root = _root(Path(folder), media)
+        files = {line["video_id"]: root / line["feature_file"]
+                 for _, line in unique_rows(table, ("video_id", "feature_file"), problems)}
+        present = [(str(path), (0.0, 0.0)) for path in files.values() if path.is_file()]
+        report.found.append(f"train: {len(files)} videos, features of {len(present)}")
+        if len(present) < len(files):
+            report.missing.append(f"train: features of {len(files) - len(present)} videos in {root}")
+        report.broken += probe_features(present, report.found)
+        index = read_index(Path(folder) / "prepared")
+        report.notes += index.get("problems", ["not prepared yet: this is done when it is loaded first"])
+        if captions.suffix == ".json":
+            for video, entry in islice(caption_entries(captions), TRIED):
+                spoken(video, entry, captions, problems)
+    except FileNotFoundError as error:
+        report.missing.append(str(error).splitlines()[0])
+    except SchemaError as error:
+        report.broken.append(str(error))
+    report.notes += problems.lines()
+    return report

@@ -1,0 +1,94 @@
+"""Pickles of released data, of which nothing is executed.
+
+A pickle is a small program: it may name any function of any module and call it. This reader admits the few names
+that arrays of numbers and texts need, and refuses a file that names anything else before it is called. Even numpy's
+own functions are not called with what a file says: a forged type would let numpy take bytes for objects.
+"""
+
+import pickle
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from minivl.data.schema import SchemaError
+
+KINDS = "biufUSO"  # truth values, whole and real numbers, texts, bytes, objects that are themselves admitted
+ARRAY = "numpy.ndarray"  # stands for the class, which pickles hand to `_reconstruct`
+BROKEN = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError,
+          ImportError, AssertionError)  # what reading a broken pickle can raise
+
+
+class _Refused(pickle.UnpicklingError):
+    """A pickle that asks for more than data."""
+
+
+class _Type:
+    """A numpy type as pickles describe it: its name, then a state whose second entry is the order of bytes."""
+
+    def __init__(self, name, *_):
+        self.type = np.dtype(name)
+        if self.type.kind not in KINDS or self.type.names or self.type.subdtype:
+            raise _Refused(f"has an array of type {name!r}")
+
+    def __setstate__(self, state):
+        if state[1] in ("<", ">"):
+            self.type = self.type.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array that numpy fills only once its type has been rebuilt from its name."""
+
+    def __setstate__(self, state):
+        version, shape, kind, fortran_order, data = state
+        super().__setstate__((version, shape, kind.type, fortran_order, data))
+
+
+def _new_array(_class, _shape, _type):
+    return _Array((0,), np.int8)
+
+
+def _array_of(data, kind: _Type, shape, order):
+    return np.frombuffer(data, kind.type).reshape(shape, order=order)
+
+
+def _number(kind: _Type, data):
+    return np.frombuffer(data, kind.type)[0]
+
+
+def _bytes(text: str, encoding: str):
+    """How Python 3 writes bytes into a pickle of the old protocols."""
+    if encoding != "latin1":
+        raise _Refused(f"encodes text as {encoding!r}")
+    return text.encode("latin1")
+
+
+ADMITTED = {"numpy.ndarray": ARRAY, "numpy.dtype": _Type, "_codecs.encode": _bytes,
+            "collections.OrderedDict": OrderedDict, "collections.defaultdict": defaultdict}
+for _core in ("numpy.core", "numpy._core"):  # of numpy 1 and of numpy 2
+    ADMITTED |= {f"{_core}.multiarray._reconstruct": _new_array, f"{_core}.multiarray.scalar": _number,
+                 f"{_core}.numeric._frombuffer": _array_of}
+for _plain in (list, dict, set, frozenset, bytearray):
+    ADMITTED |= {f"builtins.{_plain.__name__}": _plain, f"__builtin__.{_plain.__name__}": _plain}
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module, name):
+        if f"{module}.{name}" not in ADMITTED:
+            raise _Refused(f"names {module}.{name}")
+        return ADMITTED[f"{module}.{name}"]
+
+
+def read_pickle(path: Path):
+    """The content of a pickle of arrays, numbers, texts, dicts, lists, tuples and sets.
+
+    Raises SchemaError for a pickle that names anything else, with the name, and for a broken file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _Reader(file).load()
+    except _Refused as error:
+        raise SchemaError(f"{path} is refused: it {error}, and only arrays of numbers and texts in plain containers "
+                          "are read from pickles, because others can run code") from error
+    except (pickle.UnpicklingError, *BROKEN) as error:
+        raise SchemaError(f"{path} is not a readable pickle: {error!r:.200}") from error

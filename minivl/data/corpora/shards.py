@@ -1,0 +1,91 @@
+"""Rows of a large corpus as shards on disk, written once, so that no process ever holds more than a few videos.
+
+A shard is an Arrow stream of rows in the one schema. `datasets` maps it into memory for random access, or it is read
+from front to back.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from minivl.data.schema import SchemaError, make_dataset
+
+VIDEOS = 4096  # per shard
+BATCH = 128  # videos that are in memory at a time
+COLUMNS = ("video_id", "features", "feature_rate", "transcript", "split")
+
+
+def features():
+    """The columns of the rows as `datasets` writes types."""
+    return make_dataset({name: [] for name in COLUMNS}, "shards").features
+
+
+def write_shards(target: Path, rows: Iterable[dict], describe) -> None:
+    """Write all rows below `target`, with an index that holds `describe()` at the end.
+
+    All is written, or nothing; shards that were there are replaced. Two processes may do so at once: both write their
+    own, and one of the two stays. A killed process leaves a folder that ends in ".partial"; it does no harm.
+    Raises SchemaError if there is no row.
+    """
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        rows, counts = iter(rows), {}
+        while first := list(islice(rows, BATCH)):
+            name = f"shard-{len(counts):05d}.arrow"
+            counts[name] = _write_shard(partial / name, chain(first, islice(rows, VIDEOS - len(first))))
+        if not counts:
+            raise SchemaError("\n  ".join([f"{target.parent} has no rows", *describe()["problems"]]))
+        (partial / "index.json").write_text(json.dumps(describe() | {"shards": counts}, indent=1), encoding="utf-8")
+        _publish(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_shard(path: Path, rows: Iterator[dict]) -> int:
+    import pyarrow
+
+    schema, videos = features().arrow_schema, 0
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
+        while batch := list(islice(rows, BATCH)):
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+            videos += len(batch)
+    return videos
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Give a finished folder its name; what has the name is moved out of the way, whoever wrote it."""
+    for attempt in range(100):
+        try:
+            os.rename(partial, target)
+            return
+        except OSError:  # a folder that isn't empty has that name
+            if not target.exists():
+                raise
+            old = target.with_name(f"{target.name}.{os.getpid()}.{attempt}.partial")
+            os.rename(target, old)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def read_index(target: Path) -> dict:
+    """The index of shards; empty if there are none, or they cannot be used."""
+    try:
+        index = json.loads((target / "index.json").read_text(encoding="utf-8"))
+        complete = all((target / name).is_file() for name in index["shards"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return index if complete else {}
+
+
+def read_shards(shards: list[str]) -> Iterator[dict]:
+    """Rows of shards from front to back, a batch of videos in memory at a time."""
+    import pyarrow
+
+    for shard in shards:
+        with pyarrow.OSFile(shard, "rb") as file, pyarrow.ipc.open_stream(file) as reader:
+            for batch in reader:
+                yield from batch.to_pylist()

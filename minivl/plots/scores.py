@@ -1,0 +1,53 @@
+"""Scores of methods, curves, histograms."""
+
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from minivl.plots.picture import COLORS, METHOD_COLORS, Picture
+
+
+def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
+    """Mean and every single seed of some scores, one group of bars per score, one colour per method.
+
+    table: one row per run, with columns `method`, `seed` and the scores (percent).
+    """
+    long = table.melt(id_vars=["method"], value_vars=columns, var_name="score", value_name="percent")
+    palette = {name: METHOD_COLORS.get(name, COLORS[4]) for name in long["method"].unique()}
+    figure, axis = plt.subplots(figsize=(1.1 * len(columns) * len(palette) + 1.5, 3.2))
+    sns.barplot(long, x="score", y="percent", hue="method", palette=palette, errorbar="sd", capsize=0.15, ax=axis)
+    sns.stripplot(long, x="score", y="percent", hue="method", dodge=True, palette="dark:black", size=3, legend=False,
+                  ax=axis)
+    axis.set(xlabel="", ylabel="percent of queries")
+    axis.legend(title="", fontsize=8)
+    figure.tight_layout()
+    means = long.groupby(["score", "method"], sort=False)["percent"].mean()
+    words = "; ".join(f"{score}, {method}: {value:.1f}" for (score, method), value in means.items())
+    return Picture(figure, f"Scores in percent, mean over runs. {words}.")
+
+
+def curves(table: pd.DataFrame, x: str, y: str, hue: str, xlabel: str, ylabel: str) -> Picture:
+    """Lines with points and the spread (standard deviation) over repeated rows."""
+    palette = {name: METHOD_COLORS.get(name, COLORS[i]) for i, name in enumerate(table[hue].unique())}
+    figure, axis = plt.subplots(figsize=(5, 3.2))
+    sns.lineplot(table, x=x, y=y, hue=hue, style=hue, markers=True, palette=palette, errorbar="sd", ax=axis)
+    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    axis.legend(title="", fontsize=8)
+    figure.tight_layout()
+    means = table.groupby([hue, x], sort=False)[y].mean()
+    words = "; ".join(f"{name} at {value:g}: {score:.1f}" for (name, value), score in means.items())
+    return Picture(figure, f"{ylabel} against {xlabel}. {words}.")
+
+
+def length_histograms(lengths: dict[str, list[int]]) -> Picture:
+    """How many words texts have, one colour per kind of text."""
+    table = pd.DataFrame([(kind, n) for kind, values in lengths.items() for n in values], columns=["kind", "words"])
+    figure, axis = plt.subplots(figsize=(6, 3))
+    sns.histplot(table, x="words", hue="kind", discrete=True, stat="probability", common_norm=False, ax=axis,
+                 palette=dict(zip(lengths, COLORS, strict=False)), element="step")
+    axis.set(xlabel="words per text", ylabel="share of texts")
+    figure.tight_layout()
+    words = "; ".join(f"{kind}: mean {np.mean(values):.1f}, longest {max(values)}" for kind, values in lengths.items())
+    return Picture(figure, f"Number of words. {words}.")

@@ -1,0 +1,1 @@
+"""The five downstream tasks of UniVL."""

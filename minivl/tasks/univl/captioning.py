@@ -1,0 +1,152 @@
+"""Multimodal captioning (section 4.3 of the paper): a sentence for what a video segment shows and what is said.
+
+    L = - mean over words  log p( word_t | words before it, cross encoding of transcript and video )
+
+Fine-tuning trains the decoder's loss alone; unlike in pretraining nothing is masked.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from minivl.config import ConfigError
+from minivl.data.segments import SegmentDataset, spoken_within
+from minivl.data.wordpiece import decode_tokens, encode_captions
+from minivl.metrics.captioning import caption_metrics
+from minivl.tasks.univl.base import Task, without_padding
+from minivl.univl.generation import NOTHING
+from minivl.univl.pretraining_step import caption_loss
+
+
+@dataclass
+class Beams:
+    """The best captions that beam search found for N segments, R each, best first."""
+
+    tokens: torch.Tensor  # (N, R, L) int64, without [CLS]; -1 after the last token
+    scores: torch.Tensor  # (N, R) sums of log-probabilities
+    texts: list[list[str]]  # N lists of R
+
+
+class Captioning(Task):
+    """Writes a caption for each row; learns from `caption`, or from each of `captions`.
+
+    text         what the text encoder reads beside the video: the "transcript" ("none" where nobody speaks, as in the
+                 release), or None, `[CLS] [SEP]`: captions from video alone
+    references   what captions are compared with. "tokens", the release's way for YouCookII: the captions as their token
+                 ids say them, in small letters, punctuation apart, cut to max_words - 1 tokens. "raw", its way for
+                 MSR-VTT: the captions as they are
+    num_beams, stopping   of the search, see `minivl.univl.generation.beam_search`
+
+    Whether [PAD] is a target of the loss, as in the release, is `univl.objectives.count_padding`.
+    Raises ConfigError for values that do not exist.
+    """
+
+    parts = ("cross", "decoder")
+
+    def __init__(self, univl, tokenizer, config, text: str | None = "transcript", references: str = "tokens",
+                 num_beams: int = 5, stopping: str = "finished"):
+        super().__init__(univl, tokenizer, config)
+        if text not in ("transcript", None):
+            raise ConfigError(f"text must be 'transcript' or None, not {text!r}")
+        if references not in ("tokens", "raw"):
+            raise ConfigError(f"references must be 'tokens' or 'raw', not {references!r}")
+        self.text, self.references, self.num_beams, self.stopping = text, references, num_beams, stopping
+        univl._require("decoder")
+        univl.similarity.requires_grad_(False)  # these two are Align's: nothing reads them here
+        univl.cross.pooler.requires_grad_(False)
+
+    def settings(self) -> dict:
+        return {"text": self.text, "count_padding": self.univl.objectives.count_padding}
+
+    def dataset(self, rows) -> SegmentDataset:
+        """One item per caption. Raises ValueError if there is none."""
+        data = self._segments(rows)
+        if not data.captions:
+            raise ValueError(f"captioning learns from `caption` or `captions`; these {len(rows)} segments have none, "
+                             f"only {', '.join(rows.column_names)}")
+        return data
+
+    def _segments(self, rows) -> SegmentDataset:
+        return SegmentDataset(rows, self.tokenizer, self.inputs, self.text, feature_size=self.univl.config.video_dim)
+
+    def losses(self, batch) -> dict[str, torch.Tensor]:
+        univl, position = self.univl, batch["input_ids"].shape[1]
+        batch = without_padding(batch, "attention_mask", "video_mask",
+                                *([] if univl.objectives.count_padding else ["decoder_mask"]))
+        text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
+        text = univl.encode_text(batch["input_ids"], text_mask)                              # (N, W, D)
+        video = univl.encode_video(batch["video"], video_mask)                               # (N, T, D)
+        cross, _ = univl.cross_encode(text, text_mask, video, video_mask, position)          # (N, W+T, D)
+        cross_mask = torch.cat([text_mask, video_mask], dim=1)
+        return {"total": caption_loss(univl, batch, cross, cross_mask, across_processes=True)}
+
+    def predict(self, rows, progress: bool = True) -> list[str]:
+        """The best caption of each row; rows need no captions."""
+        return [texts[0] for texts in self.predict_beams(rows, 1, progress).texts]
+
+    def predict_beams(self, rows, num_return: int | None = None, progress: bool = True) -> Beams:
+        """The best `num_return` captions of each row, by default all that the search ends with."""
+        data, tokens, scores = self._segments(rows), [], []
+        for batch in data.segment_batches(self.config.train.batch_size, progress):
+            found = self.univl.generate(**self.move(batch), num_beams=self.num_beams, num_return=num_return,
+                                        max_length=self.config.max_words, stopping=self.stopping)
+            tokens += found.tokens.cpu()                                                     # (R, L), L by batch
+            scores.append(found.scores.cpu())
+        longest = max(rows.shape[1] for rows in tokens)
+        tokens = torch.stack([torch.nn.functional.pad(rows, (0, longest - rows.shape[1]), value=NOTHING)
+                              for rows in tokens])                                           # (N, R, L)
+        return Beams(tokens, torch.cat(scores), [[self._text(row) for row in rows] for rows in tokens.tolist()])
+
+    def _text(self, row: list[int]) -> str:
+        return decode_tokens(self.tokenizer, [token for token in row if token != NOTHING])
+
+    def evaluate(self, rows, progress: bool = True, meteor: bool = True) -> dict[str, float]:
+        """`caption_metrics` of the best captions. Raises ValueError if a row has no caption to compare with."""
+        truth = _references(rows)  # before the search, which takes long
+        if self.references == "tokens":
+            truth = [as_tokens(self.tokenizer, captions, self.config.max_words) for captions in truth]
+        return caption_metrics(self.predict(rows, progress), truth, meteor)
+
+    @staticmethod
+    def baselines(train_rows, rows, tokenizer=None, max_words: int = 48,
+                  meteor: bool = True) -> dict[str, dict[str, float]]:
+        """The scores of
+
+            majority    the most frequent training caption, for every row
+            random      for every row a training caption drawn by chance
+            transcript  what is said meanwhile, copied; nothing where nobody speaks
+
+        With a tokenizer all texts are compared as their tokens (see `references` above), else raw.
+        """
+        train = [caption for captions in _references(train_rows) for caption in captions]
+        rng = np.random.default_rng(0)
+        guesses = {"majority": [Counter(train).most_common(1)[0][0]] * len(rows),
+                   "random": [train[number] for number in rng.integers(len(train), size=len(rows))],
+                   "transcript": [_said(row) for row in rows]}
+        truth = _references(rows)
+        if tokenizer is not None:
+            guesses = {name: as_tokens(tokenizer, texts, max_words) for name, texts in guesses.items()}
+            truth = [as_tokens(tokenizer, captions, max_words) for captions in truth]
+        return {name: caption_metrics(texts, truth, meteor) for name, texts in guesses.items()}
+
+
+def as_tokens(tokenizer, texts: list[str], max_words: int) -> list[str]:
+    """Texts as a decoder that wrote them without a mistake would have them: made from their target ids."""
+    return [decode_tokens(tokenizer, ids) for ids in encode_captions(tokenizer, texts, max_words)[2]]
+
+
+def _references(rows) -> list[list[str]]:
+    """The captions of each row. Raises ValueError if one has none."""
+    captions = SegmentDataset(rows, None, None, text=None).references()
+    lacking = [number for number, some in enumerate(captions) if not some]
+    if lacking:
+        raise ValueError(f"{len(lacking)} of {len(rows)} rows have no `caption` or `captions` to compare with, the "
+                         f"first is row {lacking[0]}: leave them out, or use `predict`")
+    return captions
+
+
+def _said(row: dict) -> str:
+    said = spoken_within(row.get("transcript"), row.get("start"), row.get("end"))
+    return " ".join(sentence["text"] for sentence in said)

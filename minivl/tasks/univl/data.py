@@ -1,0 +1,50 @@
+"""Which data UniVL's pretraining and its five tasks use, at each scale."""
+
+from pathlib import Path
+
+from minivl.config import BUNDLED, ConfigError, Scale
+from minivl.data.schema import load_split
+from minivl.data.segments import segments_of
+
+NARRATED, OPINIONS = BUNDLED / "narrated", BUNDLED / "opinion_features"
+UNIVL, S3D_WEIGHTS = BUNDLED / "univl_kitchen", BUNDLED / "s3d_kitchen"
+TASKS = ("retrieval", "captioning", "segmentation", "localization", "sentiment")
+CORPORA = {"retrieval": "youcook2", "captioning": "youcook2", "segmentation": "coin", "localization": "crosstask",
+           "sentiment": "mosi"}  # at full scale, folders of that name in MINIVL_DATA
+
+
+def pretraining_videos(settings: Scale, subset: int | None = None):
+    """Narrated videos for pretraining: the bundled ones, or HowTo100M at full scale."""
+    if settings.world is None:
+        from minivl.data.corpora import howto100m
+
+        return howto100m.load(settings.data / "howto100m", "train", subset=subset)
+    return first(load_split(NARRATED, "pretrain"), subset)
+
+
+def task_rows(task: str, split: str, settings: Scale, subset: int | None = None):
+    """Rows of one task: segments for retrieval and captioning, whole videos for the others.
+
+    In the bundled world no recipe of val and test occurs in train or in pretraining, and test captions of retrieval
+    differ from each other, so that a caption fits one segment only. `subset` takes the first so many videos.
+    Raises ConfigError for an unknown task.
+    """
+    if task not in TASKS:
+        raise ConfigError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+    if settings.world is None:
+        return _corpus(CORPORA[task], split, settings.data, subset)
+    rows = first(load_split(OPINIONS if task == "sentiment" else NARRATED, split), subset)
+    if task in ("retrieval", "captioning"):
+        return segments_of(rows, distinct=task == "retrieval" and split != "train")
+    return rows
+
+
+def _corpus(name: str, split: str, folder: Path, subset: int | None):
+    from minivl.data.corpora import load
+
+    return load(name, folder / name, split, subset=subset)
+
+
+def first(rows, count: int | None):
+    """The first `count` rows, or all."""
+    return rows if count is None else rows.select(range(min(count, len(rows))))

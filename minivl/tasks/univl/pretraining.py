@@ -1,0 +1,42 @@
+"""Pretraining of UniVL on the videos of a scale, from the tokenizer to the saved model."""
+
+from pathlib import Path
+
+from minivl.config import Scale, UniVLPretrainConfig
+from minivl.data.features import load_features
+from minivl.data.narration import NarratedDataset
+from minivl.data.wordpiece import load_tokenizer, train_wordpiece
+from minivl.tasks.univl.data import pretraining_videos, task_rows
+from minivl.univl import UniVL
+from minivl.univl.pretraining import pretrain, sized_for
+
+
+def pretrain_at_scale(config: UniVLPretrainConfig, settings: Scale, out: Path | None, run_dir: Path,
+                      subset: int | None = None, progress: bool = True) -> UniVL:
+    """Pretrain, save the model and its tokenizer in `out` (None: nowhere), and return the model.
+
+    A run in `run_dir` that was interrupted goes on.
+    """
+    videos = pretraining_videos(settings, subset)
+    tokenizer = make_tokenizer(config, settings, run_dir / "tokenizer")
+    config = sized_for(config, tokenizer, load_features(videos[0]["features"]).shape[1])
+    in_memory = settings.world is not None
+
+    def dataset(narration, masked):
+        return NarratedDataset(videos, tokenizer, narration, masked, in_memory, config.model.video_dim)
+
+    model = pretrain(config, dataset, run_dir, progress)
+    if out is not None:
+        model.save_pretrained(out, tokenizer)
+    return model
+
+
+def make_tokenizer(config: UniVLPretrainConfig, settings: Scale, folder: Path):
+    """The tokenizer that the settings name, or one trained on the words of pretraining and training captions."""
+    if config.tokenizer != "train":
+        return load_tokenizer(config.tokenizer)
+    if not (folder / "tokenizer.json").exists():
+        said = [sentence["text"] for video in pretraining_videos(settings)["transcript"] for sentence in video]
+        captions = task_rows("captioning", "train", settings)["caption"]
+        train_wordpiece([*said, *captions], config.vocabulary, folder)
+    return load_tokenizer(folder)

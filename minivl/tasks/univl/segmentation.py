@@ -1,0 +1,173 @@
+"""Action segmentation as on COIN: which step does each second of a video show? (section 4.3 of the paper)
+
+A linear classifier on the video encoder's outputs; no text is read. One feature is one frame here, usually a second.
+No code was released for this task: what the paper leaves open (windows, background, labels of frames) is chosen here.
+"""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from minivl.data.features import FeatureReader
+from minivl.data.schema import SchemaError
+from minivl.losses import mean_over_processes
+from minivl.metrics.segmentation import majority_baseline, segmentation_metrics
+from minivl.tasks.univl.base import Task
+from minivl.tasks.univl.whole_videos import encode_frames, in_windows, read_videos, require_columns
+from minivl.training import TrainingError, seed_everything
+from minivl.univl.layers import init_weights
+
+BACKGROUND = "background"  # the class of frames that show no step
+NEEDED = ("features", "feature_rate", "steps")
+
+
+def frame_labels(steps: list[dict] | None, rate: float, frames: int) -> list[str]:
+    """The true label of each of T frames, `rate` of which are a second.
+
+    Frame t has the step that its middle, second (t + 0.5) / rate, lies in, start included; BACKGROUND if there is none.
+    Where steps overlap it is the one that began last.
+    """
+    middles = (np.arange(frames) + 0.5) / rate                                               # (T,) seconds
+    labels = np.full(frames, BACKGROUND, dtype=object)
+    for step in sorted(steps or [], key=lambda step: step["start"]):
+        labels[(middles >= step["start"]) & (middles < step["end"])] = step["label"]
+    return labels.tolist()
+
+
+def step_classes(rows) -> list[str]:
+    """BACKGROUND and then the labels of all steps by name. Raises SchemaError if there is no step at all."""
+    labels = {step["label"] for steps in rows["steps"] for step in steps or []}
+    if not labels:
+        raise SchemaError(f"none of these {len(rows)} videos has a step: there is nothing to learn")
+    return [BACKGROUND, *sorted(labels - {BACKGROUND})]
+
+
+class WindowDataset(torch.utils.data.Dataset):
+    """Labelled windows of whole videos. An item is a random one of the windows that a video is predicted in:
+
+        video (M, F), video_mask (M,), labels (M,)      numbers of classes; 0 in padding, which the mask tells
+
+    The draw comes from torch's global generator, which `fit` seeds.
+    """
+
+    def __init__(self, rows, classes: list[str], longest: int, feature_size: int):
+        self.rows, self.longest, self._read = rows.select_columns(NEEDED), longest, FeatureReader(feature_size)
+        self.number = {label: number for number, label in enumerate(classes)}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        row = self.rows[index]
+        features = torch.from_numpy(self._read(row["features"]))                             # (T, F)
+        labels = frame_labels(row["steps"], row["feature_rate"], len(features))
+        labels = torch.tensor([self.number[label] for label in labels])                      # (T,)
+        whole = {"video": features, "video_mask": torch.ones_like(labels), "labels": labels}
+        window = int(torch.randint(-(-len(labels) // self.longest), ()))
+        return {name: in_windows(values, self.longest)[window] for name, values in whole.items()}
+
+
+class Segmentation(Task):
+    """p(step | frame t) = softmax( Linear( video_t ) ), video_t from the video encoder.
+
+    The classes are those of the rows that `fit` gets. In `evaluate` a step that was never trained on counts as
+    wrong, with a warning.
+    """
+
+    def __init__(self, univl, tokenizer, config):
+        super().__init__(univl, tokenizer, config)
+        self.classes: list[str] = []
+        self.classifier = None  # made by `fit`, which knows the classes
+        univl.text.requires_grad_(False)  # not used
+
+    def fit(self, rows, run_dir, progress: bool = True):
+        """As `Task.fit`; other classes than before begin with a new classifier."""
+        require_columns(rows, *NEEDED)
+        classes = step_classes(rows)
+        if classes != self.classes:
+            seed_everything(self.config.train.seed)
+            self.classes, self.classifier = classes, nn.Linear(self.univl.config.hidden_size, len(classes))
+            self.classifier.apply(init_weights).to(next(self.univl.parameters()).device)
+        return super().fit(rows, run_dir, progress)
+
+    def settings(self) -> dict:
+        return {"classes": self.classes}
+
+    def dataset(self, rows) -> WindowDataset:
+        return WindowDataset(rows, self.classes, self.config.max_frames, self.univl.config.video_dim)
+
+    def losses(self, batch) -> dict[str, torch.Tensor]:
+        """Cross-entropy, mean over the real frames of all windows; 0 if there is none."""
+        real = batch["video_mask"].bool()                                                    # (N, M)
+        encoded = self.univl.encode_video(batch["video"], batch["video_mask"])[real]         # (frames, D)
+        loss = F.cross_entropy(self.classifier(encoded), batch["labels"][real], reduction="none")
+        return {"total": mean_over_processes(loss)}
+
+    @torch.inference_mode()
+    def predict(self, rows, progress: bool = True) -> list[list[str]]:
+        """The label of each frame of each video. `frame_labels` gives the truth in the same form.
+
+        Raises TrainingError before `fit`.
+        """
+        if self.classifier is None:
+            raise TrainingError("this segmentation knows no steps yet: call fit with labelled videos first")
+        require_columns(rows, "features")
+        self.eval()
+        predicted = []
+        for _, features in read_videos(rows, self.univl.config.video_dim, progress):
+            encoded = encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
+            best = self.classifier(encoded).argmax(-1)                                       # (T, D) -> (T,)
+            predicted.append([self.classes[number] for number in best.tolist()])
+        return predicted
+
+    def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
+        """`segmentation_metrics` over whole videos."""
+        require_columns(rows, *NEEDED)
+        predicted = self.predict(rows, progress)
+        unknown = sorted(set(step_classes(rows)) - set(self.classes))
+        if unknown:
+            warnings.warn(f"{len(unknown)} steps were never trained on and count as wrong: {', '.join(unknown[:5])}",
+                          stacklevel=2)
+        truth = [frame_labels(row["steps"], row["feature_rate"], len(labels))
+                 for row, labels in zip(rows, predicted, strict=True)]
+        return segmentation_metrics(predicted, truth, BACKGROUND)
+
+    @staticmethod
+    def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
+        """The scores of
+
+            majority          the most frequent label of the training frames, everywhere
+            random            labels drawn as frequently as they occur in training
+            nearest centroid  the class whose mean training feature is nearest to the raw feature of the frame: how much
+                              can be read without a video encoder
+        """
+        for some in (train_rows, rows):
+            require_columns(some, *NEEDED)
+        train_labels, counts, sums = [], Counter(), Counter()
+        for features, labels in _labelled(train_rows):
+            train_labels.append(labels)
+            counts.update(labels)
+            for label in set(labels):
+                sums[label] = sums[label] + features[np.array(labels) == label].sum(0)       # (F,)
+        names = sorted(counts)
+        centroids = np.stack([sums[name] / counts[name] for name in names])                  # (C, F)
+        shares = np.array([counts[name] for name in names]) / counts.total()
+
+        rng, truth, drawn, nearest = np.random.default_rng(0), [], [], []
+        for features, labels in _labelled(rows):
+            truth.append(labels)
+            drawn.append(rng.choice(names, len(labels), p=shares))
+            closeness = features @ centroids.T - (centroids ** 2).sum(1) / 2                 # (T, C), as -|x - c|² / 2
+            nearest.append([names[number] for number in closeness.argmax(1)])
+        guesses = {"majority": majority_baseline(train_labels, truth), "random": drawn, "nearest centroid": nearest}
+        return {name: segmentation_metrics(guess, truth, BACKGROUND) for name, guess in guesses.items()}
+
+
+def _labelled(rows):
+    """Features (T, F) and labels (T,) of each video."""
+    for row, features in read_videos(rows):
+        yield features, frame_labels(row["steps"], row["feature_rate"], len(features))

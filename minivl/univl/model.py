@@ -1,0 +1,197 @@
+"""UniVL: one pretrained model for video-language understanding and generation (arXiv 2002.06353)."""
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig
+from minivl.univl.decoder import Decoder
+from minivl.univl.encoders import CrossEncoder, VideoEncoder
+from minivl.univl.generation import Captions, beam_search
+from minivl.univl.layers import PredictionHead, init_weights, used_length
+from minivl.univl.objectives import products
+from minivl.univl.pretraining_step import PretrainingStep
+from minivl.univl.saving import Saving
+
+SIDE = 16  # of the blocks of texts x videos that the cross encoder sees together, which bounds its memory
+
+
+class UniVL(Saving, nn.Module):
+    """Four modules: text encoder, video encoder, cross encoder and decoder (figure 2 of the paper).
+
+    Sizes: N clips with a text of W tokens and T video features of F numbers each, hidden size D, vocabulary V.
+    Masks are 1 for real, 0 for padding; texts are [CLS] words [SEP].
+
+    config       sizes, and which parts exist beyond the two encoders (`parts`)
+    objectives   weights of the five objectives, and where to follow the paper or the release
+
+    Raises ConfigError for parts that do not exist or need another one.
+    """
+
+    def __init__(self, config: UniVLConfig | None = None, objectives: ObjectiveConfig | None = None):
+        from transformers import BertConfig, BertModel
+
+        super().__init__()
+        self.config, self.objectives = config or UniVLConfig(), objectives or ObjectiveConfig()
+        config, parts = self.config, set(self.config.parts)
+        if not parts <= {"cross", "decoder", "heads"} or parts and "cross" not in parts:
+            raise ConfigError(f"parts are cross, decoder and heads, the latter two with cross; not {config.parts}")
+        self.text = BertModel(BertConfig(
+            vocab_size=config.vocab_size, hidden_size=config.hidden_size, num_hidden_layers=config.text_layers,
+            num_attention_heads=config.num_heads, intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.text_positions, hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout, pad_token_id=None), add_pooling_layer=False)
+        self.video = VideoEncoder(config)
+        if "cross" in parts:
+            self.cross = CrossEncoder(config)
+            self.similarity = nn.Linear(config.hidden_size, 1)
+        if "decoder" in parts:
+            self.decoder = Decoder(config)
+        if "heads" in parts:
+            self.word_head = PredictionHead(config, config.vocab_size)
+            self.frame_head = PredictionHead(config, config.video_dim)
+        for name, module in self.named_children():
+            if name != "text":  # transformers has started it in the same way
+                module.apply(init_weights)
+
+    @classmethod
+    def from_reference(cls, path_or_state_dict, num_heads: int = 12, bos_token_id: int = 101, eos_token_id: int = 102,
+                       pad_token_id: int = 0):
+        """A model with the weights, and the behaviour, of the released code: see `minivl.univl.reference`."""
+        from minivl.univl.reference import build_from_reference
+        return build_from_reference(cls, path_or_state_dict, num_heads, bos_token_id, eos_token_id, pad_token_id)
+
+    # The four modules
+
+    def encode_text(self, input_ids, attention_mask):
+        """Token ids and mask (N, W) -> (N, W, D).
+
+        Raises ValueError for texts longer than the table of positions, and for ids that are not in the vocabulary.
+        """
+        if input_ids.shape[1] > self.config.text_positions:
+            raise ValueError(f"texts of {input_ids.shape[1]} tokens, but this model reads at most "
+                             f"{self.config.text_positions}: lower max_words")
+        if input_ids.is_cpu and input_ids.numel() and int(input_ids.max()) >= self.config.vocab_size:
+            raise ValueError(f"token id {int(input_ids.max())}, but this model has {self.config.vocab_size} words: "
+                             "use the tokenizer that it was trained with")
+        return self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    def encode_video(self, video, video_mask):
+        """Raw features (N, T, F) and mask (N, T) -> (N, T, D); they are normalised inside."""
+        return self.video(video, video_mask)
+
+    def cross_encode(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
+        """Encoded text (N, W, D) and video (N, T, D) of the same clips -> (N, W+T, D), pooled (N, D).
+
+        frame_position   position of the first frame; W by default. Who cuts padding off a text gives the uncut W.
+        """
+        self._require("cross")
+        position = text.shape[1] if frame_position is None else frame_position
+        return self.cross(text, attention_mask, video, video_mask, position)
+
+    def decode(self, caption_ids, caption_mask, cross, cross_mask):
+        """Captions so far (N, W) and the cross encoder's output (N, K, D) -> logits of each next word (N, W, V)."""
+        self._require("decoder")
+        return self.decoder(caption_ids, caption_mask, cross, cross_mask, *self._tables())
+
+    # Similarity of texts and videos
+
+    def joint_similarity(self, text, attention_mask, video, video_mask, normalize: bool = False):
+        """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): dot products of their means (FT-Joint).
+
+        The mean of a text leaves out [CLS] and keeps [SEP]. `normalize` makes the products cosines.
+        """
+        return _products(self.pool_text(text, attention_mask), self.pool_video(video, video_mask), normalize)
+
+    def align_similarity(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
+        """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): each pair through the cross encoder (FT-Align)."""
+        self._require("cross")
+        position = text.shape[1] if frame_position is None else frame_position
+        texts = list(zip(text.split(SIDE), attention_mask.split(SIDE), strict=True))
+        videos = list(zip(video.split(SIDE), video_mask.split(SIDE), strict=True))
+        rows = [torch.cat([self.cross.pooled_pairs(*t, *v, position) for v in videos], dim=1) for t in texts]
+        return self.similarity(torch.cat(rows)).squeeze(-1)                                  # (A, B)
+
+    def align_pairs(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
+        """Encoded texts (N, W, D) and videos (N, T, D) -> (N,): the `align_similarity` of text i with video i.
+
+        For pairs that were chosen, such as the best ones of each text by `joint_similarity`.
+        """
+        self._require("cross")
+        position = text.shape[1] if frame_position is None else frame_position
+        chunks = zip(*(part.split(SIDE ** 2) for part in (text, attention_mask, video, video_mask)), strict=True)
+        return self.similarity(torch.cat([self.cross.pooled_rows(*some, position) for some in chunks])).squeeze(-1)
+
+    @staticmethod
+    def pool_text(text, attention_mask):
+        """(N, W, D) -> (N, D): the mean without [CLS]."""
+        return _masked_mean(text[:, 1:], attention_mask[:, 1:])
+
+    @staticmethod
+    def pool_video(video, video_mask):
+        """(N, T, D) -> (N, D); a clip without any frame gives 0."""
+        return _masked_mean(video, video_mask)
+
+    # Pretraining
+
+    def pretraining_losses(self, batch) -> dict[str, torch.Tensor]:
+        """The five objectives: {"joint", "cmlm", "cmfm", "align", "decoder", "total"}, scalars.
+
+        Those of weight 0, and those whose parts this model does not have, are left out. The total is their weighted
+        sum. Joint reads the unmasked text and video; all others read the masked ones.
+
+        batch   fields (N, ...), or (videos, n, ...) with n clips of each video, as `minivl.data.narration` makes them
+        """
+        return PretrainingStep(self, batch).losses()
+
+    def losses(self, batch):
+        """`pretraining_losses`, under the name that the training loop calls."""
+        return self.pretraining_losses(batch)
+
+    # Generation
+
+    @torch.inference_mode()
+    def generate(self, input_ids, attention_mask, video, video_mask, num_beams: int = 5, max_length: int = 20,
+                 stopping: str = "finished", num_return: int | None = None, length_penalty: float = 0.0) -> Captions:
+        """Captions of N clips by beam search, best first: see `minivl.univl.generation.beam_search`."""
+        self._require("decoder")
+        was_training = self.training
+        self.eval()
+        try:
+            cross, cross_mask = self._encode_clips(input_ids, attention_mask, video, video_mask)
+            return beam_search(self.decoder, cross, cross_mask, self._tables(), self.config, num_beams, max_length,
+                               stopping, num_beams if num_return is None else num_return, length_penalty)
+        finally:
+            self.train(was_training)
+
+    def _encode_clips(self, input_ids, attention_mask, video, video_mask):
+        """Token ids (N, W) and raw features (N, T, F) -> the cross encoder's output (N, K, D) and its mask (N, K).
+
+        Places that are padding in every clip are cut off.
+        """
+        W, T = used_length(attention_mask), used_length(video_mask)
+        text_mask, video_mask = attention_mask[:, :W], video_mask[:, :T]
+        text, video = self.encode_text(input_ids[:, :W], text_mask), self.encode_video(video[:, :T], video_mask)
+        cross, _ = self.cross_encode(text, text_mask, video, video_mask, frame_position=input_ids.shape[1])
+        return cross, torch.cat([text_mask, video_mask], dim=1)
+
+    def _tables(self):
+        """The word and position embeddings that the decoder shares with the text encoder."""
+        embeddings = self.text.embeddings
+        return embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
+
+    def _require(self, part):
+        if part not in self.config.parts:
+            raise ConfigError(f"this UniVL has no {part}: its parts are {list(self.config.parts)}")
+
+
+def _masked_mean(x, mask):
+    """x (N, K, D), mask (N, K) -> (N, D); 0 for a row without anything real."""
+    mask = mask[..., None].to(x.dtype)
+    return (x * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _products(texts, videos, cosine):
+    if cosine:
+        texts, videos = normalize(texts, dim=-1), normalize(videos, dim=-1)
+    return products(texts, videos)

@@ -1,0 +1,87 @@
+"""Pretraining of UniVL: the two strategies of the paper (section 3.4) as settings of one procedure.
+
+    StagedP     stage one trains the text and the video encoder with Joint alone, so that their outputs can be
+                compared; stage two adds cross encoder, decoder and heads and trains everything with all objectives.
+    EnhancedV   in stage two the whole text of 15% of the videos is hidden: Decoder and CMFM must rely on the video.
+
+Both stages run on the one training loop. `pretrain` resumes by itself in the middle of either.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from minivl.config import NarrationConfig, TrainConfig, UniVLPretrainConfig
+from minivl.training import fit, seed_everything
+from minivl.univl.model import UniVL
+from minivl.univl.saving import load_parts
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of pretraining."""
+
+    name: str
+    parts: tuple[str, ...]  # of UniVL, beyond the encoders
+    narration: NarrationConfig
+    train: TrainConfig
+
+
+def stages(config: UniVLPretrainConfig) -> list[Stage]:
+    """The stages that the settings ask for: two with StagedP, else the second alone."""
+    hiding = replace(config.narration, hide_text=config.hide_text)
+    first = Stage("stage-one", (), replace(config.narration, hide_text=0.0), config.stage_one)
+    second = Stage("stage-two", config.model.parts, hiding, config.stage_two)
+    return [first, second] if config.staged else [second]
+
+
+def pretrain(config: UniVLPretrainConfig, dataset: Callable[[NarrationConfig, bool], Dataset], run_dir: Path,
+             progress: bool = True) -> UniVL:
+    """A UniVL trained through all stages, in evaluation mode.
+
+    `dataset(narration, masked)` gives the videos of a stage, as `minivl.data.narration.NarratedDataset` does; stage one
+    needs nothing masked. Each stage has its own folder in `run_dir`, and starts with the weights of the one before;
+    what is new in it starts at random.
+    """
+    model = None
+    for stage in stages(config):
+        seed_everything(stage.train.seed)
+        sized = replace(config.model, parts=stage.parts)
+        before, model = model, UniVL(sized, config.objectives)
+        if before is not None:
+            load_parts(model, before.state_dict(), set(before.config.parts))
+        elif config.text_weights:
+            load_bert(model, config.text_weights)
+        settings = {"model": dataclasses.asdict(sized), "objectives": dataclasses.asdict(config.objectives),
+                    "narration": dataclasses.asdict(stage.narration), "staged": config.staged}
+        fit(model, dataset(stage.narration, bool(stage.parts)), stage.train, Path(run_dir) / stage.name,
+            settings=settings, progress=progress)
+    return model
+
+
+def load_bert(model: UniVL, name: str) -> None:
+    """Start the text encoder with a BERT of transformers: a folder, or a name on the hub ("bert-base-uncased").
+
+    Raises ModelError if it cannot be had, CheckpointError if its sizes are others.
+    """
+    from transformers import BertModel
+
+    from minivl.checkpoints import load_weights
+    from minivl.clip import ModelError
+
+    try:
+        bert = BertModel.from_pretrained(name, add_pooling_layer=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "
+                         f"name on the hub and a connection to it ({str(error).splitlines()[0]})") from error
+    load_weights(model.text, bert.state_dict())
+
+
+def sized_for(config: UniVLPretrainConfig, tokenizer, video_dim: int) -> UniVLPretrainConfig:
+    """The settings with the sizes that the data fix: vocabulary, special tokens, numbers per video feature."""
+    model = replace(config.model, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id,
+                    bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id, video_dim=video_dim)
+    return replace(config, model=model)

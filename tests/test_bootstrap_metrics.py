@@ -1,0 +1,96 @@
+"""Paired comparisons: known intervals, pairing that matters, the same answer twice, few seeds."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from minivl.metrics.bootstrap import paired_bootstrap, paired_seeds
+
+
+def test_interval_is_that_of_the_mean():
+    """For many examples the bootstrap interval is difference ± 1.96 standard errors."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400)
+    b = a - 0.1 + rng.normal(size=400)
+    ours = paired_bootstrap(a, b)
+    error = (a - b).std() / 20
+    assert ours["difference"] == pytest.approx((a - b).mean())
+    assert ours["low"] == pytest.approx(ours["difference"] - 1.96 * error, abs=0.06 * error)
+    assert ours["high"] == pytest.approx(ours["difference"] + 1.96 * error, abs=0.06 * error)
+    assert ours == paired_bootstrap(a, b) != paired_bootstrap(a, b, seed=1)
+    json.dumps(ours)
+
+
+def test_pairs_are_kept():
+    """A small gain on each example is clear although examples differ a lot."""
+    scores = np.random.default_rng(0).normal(scale=10, size=50)
+    assert paired_bootstrap(scores + 0.1, scores)["low"] == pytest.approx(0.1)
+    assert paired_bootstrap(scores + 0.1, np.roll(scores, 1))["low"] < -1
+
+
+def test_all_resamples_of_three_examples():
+    """3^3 equally likely resamples of (1, 0, -2): the share with a mean above 0, ties counted half."""
+    means = [np.mean(draw) for draw in itertools.product([1, 0, -2], repeat=3)]
+    expected = np.mean([(m > 0) + (m == 0) / 2 for m in means])
+    assert paired_bootstrap([1, 0, -2], [0, 0, 0], samples=40_000)["P(a > b)"] == pytest.approx(expected, abs=0.01)
+    assert paired_bootstrap([1, 2], [1, 2])["P(a > b)"] == 0.5
+
+
+def test_runs_are_drawn_again_too():
+    """Two runs that disagree on every example: the examples alone would say that the difference is exactly 0."""
+    a = np.array([np.ones(30), -np.ones(30)])
+    ours = paired_bootstrap(a, np.zeros((2, 30)))
+    assert (ours["difference"], ours["low"], ours["high"]) == (0, -1, 1)
+    assert ours["P(a > b)"] == pytest.approx(0.5, abs=0.02)
+    one = paired_bootstrap(a[:1], np.zeros((1, 30)), samples=100)
+    assert (one["low"], one["high"], one["P(a > b)"]) == (1, 1, 1)
+
+
+def test_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        ours = paired_bootstrap(rng.normal(0.5, 1, 60), np.zeros(60), samples=300)
+        covered += ours["low"] <= 0.5 <= ours["high"]
+    assert 180 <= covered <= 199
+
+
+def test_seeds_by_hand():
+    """Differences 2, 3, 2: mean 7/3, standard error 1/3, t with 2 degrees of freedom 4.3027."""
+    ours = paired_seeds([3, 5, 4], [1, 2, 2])
+    assert ours == pytest.approx({"difference": 7 / 3, "low": 7 / 3 - 4.30265 / 3, "high": 7 / 3 + 4.30265 / 3,
+                                  "p": 2 / 8, "seeds": 3}, abs=1e-4)
+    json.dumps(ours)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_p_counts_all_choices_of_signs(seed):
+    differences = np.random.default_rng(seed).normal(0.5, 1, 6)
+    means = [abs(np.mean(differences * signs)) for signs in itertools.product([1, -1], repeat=6)]
+    expected = np.mean(np.array(means) >= abs(differences.mean()) - 1e-12)
+    assert paired_seeds(differences, np.zeros(6))["p"] == pytest.approx(expected)
+
+
+def test_equal_differences_have_no_spread():
+    assert paired_seeds([2, 3], [1, 2]) == {"difference": 1, "low": 1, "high": 1, "p": 0.5, "seeds": 2}
+    assert paired_seeds([2, 3], [2, 3])["p"] == 1
+
+
+def test_many_seeds_are_deterministic():
+    a = np.random.default_rng(0).normal(0.4, 1, 25)
+    assert paired_seeds(a, np.zeros(25)) == paired_seeds(a, np.zeros(25))
+
+
+@pytest.mark.parametrize("function, a, b, message", [
+    (paired_bootstrap, [1, 2], [1], r"shapes \(2,\) and \(1,\)"),
+    (paired_bootstrap, [], [], "cannot be paired"),
+    (paired_bootstrap, [1, np.nan], [1, 2], "NaN"),
+    (paired_seeds, [1, 2], [1, np.nan], "NaN"),
+    (paired_seeds, [1], [2], r"shape \(1,\).*at least two seeds"),
+    (paired_seeds, [[1, 2]], [[2, 3]], r"shape \(1, 2\)"),
+])
+def test_errors_say_what_is_wrong(function, a, b, message):
+    with pytest.raises(ValueError, match=message):
+        function(a, b)

@@ -1,0 +1,123 @@
+"""Transcripts of one's own videos: what the files of the wild look like, and clear errors for broken ones."""
+
+import pytest
+
+from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+Hello there
+
+2
+00:00:02,000 --> 00:01:04,25
+two
+lines
+"""
+VTT = """WEBVTT - some title
+Kind: captions
+
+STYLE
+::cue { color: red }
+
+NOTE two lines that
+nobody says
+
+intro
+00:01.500 --> 00:03.000 align:start position:0%
+<v Ann>Hi <i>you</i> <c.red>&amp;</c> <00:02.000>me</v>
+
+01:00:00.000 --> 01:00:01.000
+later
+"""
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name, content, encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+    return write
+
+
+def read(path, duration=10.0):
+    return [(cue["text"], cue["start"], cue["end"]) for cue in read_transcript(path, duration)]
+
+
+EXPECTED = [("Hello there", 1.0, 2.5), ("two lines", 2.0, 64.25)]  # they overlap
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_srt_of_every_system(save, ends, encoding):
+    assert read(save("a.SRT", SRT.replace("\n", ends), encoding)) == EXPECTED
+
+
+def test_vtt_with_all_that_nobody_says(save):
+    expected = [("Hi you & me", 1.5, 3.0), ("later", 3600.0, 3601.0)]
+    assert read(save("a.vtt", VTT)) == expected
+    assert read(save("a.vtt", "\ufeff" + VTT.replace("\n", "\r\n"))) == expected
+
+
+def test_tags_go_and_other_brackets_stay(save):
+    path = save("a.srt", "1\n0:0:1 --> 0:0:2\n{\\an8}<font color=\"red\">add</font> 2 < 3 cups {x} a<b\n")
+    assert read(path) == [("add 2 < 3 cups {x} a<b", 1.0, 2.0)]
+
+
+def test_cues_are_sorted_and_empty_ones_left_out(save):
+    path = save("a.srt", "1\n00:00:05,000 --> 00:00:06,000\nlast\n\n2\n00:00:01,000 --> 00:00:02,000\n\n"
+                         "3\n00:00:03,000 --> 00:00:03,000\nno time\n\n00:00:02,000 --> 00:00:04,000\nunnumbered\n\n\n")
+    assert read(path) == [("unnumbered", 2.0, 4.0), ("last", 5.0, 6.0)]
+
+
+@pytest.mark.parametrize("name, content", [("a.srt", ""), ("a.vtt", "WEBVTT\n"), ("a.txt", " \n\n"), ("a.srt", "\n\n")])
+def test_silence_is_no_error(save, name, content):
+    assert read(save(name, content)) == []
+
+
+def test_plain_text_is_spread_by_its_words(save):
+    path = save("a.txt", "\ufeffone two three\r\n\r\nfour\r\n")
+    assert read(path, 8.0) == [("one two three", 0.0, 6.0), ("four", 6.0, 8.0)]
+
+
+GOOD = "1\n00:00:01,000 --> 00:00:02,000\nfine\n\n"
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("a.srt", GOOD + "2\n00:00:03,000 -> 00:00:04,000\ntext\n", "srt, line 6: expected times .* found '00:00:03"),
+    ("a.srt", GOOD + "2\n00:00:03,000 --> later\ntext\n", "line 6: cannot read these times"),
+    ("a.srt", GOOD + "2\n00:00:04,000 --> 00:00:03,000\ntext\n", "line 6: the cue ends before it starts"),
+    ("a.srt", GOOD + "text after an empty line\n", "line 5: expected times .* take away the empty line before"),
+    ("a.srt", GOOD + "2\n", "line 5: expected times"),
+    ("a.srt", GOOD.rstrip() + "\n00:00:03,000 --> 00:00:04,000\ntext\n", "line 4: times where a text is expected"),
+    ("a.vtt", GOOD, "line 1: must begin with WEBVTT"),
+    ("a.vtt", "WEBVTT\n\nintro\ntext\n", "line 3: expected times"),
+    ("a.srt", GOOD.encode() + b"2\n\xe9t\xe9\n", "line 6: is not UTF-8: save it as UTF-8"),
+    ("a.ass", "", "is no transcript: expected one of .srt, .vtt, .txt"),
+])
+def test_broken_files_name_the_line(save, name, content, message):
+    with pytest.raises(SubtitleError, match=message):
+        read(save(name, content))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(SubtitleError, match="nothing.srt: cannot be read .No such file"):
+        read_transcript(tmp_path / "nothing.srt", 1.0)
+
+
+@pytest.mark.parametrize("suffix, first", [(".srt", "1\n00:00:00,000 --> 00:00:10,000\n"), (".vtt", "WEBVTT\n\n1\n")])
+def test_what_is_written_can_be_read(tmp_path, suffix, first):
+    cues = [{"text": "salt & pepper", "start": 0.0, "end": 10.0}, {"text": "a  b\nc", "start": 10.0, "end": 3725.5},
+            {"text": "x --> y", "start": 3725.5, "end": 3725.9996}]
+    path = tmp_path / f"a{suffix}"
+    write_subtitles(path, cues)
+    assert path.read_text().startswith(first) and [p.name for p in tmp_path.iterdir()] == [path.name]
+    arrow = "->" if suffix == ".srt" else "-->"
+    assert read(path) == [("salt & pepper", 0.0, 10.0), ("a b c", 10.0, 3725.5), (f"x {arrow} y", 3725.5, 3726.0)]
+
+
+def test_other_kinds_and_places_that_cannot_be_written(tmp_path):
+    with pytest.raises(SubtitleError, match="written as .srt or .vtt"):
+        write_subtitles(tmp_path / "a.txt", [])
+    with pytest.raises(OSError, match="cannot write the file"):
+        write_subtitles(tmp_path / "no" / "a.srt", [])
