@@ -257,12 +257,12 @@ class S3DPretrainConfig:
                                      transcript_shift=1.0)
     single_dishes: int = 300  # videos of one dish, beside the world's with two
     moods: int = 200  # clips of a cook's face, told as what it shows
-    seconds_per_video: int = 4  # drawn at each look at a video
+    seconds_per_video: int = 2  # drawn at each look at a video
     positives: int = 2  # sentences nearest in time
     word_dim: int = 64
     text_hidden: int = 256
     max_words: int = 16
-    train: TrainConfig = TrainConfig(batch_size=32, learning_rate=2e-3, weight_decay=0.01, epochs=45,
+    train: TrainConfig = TrainConfig(batch_size=64, learning_rate=3e-3, weight_decay=0.01, epochs=110,
                                      seed=0, log_every=50, checkpoint_every=200)
 
 
@@ -345,7 +345,7 @@ def _small_tasks() -> dict[str, TaskConfig]:
                             undecayed=BERT_UNDECAYED, steps=steps, epochs=None, seed=0, checkpoint_every=100)
         return TaskConfig(dataclasses.replace(train, **changes), max_words=40, max_frames=16)
 
-    return {"joint": task(100), "align": task(100), "captioning": task(200), "segmentation": task(100, batch_size=8),
+    return {"joint": task(100), "align": task(100), "captioning": task(200), "segmentation": task(200, batch_size=8),
             "localization": task(100, batch_size=16), "sentiment": task(100)}
 
 

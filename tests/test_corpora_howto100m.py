@@ -132,6 +132,17 @@ def test_a_check_looks_into_features(tmp_path):
     assert "vid-00001.npy cannot be read" in str(report) and "8 or 9 numbers per row" in str(report)
 
 
+@pytest.mark.parametrize("prepared", [False, True])
+def test_features_shorter_than_the_captions_are_found(tmp_path, prepared):
+    folder = samples.howto100m(tmp_path, videos=3, count=20)  # speech up to second 41, 40 rows
+    if prepared:
+        howto100m.prepare(folder)
+    assert check("howto100m", folder).ok
+    np.save(folder / "features/vid-00002.npy", np.zeros((35, 8)))
+    report = check("howto100m", folder)
+    assert len(report.broken) == 1 and "vid-00002.npy is shorter than its captions: 35 seconds" in report.broken[0]
+
+
 def _prepare(folder):
     howto100m.prepare(folder)
 

@@ -85,6 +85,13 @@ def test_variable_rate(tmp_path, suffix):
     assert_greys(greys(path), [[30, 30, 90, 90], [90, 90, 90, 150], [210] * 4])
 
 
+def test_rounded_time_stamps(tmp_path):
+    """webm knows milliseconds only, but every frame of 16 per second is still seen once."""
+    values = np.linspace(20, 230, 16)
+    path = write_stamped(tmp_path / "a.webm", grey(values), [int(np.ceil(1000 * i / 16)) for i in range(16)])
+    assert_greys(greys(path, rate=16), values[None])
+
+
 def test_a_clip_that_does_not_begin_at_zero(tmp_path):
     path = write_stamped(tmp_path / "a.webm", grey([30, 90, 150]), [5000, 5500, 6000])
     assert_greys(greys(path), [[30, 30, 90, 90], [150] * 4])

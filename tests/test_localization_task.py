@@ -16,7 +16,7 @@ F, LONGEST, SECONDS = 12, 8, 5
 STEPS = ("cut carrot", "fry egg", "pour milk", "stir soup", "add salt", "heat pan")
 
 
-def config(steps=80, batch_size=8, max_frames=LONGEST):
+def config(steps=80, batch_size=16, max_frames=LONGEST):
     return TaskConfig(TrainConfig(batch_size=batch_size, learning_rate=3e-3, steps=steps, epochs=None, weight_decay=0.0,
                                   checkpoint_every=1000, log_every=steps), max_words=12, max_frames=max_frames)
 
@@ -64,7 +64,7 @@ def pretrained(tmp_path_factory, tokenizer):
     folder = tmp_path_factory.mktemp("univl")
     sizes = UniVLConfig(vocab_size=len(tokenizer), video_dim=F, hidden_size=32, num_heads=4, intermediate_size=64,
                         text_layers=1, video_layers=1, cross_layers=1, text_positions=16, video_positions=LONGEST,
-                        cross_positions=32, dropout=0.0, parts=("cross",), bos_token_id=tokenizer.cls_token_id,
+                        cross_positions=32, dropout=0.05, parts=("cross",), bos_token_id=tokenizer.cls_token_id,
                         eos_token_id=tokenizer.sep_token_id)
     UniVL(sizes, ObjectiveConfig(joint=0.0)).save_pretrained(folder)
     return folder
@@ -77,7 +77,7 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(pretrained, tokenizer, tmp_path_factory):
-    train = make_rows(tmp_path_factory.mktemp("train"), 24, seed=1, labelled=False)
+    train = make_rows(tmp_path_factory.mktemp("train"), 64, seed=1, labelled=False)
     task = Localization.start(pretrained, tokenizer, config())
     return task.fit(train, tmp_path_factory.mktemp("run"), progress=False)
 
@@ -106,6 +106,8 @@ def test_scores_are_products_of_pooled_steps_and_encoded_frames(fitted, tokenize
             torch.testing.assert_close(torch.from_numpy(located.scores[first:first + LONGEST]), expected, atol=1e-4,
                                        rtol=1e-4)
     assert located.scores.shape == (18, 3) and located.steps == list(STEPS[3:])
+    fitted.train()
+    assert np.array_equal(fitted.predict(rows, progress=False)[1].scores, located.scores), "without dropout"
 
 
 def test_evaluate_is_the_metric_of_the_predicted_scores(fitted, rows):

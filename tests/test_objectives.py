@@ -31,7 +31,7 @@ def mil_nce_of(S, n, anchors, valid):
     return sum(losses) / len(losses) if losses else 0.0
 
 
-@pytest.mark.parametrize("videos, n, anchors", itertools.product((1, 2, 4), (1, 2, 3, 4), ("all", "middle")))
+@pytest.mark.parametrize("videos, n, anchors", list(itertools.product((1, 2, 4), (1, 2, 3, 4), ("all", "middle"))))
 def test_mil_nce(videos, n, anchors):
     S = matrix(videos * n, seed=videos + 10 * n)
     close(objectives.mil_nce(S, n, anchors), mil_nce_of(S, n, anchors, [1] * len(S)))
@@ -78,7 +78,8 @@ def test_cmlm_and_decoder(M, V):
 
 
 def test_cmfm():
-    predicted, frames, own = matrix(4, 5, seed=1, scale=1.0), matrix(9, 5, seed=2, scale=1.0), torch.tensor([8, 0, 3, 3])
+    predicted, frames = matrix(4, 5, seed=1, scale=1.0), matrix(9, 5, seed=2, scale=1.0)
+    own = torch.tensor([8, 0, 3, 3])
     losses = []
     for p, place in zip(predicted.tolist(), own.tolist(), strict=True):
         scores = [math.exp(sum(x * y for x, y in zip(p, frame, strict=True))) for frame in frames.tolist()]
@@ -106,7 +107,7 @@ def max_margin_of(S, margin, n, rate):
     return total / N ** 2
 
 
-@pytest.mark.parametrize("videos, n, rate", itertools.product((1, 2, 5), (1, 2, 3), (None, 0.0, 0.3, 1.0)))
+@pytest.mark.parametrize("videos, n, rate", list(itertools.product((1, 2, 5), (1, 2, 3), (None, 0.0, 0.3, 1.0))))
 def test_max_margin(videos, n, rate):
     S = matrix(videos * n, seed=videos)
     for margin in (0.1, 2.0):

@@ -16,7 +16,7 @@ from minivl.univl import UniVL
 F, LONGEST = 12, 8
 LABELS = ("cut", "fry", "pour", "stir")
 SIZES = UniVLConfig(vocab_size=20, video_dim=F, hidden_size=32, num_heads=4, intermediate_size=64, text_layers=1,
-                    video_layers=1, text_positions=16, video_positions=LONGEST, dropout=0.0, parts=())
+                    video_layers=1, text_positions=16, video_positions=LONGEST, dropout=0.05, parts=())
 
 
 def config(steps=80, batch_size=8, max_frames=LONGEST):
@@ -112,6 +112,8 @@ def test_it_learns_and_stitches_long_videos(fitted, test_rows, train_rows):
     predicted = fitted.predict(test_rows, progress=False)
     assert [len(labels) for labels in predicted] == [1, 8, 30, 4]
     assert predicted[3] == [BACKGROUND] * 4, "the video without steps"
+    fitted.train()
+    assert fitted.predict(test_rows, progress=False) == predicted and not fitted.training, "without dropout"
 
 
 def test_a_window_does_not_see_the_others(fitted):

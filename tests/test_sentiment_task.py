@@ -16,18 +16,18 @@ F, LONGEST = 6, 4
 WORDS = {"bad": -1.5, "okay": 0.0, "good": 1.5}
 
 
-def config(steps=80):
-    return TaskConfig(TrainConfig(batch_size=16, learning_rate=1e-2, steps=steps, epochs=None, weight_decay=0.0,
+def config(steps=120):
+    return TaskConfig(TrainConfig(batch_size=16, learning_rate=3e-3, steps=steps, epochs=None, weight_decay=0.0,
                                   checkpoint_every=1000, log_every=steps), max_words=10, max_frames=LONGEST)
 
 
 def make_rows(folder, count, seed):
     """sentiment = word + face, face in [-1.5, 1.5] being what the frames show; the captions are to be ignored."""
-    rng, direction = np.random.default_rng(seed), np.random.default_rng(9).normal(size=F)
+    rng, (calm, direction) = np.random.default_rng(seed), np.random.default_rng(9).normal(size=(2, F))
     columns = {name: [] for name in ("video_id", "features", "feature_rate", "transcript", "sentiment", "caption")}
     for number in range(count):
         word, face = list(WORDS)[number % 3], float(rng.uniform(-1.5, 1.5))
-        frames = rng.normal(size=(int(rng.integers(1, 7)), F)) * 0.1 + face * direction
+        frames = rng.normal(size=(int(rng.integers(1, 7)), F)) * 0.1 + calm + face * direction
         np.save(folder / f"{seed}-{number}.npy", frames.astype(np.float32))
         for name, value in (("video_id", f"v{number}"), ("features", str(folder / f"{seed}-{number}.npy")),
                             ("feature_rate", 1.0), ("sentiment", WORDS[word] + face), ("caption", "a cook"),
@@ -51,7 +51,7 @@ def pretrained(tmp_path_factory, tokenizer):
     folder = tmp_path_factory.mktemp("univl")
     sizes = UniVLConfig(vocab_size=len(tokenizer), video_dim=F, hidden_size=32, num_heads=4, intermediate_size=64,
                         text_layers=1, video_layers=1, cross_layers=1, text_positions=16, video_positions=LONGEST,
-                        cross_positions=32, dropout=0.0, parts=("cross",), bos_token_id=tokenizer.cls_token_id,
+                        cross_positions=32, dropout=0.05, parts=("cross",), bos_token_id=tokenizer.cls_token_id,
                         eos_token_id=tokenizer.sep_token_id)
     UniVL(sizes).save_pretrained(folder)
     return folder
@@ -78,9 +78,9 @@ def fitted(pretrained, tokenizer, train_rows, tmp_path_factory):
 def test_words_and_frames_together_tell_the_sentiment(fitted, train_rows, test_rows):
     both, text, video = (task.evaluate(test_rows, progress=False) for task in fitted.values())
     baselines = Sentiment.baselines(train_rows, test_rows)
-    assert both["MAE"] < 0.4 and both["correlation"] > 0.93
-    assert both["MAE"] < 0.6 * min(text["MAE"], video["MAE"])
-    assert max(text["MAE"], video["MAE"]) < 0.9 * baselines["mean"]["MAE"]
+    assert both["MAE"] < 0.6 and both["correlation"] > 0.88
+    assert both["MAE"] < 0.85 * min(text["MAE"], video["MAE"])
+    assert max(text["MAE"], video["MAE"]) < 0.95 * baselines["mean"]["MAE"]
 
 
 def test_a_modality_that_is_left_out_does_not_matter(fitted, test_rows, tmp_path):
@@ -99,6 +99,8 @@ def test_a_modality_that_is_left_out_does_not_matter(fitted, test_rows, tmp_path
 def test_predictions_are_cut_to_the_scale(fitted, test_rows):
     task = fitted["text", "video"]
     usual = task.predict(test_rows, progress=False)
+    task.train()
+    assert np.array_equal(task.predict(test_rows, progress=False), usual), "without dropout"
     bias = task.regressor.bias.data
     try:
         bias += 4.0

@@ -23,8 +23,9 @@ def small_model(objectives=None, seed=0, **changes):
     """Its matrices are larger than at the start of training, so that a wrong number shows."""
     torch.manual_seed(seed)
     model = UniVL(dataclasses.replace(CONFIG, **changes), objectives)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    for name, parameter in model.named_parameters():
+        norm = parameter.ndim == 1 and name.endswith("weight")
+        torch.nn.init.normal_(parameter, mean=float(norm), std=0.1 if parameter.ndim == 1 else 0.3)
     return model
 
 
@@ -74,7 +75,8 @@ def gradients_of(model, batch, objective="total"):
 def assert_same_gradients(found, expected, tolerance=2e-5):
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(found[name], gradient, rtol=tolerance, atol=tolerance,
+                                   msg=lambda message, name=name: f"{name}: {message}")
 
 
 def whole_batch():

@@ -15,6 +15,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from minivl.config import ConfigError
 from minivl.discovla.lora import LoRA
+from minivl.discovla.quick_gelu import QuickGELU
 from minivl.discovla.temporal import TemporalEmbedding
 
 
@@ -30,6 +31,7 @@ class FusionAdapter(nn.Module):
         super().__init__()
         self.down = nn.Linear(width, rank)
         self.up = nn.Linear(rank, width)
+        self.quick_gelu = QuickGELU()
         nn.init.xavier_uniform_(self.down.weight)
         nn.init.normal_(self.down.bias, std=1e-6)
         nn.init.zeros_(self.up.weight)
@@ -37,8 +39,7 @@ class FusionAdapter(nn.Module):
 
     def forward(self, c):
         """c (..., W) -> (..., W)."""
-        c = self.down(c)
-        return self.up(c * (1.702 * c).sigmoid())
+        return self.up(self.quick_gelu(self.down(c)))
 
 
 def token_index(positions):
@@ -120,7 +121,7 @@ class IVFusionAttention(nn.Module):
     def project(self, x):
         """x (S, N, W) -> q, k, v, each (S, N, h, d)."""
         S, N, W = x.shape
-        qkv = linear(x, self.in_proj_weight, self.in_proj_bias) + self.lora(x)    # (S, N, 3*W)
+        qkv = linear(x, self.in_proj_weight, self.in_proj_bias).add_(self.lora(x))    # (S, N, 3*W)
         return qkv.view(S, N, 3, self.num_heads, W // self.num_heads).unbind(dim=2)
 
     def image_level(self, q, k, v, layout, class_only):
@@ -157,10 +158,14 @@ class IVFusionBlock(nn.Module):
     """
 
     def __init__(self, block, rank: int, strategy: str = "image", temporal: int = 0):
+        import open_clip.transformer
+
         super().__init__()
         self.temporal = TemporalEmbedding(temporal, block.attn.embed_dim) if temporal else None
         self.ln_1, self.ls_1 = block.ln_1, block.ls_1
         self.ln_2, self.ls_2, self.mlp = block.ln_2, block.ls_2, block.mlp
+        if isinstance(self.mlp.gelu, open_clip.transformer.QuickGELU):
+            self.mlp.gelu = QuickGELU()
         self.attn = IVFusionAttention(block.attn, rank, strategy)
 
     def forward(self, x, layout, class_only=False):

@@ -140,12 +140,30 @@ class DiscoVLA(nn.Module):
     def losses(self, batch):
         """The training losses over the global batch of all processes, named scalars.
 
-            video     contrastive loss between captions and videos
-            image     PImgAlign: contrastive loss between the frame captions and the frames of videos
+            video     contrastive loss of the video-level alignment
+            image     PImgAlign: contrastive loss of the image-level alignment
             distill   AlignDistill: the image-level alignment teaches the video-level one
             total     video + alpha * image + beta * distill
 
-        A loss of weight 0 is not computed and not in the result.
+        A loss of weight 0 is not computed and not in the result. Batch and errors as for `alignments`.
+        """
+        config, scale = self.config, self.clip.logit_scale.exp()
+        S, I = self.alignments(batch)
+        losses = {"video": symmetric_contrastive(S, scale)}
+        total = losses["video"]
+        if config.alpha:
+            losses["image"] = symmetric_contrastive(I, scale)
+            total = total + config.alpha * losses["image"]
+        if config.beta:
+            losses["distill"] = alignment_distillation(S, I, config.distill_scale or scale, config.distill)
+            total = total + config.beta * losses["distill"]
+        return {**losses, "total": total}
+
+    def alignments(self, batch):
+        """Video-level alignment S and image-level alignment I of the global batch, (B, B) each, row i for text i.
+
+        S: cosines of captions and videos. I: how well frame captions fit frames (see `image_level_similarity`); None
+        where alpha and beta are 0.
 
         batch   video (B, F, 3, H, W), video_mask (B, F), text_ids and text_mask (B, L); where alpha or beta is
                 above 0 also f_text_ids and f_text_mask (B, F, L), the frame captions
@@ -153,41 +171,30 @@ class DiscoVLA(nn.Module):
         Raises ValueError for frame captions that are missing or not one per frame, and for an embedding that is
         not finite.
         """
-        config, scale = self.config, self.clip.logit_scale.exp()
         videos, frames = self.encode_video(batch["video"], batch["video_mask"])     # (B, D), (B, F, D)
         captions = self.encode_caption(batch["text_ids"], batch["text_mask"])       # (B, D)
-        captions, videos = gather_with_gradient(captions), gather_with_gradient(videos)
-        embeddings = {"caption": captions, "video": videos}
-        similarity = self.similarity(captions, videos)
-        losses = {"video": symmetric_contrastive(similarity, scale)}
-        total = losses["video"]
-        if config.alpha or config.beta:
-            frame_captions, frames, mask = self._image_level(batch, frames)
-            embeddings |= {"frame caption": frame_captions, "frame": frames}
-            image = image_level_similarity(frame_captions, frames, scale, mask, mask)
-            if config.alpha:
-                losses["image"] = symmetric_contrastive(image, scale)
-                total = total + config.alpha * losses["image"]
-            if config.beta:
-                losses["distill"] = alignment_distillation(similarity, image, config.distill_scale or scale,
-                                                           config.distill)
-                total = total + config.beta * losses["distill"]
-        if not total.isfinite():
+        embeddings = {"caption": gather_with_gradient(captions), "video": gather_with_gradient(videos)}
+        S, I = self.similarity(*embeddings.values()), None                          # (B, B) of all processes
+        if self.config.alpha or self.config.beta:
+            frame_captions = self._frame_captions(batch, frames)                    # (B, F, D)
+            image = {"frame caption": gather_with_gradient(frame_captions), "frame": gather_with_gradient(frames)}
+            mask = gather_with_gradient(batch["video_mask"]) if self.config.mask_padding else None
+            I = image_level_similarity(*image.values(), self.clip.logit_scale.exp(), mask, mask)    # (B, B)
+            embeddings |= image
+        if not (S if I is None else S + I).isfinite().all():
             _require_finite(embeddings)
-        return {**losses, "total": total}
+        return S, I
 
-    def _image_level(self, batch, frames):
-        """Frame captions and frames (B, F, D) of all processes, and their mask (B, F) or None."""
+    def _frame_captions(self, batch, frames):
+        """Embeddings (B, F, D) of the frame captions that belong to frames (B, F, D)."""
         if "f_text_ids" not in batch:
             raise ValueError(f"alpha {self.config.alpha:g} and beta {self.config.beta:g} need frame captions: give "
                              "f_text_ids and f_text_mask in the batch, or set both to 0")
-        ids, frame_mask = batch["f_text_ids"], batch["video_mask"]
+        ids = batch["f_text_ids"]
         if ids.shape[:2] != frames.shape[:2]:
             raise ValueError(f"there must be one caption per frame, but the batch has {ids.shape[1]} captions for "
                              f"{frames.shape[1]} frames ({len(ids)} and {len(frames)} videos)")
-        frame_captions = self.encode_frame_captions(ids, batch["f_text_mask"], frame_mask)
-        mask = gather_with_gradient(frame_mask) if self.config.mask_padding else None
-        return gather_with_gradient(frame_captions), gather_with_gradient(frames), mask
+        return self.encode_frame_captions(ids, batch["f_text_mask"], batch["video_mask"])
 
     def forward(self, batch):
         """`losses`, under the name that data-parallel training calls."""

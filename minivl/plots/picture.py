@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 # One colour for one thing, in every lesson; from seaborn's palette for colour-blind readers.
 COLORS = sns.color_palette("colorblind")
-METHOD_COLORS = {"zero-shot": COLORS[7], "LoRA": COLORS[0], "LoRA + IVFusion": COLORS[2]}
+METHOD_COLORS = {"zero-shot": COLORS[7], "LoRA": COLORS[0], "LoRA + IVFusion": COLORS[2],
+                 "pretrained": COLORS[9], "from scratch": COLORS[5]}
 MATCHING, OTHER = COLORS[2], COLORS[3]
 
 

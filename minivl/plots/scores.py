@@ -51,3 +51,19 @@ def length_histograms(lengths: dict[str, list[int]]) -> Picture:
     figure.tight_layout()
     words = "; ".join(f"{kind}: mean {np.mean(values):.1f}, longest {max(values)}" for kind, values in lengths.items())
     return Picture(figure, f"Number of words. {words}.")
+
+
+def truth_scatter(truth: np.ndarray, predicted: dict[str, np.ndarray], label: str) -> Picture:
+    """Predictions against the truth, one panel per method, with the line on which they would agree. All are (N,)."""
+    figure, axes = plt.subplots(1, len(predicted), figsize=(3.2 * len(predicted), 3.3), sharey=True, squeeze=False)
+    low, high, words = float(np.min(truth)), float(np.max(truth)), []
+    for axis, (name, values) in zip(axes[0], predicted.items(), strict=True):
+        axis.plot([low, high], [low, high], color="grey", lw=1)
+        axis.scatter(truth, values, s=10, color=METHOD_COLORS.get(name, COLORS[4]))
+        correlation = float(np.corrcoef(truth, values)[0, 1]) if np.ptp(values) else 0.0
+        error = float(np.abs(np.asarray(values) - truth).mean())
+        axis.set(title=f"{name}\ncorrelation {correlation:.2f}", xlabel=f"true {label}")
+        words.append(f"{name}: correlation {correlation:.2f}, mean absolute error {error:.2f}")
+    axes[0, 0].set(ylabel=f"predicted {label}")
+    figure.tight_layout()
+    return Picture(figure, f"Predicted against true {label}. " + "; ".join(words) + ".")

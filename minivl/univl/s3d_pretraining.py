@@ -99,7 +99,7 @@ class Vocabulary:
 
 
 class NarratedSeconds(torch.utils.data.Dataset):
-    """Videos with a `transcript`; an item is some random seconds of one and all that is said in it.
+    """Videos with a `transcript`; an item is all that is said in one, and some random seconds in which it is said.
 
     `seconds` (M, T, H, W, 3) uint8, `words` (S, W), and `positive` (M, S): the sentences nearest to each second.
     Decoded videos are kept in memory (27 KB per second of the small world). Rows without any narration are left out.
@@ -128,13 +128,18 @@ class NarratedSeconds(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         video, M = self.video(index), self.config.seconds_per_video
-        chosen = np.random.choice(len(video), M, replace=len(video) < M)
+        chosen = [_second_of(said, len(video)) for said in np.random.choice(self.rows[index]["transcript"], M)]
         words = torch.zeros(self.longest, self.config.max_words, dtype=torch.long)
         words[:len(self.words[index])] = self.words[index]
         positive = torch.zeros(M, self.longest, dtype=torch.bool)
         for m, second in enumerate(chosen):
             positive[m, nearest(self.rows[index]["transcript"], second + 0.5, self.config.positives)] = True
         return {"seconds": torch.from_numpy(video[chosen]), "words": words, "positive": positive}
+
+
+def _second_of(said: dict, seconds: int) -> int:
+    """A random second of a video while something is said."""
+    return min(int(np.random.uniform(said["start"], said["end"])), seconds - 1)
 
 
 def nearest(transcript: list[dict], second: float, count: int) -> list[int]:
@@ -184,11 +189,12 @@ def pretrain_s3d(folder: Path, run_dir: Path, config: S3DPretrainConfig, progres
     rows = [row for name in ("two", "one", "mood") for row in load_split(videos / name, "train")]
     vocabulary = Vocabulary(said["text"] for row in rows for said in row["transcript"])
     seed_everything(config.train.seed)
+    net = S3D(config.net)
     text = SentenceEmbedding(len(vocabulary), config.word_dim, config.text_hidden, config.net.embed_dim)
-    model = NarratedVideoModel(S3D(config.net), text)
+    model = NarratedVideoModel(net, text)
     fit(model, NarratedSeconds(rows, vocabulary, config), config.train, run_dir, progress=progress,
         settings=dataclasses.asdict(config))
-    net = model.net.cpu().eval()
+    net.cpu().eval()
     scores = probe_s3d(net, videos, config)
     net.save_pretrained(folder, _CARD.format(table=report(scores), config=config, world=config.world))
     return scores

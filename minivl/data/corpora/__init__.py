@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minivl.data.corpora import (
     activitynet,
+    check_howto100m,
     coin,
     crosstask,
     didemo,
@@ -38,7 +39,8 @@ def load(name: str, folder: Path | str, split: str, **settings):
 def check(name: str, folder: Path | str, media: Path | str | None = None) -> Report:
     """What is there, what is missing, what is broken; print the report. Raises ValueError for an unknown name."""
     module = _corpus(name)
-    return module.check(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
+    return (check_howto100m.check(folder, media) if module is howto100m
+            else check_corpus(module.CORPUS, folder, media))
 
 
 def card(name: str) -> str:

@@ -37,7 +37,7 @@ class Report:
         for title in ("found", "notes", "missing", "broken"):
             findings = list(dict.fromkeys(getattr(self, title)))
             lines += [f"{title}:", *(f"  {finding}" for finding in findings)] if findings else []
-        lines.append("complete and readable" if self.ok else self.layout)
+        lines.append("nothing is missing, and nothing broken was found" if self.ok else self.layout)
         return "\n".join(lines)
 
 
@@ -60,7 +60,7 @@ def check_corpus(corpus: Corpus, folder: Path | str, media: Path | str | None = 
                 used |= {name: row | changes for row in rows for name, changes in row["media"].items()}
     if files:
         references = {files.features[name]: row for name, row in used.items() if name in files.features}
-        report.broken += probe_features([(ref, _last(row)) for ref, row in references.items()], report.found)
+        report.broken += probe_features([(ref, last_stretch(row)) for ref, row in references.items()], report.found)
         report.broken += probe_videos([files.videos[name] for name in used if name in files.videos], report.found)
     return report
 
@@ -73,7 +73,8 @@ def _media(folder: Path, report: Report) -> Media | None:
         report.broken.append(str(error))
         return None
     report.found.append(f"{len(files.features)} features, {len(files.videos)} videos")
-    report.notes += [f"{path} is converted to .safetensors when it is used first" for path in files.unconverted]
+    report.notes += [f"{path} was not looked into: it is converted to .safetensors when it is loaded first"
+                     for path in files.unconverted]
     report.notes += problems.lines()
     return files
 
@@ -109,7 +110,7 @@ def _compare(rows: list[dict], files: Media, title: str, report: Report) -> None
     report.found.append(f"{title}: {len(rows)} rows of {len(names)} videos" + "".join(f", {text}" for text in counts))
 
 
-def _last(row: dict) -> tuple[float, float]:
+def last_stretch(row: dict) -> tuple[float, float]:
     """Begin and end of what comes last in a row, in seconds."""
     stretches = [(row.get("start"), row.get("end"))]
     stretches += [(part["start"], part["end"]) for name in ("transcript", "steps") for part in row.get(name) or ()]

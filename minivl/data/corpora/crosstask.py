@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from minivl.data.corpora.common import Corpus, Problems, straighten
-from minivl.data.corpora.files import find_file, read_table
+from minivl.data.corpora.files import find_file, read_table, read_text
 from minivl.data.schema import SchemaError
 
 CARD = """CrossTask: 4,700 instructional videos from YouTube; the 2,750 of 18 primary tasks have timed steps.
@@ -44,7 +44,7 @@ def taxonomy(folder: Path | str) -> dict[str, list[str]]:
 
 def _tasks(path: Path) -> dict[str, tuple[str, list[str]]]:
     """Number of a task -> its title and steps. A block of five lines each: number, title, link, count, steps."""
-    blocks = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").strip().split("\n\n")
+    blocks = read_text(path).strip().split("\n\n")
     tasks = {}
     for block in blocks:
         lines = [line.strip() for line in block.strip().split("\n")]

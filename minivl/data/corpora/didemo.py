@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems
-from minivl.data.corpora.files import find_file, read_json, take
+from minivl.data.corpora.files import find_file, read_json, read_text, take
 from minivl.data.schema import SchemaError
 
 CARD = """DiDeMo: 10,464 Flickr videos of 25 to 30 seconds with 40,543 descriptions of moments.
@@ -45,7 +45,7 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
 def _listed(path: Path) -> set[str] | None:
     if not path.is_file():
         return None
-    return {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()}
+    return {line.strip() for line in read_text(path).splitlines() if line.strip()}
 
 
 def _check_times(entry: dict, pieces: int, where: str, problems: Problems) -> None:

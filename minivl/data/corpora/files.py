@@ -56,12 +56,18 @@ def _dialect(path: Path, line: str, columns: tuple[str, ...], header: bool) -> d
     raise SchemaError(f"{path} must have {kind} the columns {', '.join(columns)}, and begins with {line.strip()!r:.80}")
 
 
+def read_text(path: Path) -> str:
+    """A whole file, with or without a byte order mark. Raises SchemaError if it isn't UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path} is not UTF-8 text: {error}") from error
+
+
 def read_json(path: Path):
     """The content of a JSON file. Raises SchemaError if it is broken, or an object names a key twice."""
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        raise SchemaError(f"{path} is not UTF-8 text: {error}") from error
+        return json.loads(read_text(path), object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise SchemaError(f"{path}, line {error.lineno} is not valid JSON: {error.msg}") from error
     except (KeyError, RecursionError) as error:

@@ -1,14 +1,11 @@
 """HowTo100M: 1.2 million narrated instructional videos, as S3D features and what is said."""
 
-from itertools import islice
 from pathlib import Path
 
-from minivl.data.corpora.check import Report, probe_features
-from minivl.data.corpora.common import Corpus, Problems, unique_rows
+from minivl.data.corpora.common import Corpus, Problems
 from minivl.data.corpora.files import find_file
-from minivl.data.corpora.narrations import caption_entries, narrated_rows, spoken
+from minivl.data.corpora.narrations import narrated_rows
 from minivl.data.corpora.shards import features, read_index, read_shards, write_shards
-from minivl.data.schema import SchemaError
 
 CARD = """HowTo100M: 1.2 million instructional YouTube videos, 15 years long, with 136 million sentences of speech.
 
@@ -24,7 +21,6 @@ Layout     HowTo100M.csv (video_id,feature_file), caption.pickle or raw_caption.
            end, text}}), features/<feature_file> (.npy, one row per second)
 """
 CAPTIONS = ("raw_caption.json", "caption.json", "caption.pickle")
-TRIED = 1000  # entries of the captions that a check reads
 CORPUS = Corpus("howto100m", CARD, ("train",))
 
 
@@ -36,27 +32,29 @@ def prepare(folder: Path | str, media: Path | str | None = None, feature_rate: f
     """
     folder, problems = CORPUS.folder(folder), Problems()
     identity = _identity(folder, media, feature_rate)
-    rows = narrated_rows(*_sources(folder), _root(folder, media), feature_rate, problems)
+    rows = narrated_rows(*source_files(folder), features_folder(folder, media), feature_rate, problems)
     write_shards(folder / "prepared", rows, lambda: identity | {"problems": problems.lines()})
     problems.warn(f"howto100m in {folder}")
     return folder / "prepared"
 
 
-def _sources(folder: Path) -> tuple[Path, Path]:
+def source_files(folder: Path) -> tuple[Path, Path]:
+    """The list of videos and the captions. Raises FileNotFoundError."""
     try:
         return find_file(folder, "HowTo100M.csv"), find_file(folder, *CAPTIONS)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}\n{CORPUS.name}: {CORPUS.layout}") from error
 
 
-def _root(folder: Path, media: Path | str | None) -> Path:
+def features_folder(folder: Path, media: Path | str | None) -> Path:
+    """Where the feature files lie."""
     return (folder / "features" if media is None else Path(media)).absolute()
 
 
 def _identity(folder: Path, media: Path | str | None, feature_rate: float) -> dict:
     """What shards are made from: when it changes, they are made anew."""
-    return {"files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in _sources(folder)},
-            "features": str(_root(folder, media)), "feature_rate": feature_rate}
+    return {"files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in source_files(folder)},
+            "features": str(features_folder(folder, media)), "feature_rate": feature_rate}
 
 
 def _shards(folder: Path | str, media: Path | str | None, feature_rate: float) -> list[str]:
@@ -90,31 +88,3 @@ def stream(folder: Path | str, subset: int | None = None, media: Path | str | No
     shards = _shards(folder, media, feature_rate)
     rows = IterableDataset.from_generator(read_shards, features=features(), gen_kwargs={"shards": shards})
     return rows if subset is None else rows.take(subset)
-
-
-def check(folder: Path | str, media: Path | str | None = None) -> Report:
-    """The list of videos, their feature files, the first captions, and some features; prepares nothing."""
-    report = Report(CORPUS.name, Path(folder), layout=CORPUS.layout)
-    problems = Problems()
-    try:
-        table, captions = _sources(CORPUS.folder(folder))
-        report.found.append(f"captions: {captions.name}, {captions.stat().st_size / 1e9:.2f} GB")
-        root = _root(Path(folder), media)
-        files = {line["video_id"]: root / line["feature_file"]
-                 for _, line in unique_rows(table, ("video_id", "feature_file"), problems)}
-        present = [(str(path), (0.0, 0.0)) for path in files.values() if path.is_file()]
-        report.found.append(f"train: {len(files)} videos, features of {len(present)}")
-        if len(present) < len(files):
-            report.missing.append(f"train: features of {len(files) - len(present)} videos in {root}")
-        report.broken += probe_features(present, report.found)
-        index = read_index(Path(folder) / "prepared")
-        report.notes += index.get("problems", ["not prepared yet: this is done when it is loaded first"])
-        if captions.suffix == ".json":
-            for video, entry in islice(caption_entries(captions), TRIED):
-                spoken(video, entry, captions, problems)
-    except FileNotFoundError as error:
-        report.missing.append(str(error).splitlines()[0])
-    except SchemaError as error:
-        report.broken.append(str(error))
-    report.notes += problems.lines()
-    return report

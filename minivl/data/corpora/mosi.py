@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, straighten
-from minivl.data.corpora.files import find_file, read_json, read_table, seconds
+from minivl.data.corpora.files import find_file, read_json, read_table, read_text, seconds
 from minivl.data.schema import SchemaError
 
 CARD = """CMU-MOSI: 93 YouTube monologues, cut into 2,199 opinions with a sentiment from -3 to 3.
@@ -74,7 +74,7 @@ def _transcript(folder: Path, video: str) -> dict[str, str]:
     if path is None:
         return {}
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip():
             opinion, mark, text = line.partition(MARK)
             if not mark:
@@ -98,7 +98,7 @@ def _videos(folder: Path, split: str) -> list[str]:
 def _assignments(path: Path) -> dict:
     """The plain lists that a Python file assigns to names; nothing in it is run."""
     try:
-        statements = ast.parse(path.read_text(encoding="utf-8-sig")).body
+        statements = ast.parse(read_text(path)).body
         return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements
                 if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)}
     except (SyntaxError, ValueError, AttributeError, RecursionError) as error:
