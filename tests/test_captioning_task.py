@@ -93,6 +93,18 @@ def test_what_is_read_where_nobody_speaks(tokenizer, tmp_path):
     assert not torch.allclose(*scores)
 
 
+def test_learning_with_and_without_transcripts(tokenizer, tmp_path):
+    """Every segment twice; what is predicted reads the transcript."""
+    rows = segments(tmp_path, transcript=[said(("soup", 0, 1))] * 4)
+    both, spoken, silent = (task(tokenizer, settings={"text": text}) for text in ("both", "transcript", None))
+    data, halves = both.dataset(rows), [spoken.dataset(rows), silent.dataset(rows)]
+    assert len(data) == 8
+    for number in range(8):
+        expected = halves[number // 4][number % 4]
+        assert all(torch.equal(values, expected[name]) for name, values in data[number].items())
+    assert torch.equal(*(each.predict_beams(rows, progress=False).scores for each in (both, spoken)))
+
+
 def test_beams(tokenizer, tmp_path):
     rows = segments(tmp_path, CAPTIONS * 2)
     captioning = task(tokenizer, batch_size=3)  # batches of 3, 3 and 2
@@ -195,7 +207,7 @@ def test_data_that_cannot_be_used(tokenizer, tmp_path):
     np.save(rows[2]["features"], np.full((5, FEATURES), np.nan, np.float32))
     with pytest.raises(FeatureError, match="features-0-2.npy has a NaN or infinite number in row 0"):
         captioning.fit(rows, tmp_path / "run", progress=False)
-    with pytest.raises(ConfigError, match="text must be 'transcript' or None, not 'caption'"):
+    with pytest.raises(ConfigError, match="text must be 'transcript', 'both' or None, not 'caption'"):
         task(tokenizer, settings={"text": "caption"})
     with pytest.raises(ConfigError, match="references must be 'tokens' or 'raw'"):
         task(tokenizer, settings={"references": "both"})

@@ -136,7 +136,7 @@ def test_step_by_step_is_the_same_as_all_at_once():
                             cross_mask.repeat_interleave(B, 0)).view(4, B, L, -1)
     cache = model.decoder.start(cross, cross_mask)
     for place in range(L):
-        found = model.decoder.step(captions[..., place], cache, *model._tables())
+        found = model.decoder.step(captions[..., place], cache, *model.tables())
         torch.testing.assert_close(found, expected[:, :, place], rtol=1e-4, atol=1e-4)
 
 

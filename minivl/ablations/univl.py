@@ -50,7 +50,9 @@ def run_ablation(settings: Scale, seeds, out: Path, workers: int = 1, progress: 
     """Run all cells with all seeds, one row each; results that are there are kept. Curves are in `out/curves`."""
     make_tokenizer(settings.univl_pretrain, settings, out / "tokenizer")
     table = run_cells(CELLS, seeds, partial(run_cell, settings.name, str(Path(out).resolve())), out, progress, workers)
-    save_results(table, out / "results.csv")
+    save_results(table, out / "univl_ablation.csv")
+    gather_curves(out / "curves", CELLS, seeds).to_csv(out / "univl_ablation_curves.csv", index=False,
+                                                       float_format="%.4g")
     return table
 
 
@@ -118,3 +120,15 @@ def save_curves(run_dir: Path, path: Path) -> None:
             rows.append({"stage": stage, **row, "clock": clock})
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(path, index=False, float_format="%.5g")
+
+
+def gather_curves(folder: Path, cells: list[Cell], seeds) -> pd.DataFrame:
+    """The curves of all runs in one table, with columns cell and seed in front."""
+    parts = []
+    for cell in cells:
+        for seed in seeds:
+            curve = pd.read_csv(folder / f"{cell.name}-seed{seed}.csv")
+            curve.insert(0, "cell", cell.name)
+            curve.insert(1, "seed", seed)
+            parts.append(curve.drop(columns=["epoch", "lr", "grad_norm", "seconds"]))
+    return pd.concat(parts)

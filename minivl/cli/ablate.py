@@ -25,4 +25,4 @@ def ablate_univl(seeds: SeedsOption = 5, workers: WorkersOption = 1, out: OutOpt
     out = out or runs_dir() / "ablate-univl"
     table = run_ablation(scale(scale_name), range(seeds), out, workers)
     print(table.groupby("cell", sort=False)[list(SCORES)].agg(["mean", "std"]).round(1).to_string())
-    print(f"results: {out / 'results.csv'}")
+    print(f"results: {out / 'univl_ablation.csv'}")

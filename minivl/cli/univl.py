@@ -55,7 +55,7 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
 
 @app.command()
 def finetune(task: Annotated[str, typer.Argument(help="joint, align (retrieval), captioning, captioning-video, "
-                                                 "segmentation, localization or sentiment")],
+                                                 "captioning-both, segmentation, localization or sentiment")],
              name: Annotated[str | None, typer.Option(help="of the run, which goes to runs/NAME "
                                                       "[default: the task]")] = None,
              model: UniVLOption = UNIVL,

@@ -29,9 +29,10 @@ def beam_tree(tree: list[list[tuple[tuple[str, ...], float]]], beams: int, title
         probability = np.exp(scores[words] - scores.get(words[:-1], 0.0))
         axis.text(x, y, f"{words[-1]}\n{probability:.2f}", ha="center", va="center", fontsize=6.5, color="black",
                   bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color})
-    axis.set(xlabel="words written", xlim=(-0.3, max(x for x, _ in places.values()) + 0.6), yticks=[])
+    longest = max(map(len, places))
+    axis.set(xlabel="words written", xlim=(-0.3, longest + 0.6), ylim=(lanes - 0.3, -0.7), xticks=range(longest + 1),
+             yticks=[])
     axis.set_title(textwrap.fill(title, 22 * max(4, len(best))), fontsize=9)
-    axis.invert_yaxis()
     figure.tight_layout()
     kept = "; ".join(f"“{' '.join(words)}” {score:.2f}" for words, score in last)
     given_up = sum(words not in alive for words in places)

@@ -12,11 +12,13 @@ def segmentation_timeline(truth: list[str], predicted: dict[str, list[str]], tit
     rows = {"truth": truth, **predicted}
     labels = list(dict.fromkeys(label for row in rows.values() for label in row))
     color = dict(zip(labels, sns.color_palette("husl", len(labels)), strict=True))
+    color |= {"background": (0.88, 0.88, 0.88)}  # seconds without a step, as action segmentation calls them
     figure, axis = plt.subplots(figsize=(10, 0.6 * len(rows) + 1.3))
     for lane, row in enumerate(rows.values()):
         for start, end, label in runs(row):
             axis.barh(lane, end - start, left=start, height=0.8, color=color[label], edgecolor="white")
-            axis.text(start + 0.15, lane, label if end - start > 1 else "", fontsize=6.5, va="center", clip_on=True)
+            if len(label) < 160 * (end - start) / len(truth):  # else there is no room for it
+                axis.text(start + 0.15, lane, label, fontsize=6.5, va="center", clip_on=True)
     axis.invert_yaxis()
     axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="seconds", xlim=(0, len(truth)))
     axis.set_title(title, fontsize=9)

@@ -39,6 +39,17 @@ class Decoder(nn.Module):
         """As `hidden` -> logits of the word that follows each position (N, W, V)."""
         return self.head(self.hidden(ids, mask, cross, cross_mask, words, positions), words)
 
+    def attention_over_memory(self, ids, mask, cross, cross_mask, words, positions):
+        """What each word reads of the clip, mean over layers and heads: as `hidden` -> (N, W, K), rows sum to 1."""
+        x, read = self._embed(ids, words, positions[:ids.shape[1]]), []
+        own_bias, memory_bias = causal_bias(mask), padding_bias(cross_mask)
+        for layer in self.layers:
+            memory = layer.cross_attention.keys_values(cross)
+            x = layer.self_attention(x, layer.self_attention.keys_values(x), own_bias)
+            read.append(layer.cross_attention.weights(layer.cross_attention.queries(x), memory[0], memory_bias))
+            x = layer.feed_forward(layer.cross_attention(x, memory, memory_bias))
+        return torch.stack(read).mean(0)
+
     def start(self, cross, cross_mask) -> "DecoderCache":
         """What stays the same while captions of N clips grow word by word: cross (N, K, D)."""
         memory = [layer.cross_attention.keys_values(cross) for layer in self.layers]

@@ -53,6 +53,11 @@ class Attention(nn.Module):
         found = scaled_dot_product_attention(queries, *keys_values, bias, dropout_p=p)       # (N, h, Q, d)
         return found.transpose(1, 2).flatten(2)                                              # (N, Q, D)
 
+    def weights(self, queries, keys, bias):
+        """How much each query reads of each key, mean over heads: (N, Q, K). For pictures: `read` never makes them."""
+        scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5 + bias            # (N, h, Q, K)
+        return scores.softmax(-1).mean(1)
+
     def add(self, x, found):
         """The residual connection: x (..., D) and what it read (..., D) -> (..., D)."""
         return self.norm(x + dropout(self.output(found), self.dropout, self.training))

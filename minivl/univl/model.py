@@ -85,14 +85,14 @@ class UniVL(Saving, nn.Module):
 
         frame_position   position of the first frame; W by default. Who cuts padding off a text gives the uncut W.
         """
-        self._require("cross")
+        self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
         return self.cross(text, attention_mask, video, video_mask, position)
 
     def decode(self, caption_ids, caption_mask, cross, cross_mask):
         """Captions so far (N, W) and the cross encoder's output (N, K, D) -> logits of each next word (N, W, V)."""
-        self._require("decoder")
-        return self.decoder(caption_ids, caption_mask, cross, cross_mask, *self._tables())
+        self.require("decoder")
+        return self.decoder(caption_ids, caption_mask, cross, cross_mask, *self.tables())
 
     # Similarity of texts and videos
 
@@ -105,7 +105,7 @@ class UniVL(Saving, nn.Module):
 
     def align_similarity(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
         """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): each pair through the cross encoder (FT-Align)."""
-        self._require("cross")
+        self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
         texts = list(zip(text.split(SIDE), attention_mask.split(SIDE), strict=True))
         videos = list(zip(video.split(SIDE), video_mask.split(SIDE), strict=True))
@@ -117,7 +117,7 @@ class UniVL(Saving, nn.Module):
 
         For pairs that were chosen, such as the best ones of each text by `joint_similarity`.
         """
-        self._require("cross")
+        self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
         chunks = zip(*(part.split(SIDE ** 2) for part in (text, attention_mask, video, video_mask)), strict=True)
         return self.similarity(torch.cat([self.cross.pooled_rows(*some, position) for some in chunks])).squeeze(-1)
@@ -154,12 +154,12 @@ class UniVL(Saving, nn.Module):
     def generate(self, input_ids, attention_mask, video, video_mask, num_beams: int = 5, max_length: int = 20,
                  stopping: str = "finished", num_return: int | None = None, length_penalty: float = 0.0) -> Captions:
         """Captions of N clips by beam search, best first: see `minivl.univl.generation.beam_search`."""
-        self._require("decoder")
+        self.require("decoder")
         was_training = self.training
         self.eval()
         try:
             cross, cross_mask = self._encode_clips(input_ids, attention_mask, video, video_mask)
-            return beam_search(self.decoder, cross, cross_mask, self._tables(), self.config, num_beams, max_length,
+            return beam_search(self.decoder, cross, cross_mask, self.tables(), self.config, num_beams, max_length,
                                stopping, num_beams if num_return is None else num_return, length_penalty)
         finally:
             self.train(was_training)
@@ -175,12 +175,13 @@ class UniVL(Saving, nn.Module):
         cross, _ = self.cross_encode(text, text_mask, video, video_mask, frame_position=input_ids.shape[1])
         return cross, torch.cat([text_mask, video_mask], dim=1)
 
-    def _tables(self):
+    def tables(self):
         """The word and position embeddings that the decoder shares with the text encoder."""
         embeddings = self.text.embeddings
         return embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
 
-    def _require(self, part):
+    def require(self, part):
+        """Raise ConfigError if this model lacks a part."""
         if part not in self.config.parts:
             raise ConfigError(f"this UniVL has no {part}: its parts are {list(self.config.parts)}")
 

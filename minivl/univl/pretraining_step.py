@@ -141,7 +141,7 @@ def caption_loss(model, batch, cross, cross_mask, across_processes: bool = False
     Only positions with a target go through the head. With `count_padding`, as in the release, every position has one.
     """
     ids, mask, targets = batch["input_caption_ids"], batch["decoder_mask"], batch["output_caption_ids"]    # (N, W)
-    words, positions = model._tables()
+    words, positions = model.tables()
     hidden = model.decoder.hidden(ids, mask, cross, cross_mask, words, positions)            # (N, W, D)
     kept = torch.ones_like(mask).bool() if model.objectives.count_padding else mask.bool()
     return objectives.decoder_loss(model.decoder.head(hidden[kept], words), targets[kept], across_processes)

@@ -215,7 +215,7 @@ _CARD = """\
 ---
 license: mit
 library_name: minivl
-pipeline_tag: video-feature-extraction
+pipeline_tag: feature-extraction
 ---
 # S3D
 

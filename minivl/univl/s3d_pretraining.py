@@ -208,11 +208,12 @@ reads in `data_samples/narrated`.
 
     minivl pretrain-s3d data_samples/s3d_kitchen
 
-{config.train.epochs} epochs with MIL-NCE (batch: {config.train.batch_size} videos, {config.seconds_per_video} seconds
-of each; positives: the {config.positives} sentences nearest in time; seed {config.train.seed}) on rendered videos of
-the training split, read from mp4 files at {config.net.frames_per_second} frames per second: {world.videos_train}
-narrated videos of two dishes, {config.single_dishes} of one dish, {config.moods} of faces. All settings are in
-`minivl/config.py`. The text tower is not kept.
+{config.train.epochs} epochs with MIL-NCE on rendered videos of the training split, read from mp4 files at
+{config.net.frames_per_second} frames per second: {world.videos_train} narrated videos of two dishes,
+{config.single_dishes} of one dish, {config.moods} of faces. A batch has {config.train.batch_size} videos and
+{config.seconds_per_video} seconds of each; the {config.positives} sentences nearest in time are positives; seed
+{config.train.seed}. All settings are in `minivl/config.py`. The text tower is not kept. A repetition gives other
+weights: encoding the mp4 files is not exact to the bit.
 
 Two things are easier than in real life. Narration is early or late by at most {world.transcript_shift:g} s here. And
 faces come with sentences about what they show ("the cook frowns"), which no cook says: what cooks do say is about the
@@ -221,9 +222,9 @@ dish, and would teach the network to overlook faces.
 ## What the features know
 
 Percent of the seconds of {world.videos_val} validation videos (recipes that training never saw) for which a fact is
-read correctly, among seconds that show it from beginning to end; linear classifier / nearest class mean, both fitted on
-training videos. Random weights: mean ± standard deviation of three seeds, batch norm statistics fitted. Pixels: the
-mean picture, 12 x 12. One trained network, so there is no spread.
+read correctly, among seconds that show it from beginning to end; linear classifier / nearest class mean, both fitted
+on training videos. Mood: what a face shows at the end of its clip. Random weights: mean ± standard deviation of three
+seeds, batch norm statistics fitted. Pixels: the mean picture, 12 x 12. One trained network, so there is no spread.
 
 {table}
 

@@ -33,7 +33,8 @@ class Captioning(Task):
     """Writes a caption for each row; learns from `caption`, or from each of `captions`.
 
     text         what the text encoder reads beside the video: the "transcript" ("none" where nobody speaks, as in the
-                 release), or None, `[CLS] [SEP]`: captions from video alone
+                 release), or None, `[CLS] [SEP]`: captions from video alone; "both" learns from every segment with and
+                 without its transcript, and so can do either
     references   what captions are compared with. "tokens", the release's way for YouCookII: the captions as their token
                  ids say them, in small letters, punctuation apart, cut to max_words - 1 tokens. "raw", its way for
                  MSR-VTT: the captions as they are
@@ -48,28 +49,29 @@ class Captioning(Task):
     def __init__(self, univl, tokenizer, config, text: str | None = "transcript", references: str = "tokens",
                  num_beams: int = 5, stopping: str = "finished"):
         super().__init__(univl, tokenizer, config)
-        if text not in ("transcript", None):
-            raise ConfigError(f"text must be 'transcript' or None, not {text!r}")
+        if text not in ("transcript", None, "both"):
+            raise ConfigError(f"text must be 'transcript', 'both' or None, not {text!r}")
         if references not in ("tokens", "raw"):
             raise ConfigError(f"references must be 'tokens' or 'raw', not {references!r}")
         self.text, self.references, self.num_beams, self.stopping = text, references, num_beams, stopping
-        univl._require("decoder")
+        univl.require("decoder")
         univl.similarity.requires_grad_(False)  # these two are Align's: nothing reads them here
         univl.cross.pooler.requires_grad_(False)
 
     def settings(self) -> dict:
         return {"text": self.text, "count_padding": self.univl.objectives.count_padding}
 
-    def dataset(self, rows) -> SegmentDataset:
-        """One item per caption. Raises ValueError if there is none."""
+    def dataset(self, rows) -> torch.utils.data.Dataset:
+        """One item per caption, two with `text` "both". Raises ValueError if there is none."""
         data = self._segments(rows)
         if not data.captions:
             raise ValueError(f"captioning learns from `caption` or `captions`; these {len(rows)} segments have none, "
                              f"only {', '.join(rows.column_names)}")
-        return data
+        return data + self._segments(rows, silent=True) if self.text == "both" else data
 
-    def _segments(self, rows) -> SegmentDataset:
-        return SegmentDataset(rows, self.tokenizer, self.inputs, self.text, feature_size=self.univl.config.video_dim)
+    def _segments(self, rows, silent: bool = False) -> SegmentDataset:
+        text = None if silent or self.text is None else "transcript"
+        return SegmentDataset(rows, self.tokenizer, self.inputs, text, feature_size=self.univl.config.video_dim)
 
     def losses(self, batch) -> dict[str, torch.Tensor]:
         univl, position = self.univl, batch["input_ids"].shape[1]

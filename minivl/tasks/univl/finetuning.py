@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[type[Task], dict, str]] = {
     "align": (Retrieval, {"method": "align"}, "retrieval"),
     "captioning": (Captioning, {"text": "transcript"}, "captioning"),
     "captioning-video": (Captioning, {"text": None}, "captioning"),
+    "captioning-both": (Captioning, {"text": "both"}, "captioning"),
     "segmentation": (Segmentation, {}, "segmentation"),
     "localization": (Localization, {}, "localization"),
     "sentiment": (Sentiment, {}, "sentiment"),
@@ -35,7 +36,7 @@ def fine_tune(name: str, settings: Scale, run_dir: Path, pretrained=UNIVL, scrat
     if name not in KINDS:
         raise ConfigError(f"unknown task {name!r}: choose one of {', '.join(KINDS)}")
     kind, options, data = KINDS[name]
-    config = settings.univl_tasks[name.removesuffix("-video")]
+    config = settings.univl_tasks[name.partition("-")[0]]
     train = replace(config.train, seed=seed)
     if steps is not None:
         train = replace(train, steps=steps, epochs=None)
