@@ -46,3 +46,15 @@ def pretrain_clip_command(out: Annotated[Path, typer.Argument(help="folder for t
     scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, settings.world)
     for direction in ("t2v", "v2t"):
         print(direction.replace("v", "i"), {name: round(value, 1) for name, value in scores[direction].items()})
+
+
+@app.command("pretrain-s3d")
+def pretrain_s3d_command(out: Annotated[Path, typer.Argument(help="folder for the network")],
+                         scale_name: ScaleOption = None):
+    """Pretrain the small S3D on narrated videos with MIL-NCE, and probe its features. Resumes by itself."""
+    settings = scale(scale_name)
+    if settings.world is None:
+        raise ConfigError("at full scale S3D is not pretrained but read (S3D.from_reference): use tiny or small")
+    from minivl.univl.s3d_pretraining import pretrain_s3d
+
+    print(pretrain_s3d(out, runs_dir() / f"pretrain-s3d-{out.name}", settings.s3d_pretrain))
