@@ -71,7 +71,8 @@ def finetune(task: Annotated[str, typer.Argument(help="joint, align (retrieval),
 
     folder = runs_dir() / (name or task)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed, steps, subset)
-    tuned.univl.save_pretrained(folder / "model", tuned.tokenizer)
+    tuned.univl.save_pretrained(folder / "model", tuned.tokenizer, inputs={
+        "max_words": tuned.config.max_words, "max_frames": tuned.config.max_frames})
     scores = finetuning.score(task, tuned, split, settings)
     guessing = finetuning.baseline_scores(task, split, settings)
     print(f"{task}, {split}:" + " " * 22 + "".join(f"{column:>18s}" for column in ("fine-tuned", *guessing)))
@@ -106,6 +107,7 @@ def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or f
             s3d: S3DOption = S3D):
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     from minivl.data.wordpiece import load_tokenizer
+    from minivl.pretrained import find, read_settings
     from minivl.tasks.univl.own_videos import caption_videos
     from minivl.univl import S3D as Network
     from minivl.univl import UniVL
@@ -116,7 +118,7 @@ def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or f
     name = model or str(BUNDLED / "univl_kitchen_captions")
     report = caption_videos(files, Network.from_pretrained(s3d), UniVL.from_pretrained(name), load_tokenizer(name),
                             transcripts={files[0]: transcript} if transcript else None, out=out, suffix=suffix,
-                            window_seconds=window)
+                            window_seconds=window, **read_settings(find(name), ()).get("inputs", {}))
     print(report)
 
 

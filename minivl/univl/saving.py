@@ -11,12 +11,14 @@ from minivl.pretrained import find, read_settings, write_folder
 class Saving:
     """What gives UniVL `save_pretrained` and `from_pretrained`."""
 
-    def save_pretrained(self, folder, tokenizer=None, card: str = "") -> None:
+    def save_pretrained(self, folder, tokenizer=None, card: str = "", inputs: dict | None = None) -> None:
         """Write settings, weights and a model card into `folder`, and the tokenizer, if there is one, beside them.
 
-        card   Markdown about data, command, scores and limits
+        card     Markdown about data, command, scores and limits
+        inputs   {"max_words", "max_frames"} of its training: frames have the positions after `max_words`
         """
         settings = {"univl": dataclasses.asdict(self.config), "objectives": dataclasses.asdict(self.objectives)}
+        settings |= {"inputs": inputs} if inputs else {}
         parameters = sum(p.numel() for p in self.parameters())
         write_folder(Path(folder), settings, self.state_dict(), _CARD.format(
             parameters=parameters, parts=", ".join(("text encoder", "video encoder", *self.config.parts)), card=card))
