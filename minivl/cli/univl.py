@@ -108,6 +108,7 @@ def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or f
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     from minivl.data.wordpiece import load_tokenizer
     from minivl.pretrained import find, read_settings
+    from minivl.tasks.univl.data import CAPTIONER
     from minivl.tasks.univl.own_videos import caption_videos
     from minivl.univl import S3D as Network
     from minivl.univl import UniVL
@@ -115,7 +116,7 @@ def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or f
     files = _video_files(videos)
     if transcript is not None and len(files) > 1:
         raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}")
-    name = model or str(BUNDLED / "univl_kitchen_captions")
+    name = model or str(CAPTIONER)
     report = caption_videos(files, Network.from_pretrained(s3d), UniVL.from_pretrained(name), load_tokenizer(name),
                             transcripts={files[0]: transcript} if transcript else None, out=out, suffix=suffix,
                             window_seconds=window, **read_settings(find(name), ()).get("inputs", {}))

@@ -8,6 +8,7 @@ from minivl.data.segments import segments_of
 
 NARRATED, OPINIONS = BUNDLED / "narrated", BUNDLED / "opinion_features"
 UNIVL, S3D_WEIGHTS = BUNDLED / "univl_kitchen", BUNDLED / "s3d_kitchen"
+CAPTIONER = BUNDLED / "univl_kitchen_captions"  # UNIVL fine-tuned for captions
 TASKS = ("retrieval", "captioning", "segmentation", "localization", "sentiment")
 CORPORA = {"retrieval": "youcook2", "captioning": "youcook2", "segmentation": "coin", "localization": "crosstask",
            "sentiment": "mosi"}  # at full scale, folders of that name in MINIVL_DATA
