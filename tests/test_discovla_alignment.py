@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import math
-import multiprocessing
 
 import pytest
 import torch
@@ -201,9 +200,7 @@ def half_batch_gradients(rank, model, batch, folder):
 def test_two_processes_compute_the_losses_and_gradients_of_one(tmp_path):
     model, batch = build(mask_padding=True), aligned_batch(videos=4)
     batch["video_mask"][3, 2:] = 0
-    multiprocessing.set_forkserver_preload(["open_clip"])  # what takes long to import is imported once
-    mp.start_processes(half_batch_gradients, (copy.deepcopy(model), batch, str(tmp_path)), nprocs=2,
-                       start_method="forkserver")
+    mp.spawn(half_batch_gradients, (copy.deepcopy(model), batch, str(tmp_path)), nprocs=2)
     expected = model.losses(batch)
     expected["total"].backward()
     for rank in range(2):

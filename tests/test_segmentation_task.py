@@ -163,6 +163,10 @@ def test_the_text_encoder_and_the_start_stay_as_they_are(fitted, pretrained, tra
     fresh = UniVL.from_pretrained(pretrained, parts=())
     assert all(torch.equal(a, b) for a, b in zip(fresh.text.parameters(), fitted.univl.text.parameters(), strict=True))
     assert not torch.equal(fresh.video.project.weight, fitted.univl.video.project.weight)
+    fitted.losses({"video": torch.rand(1, 4, F), "video_mask": torch.ones(1, 4).long(),
+                   "labels": torch.zeros(1, 4).long()})["total"].backward()
+    unused = [name for name, p in fitted.named_parameters() if p.requires_grad and p.grad is None]
+    assert not unused, "data-parallel training fails with such"
     assert fitted.settings() == {"classes": [BACKGROUND, *LABELS]} == {"classes": step_classes(train_rows)}
 
 

@@ -135,11 +135,11 @@ def test_only_what_is_used_is_trained(pretrained, tokenizer, train_rows):
 
 def test_baselines_by_hand(train_rows):
     train = changed(train_rows.select(range(4)), sentiment=[-1.0, -0.5, -0.3, 3.0])
-    test = changed(train_rows.select(range(3)), sentiment=[-2.0, 1.0, 0.0])
+    test = changed(train_rows.select(range(3)), sentiment=[-2.0, 1.0, -1.0])
     baselines = Sentiment.baselines(train, test)
-    assert baselines["mean"]["MAE"] == pytest.approx((2.3 + 0.7 + 0.3) / 3) and baselines["mean"]["correlation"] == 0
-    assert baselines["majority sign"]["MAE"] == pytest.approx((1 + 2 + 1) / 3), "-1, although the mean is positive"
-    assert baselines["majority sign"]["acc-2 positive"] == 50
+    assert baselines["mean"]["MAE"] == pytest.approx((2.3 + 0.7 + 1.3) / 3) and baselines["mean"]["correlation"] == 0
+    assert baselines["majority sign"]["MAE"] == pytest.approx((1 + 2 + 0) / 3), "-1, although the mean is positive"
+    assert baselines["majority sign"]["acc-2 positive"] == pytest.approx(200 / 3)
     assert baselines["random"]["MAE"] > 0
 
 
