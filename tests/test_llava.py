@@ -80,6 +80,8 @@ def test_the_prompt_shows_the_captions_words_and_nothing_else_of_it(captioner):
     asked = captioner.ask("someone {puts} {caption} %s \\1")
     assert asked.startswith("<image> This image is one frame") and asked.endswith(" answer :")
     assert 'is described as: "someone {puts} {caption} %s \\1". Describe' in asked
+    braces = LlavaCaptioner(captioner.model, captioner.processor, 'Answer {"like": "this"}: {caption}')
+    assert 'Answer {"like": "this"}: red' in braces.ask("red")
 
 
 def test_batches_describe_each_image_as_it_would_be_alone(captioner, data):
@@ -110,14 +112,15 @@ def test_clips_end_to_end(captioner, data, tmp_path):
 @pytest.mark.parametrize("torn", [b"", b'["half a li'])
 def test_an_interrupted_run_goes_on(captioner, data, tmp_path, torn):
     path = tmp_path / "captions.json"
-    with pytest.raises(KeyboardInterrupt):
-        caption_clips(data, Counting(captioner, stop_after=9), path, batch_size=4, progress=False)
-    assert not path.exists()
-    with (tmp_path / "captions.json.partial").open("ab") as partial:
-        partial.write(torn)
+    for _ in range(2):  # each time one of three clips, with four frames, is finished
+        with pytest.raises(KeyboardInterrupt):
+            caption_clips(data, Counting(captioner, stop_after=5), path, batch_size=4, progress=False)
+        assert not path.exists()
+        with (tmp_path / "captions.json.partial").open("ab") as partial:
+            partial.write(torn)
     rest = Counting(captioner)
     captions = caption_clips(data, rest, path, batch_size=4, progress=False)
-    assert rest.images == 4  # two of three clips were done
+    assert rest.images == 4
     assert captions == caption_clips(data, captioner, tmp_path / "whole.json", progress=False)
     assert read_pseudo_captions(path) == captions and not (tmp_path / "captions.json.partial").exists()
 
@@ -131,6 +134,10 @@ def test_more_clips_are_added_to_a_finished_file(captioner, tmp_path):
     assert counting.images == 4 and first.items() <= both.items() and len(both) == 2
     assert caption_clips(few, counting, tmp_path / "a.json", progress=False) == first
     assert read_pseudo_captions(tmp_path / "a.json") == both
+    other = retrieval.ClipDataset(more.rows.select([1]), clip, more.inputs)
+    caption_clips(few, captioner, tmp_path / "b.json", progress=False)
+    assert caption_clips(other, captioner, tmp_path / "b.json", progress=False).keys() == set(pair_keys(other))
+    assert read_pseudo_captions(tmp_path / "b.json") == both  # what it had is kept
 
 
 def test_without_the_caption_in_the_prompt_each_video_is_described_once(folder, data, tmp_path):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from minivl.cli import ablate, lessons, search, univl, worlds  # noqa: F401  (their commands)
+from minivl.cli import ablate, data, lessons, search, univl, worlds  # noqa: F401  (their commands)
 from minivl.cli.options import app
 
 
