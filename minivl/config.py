@@ -14,6 +14,7 @@ import platformdirs
 
 REPO = Path(__file__).resolve().parents[1]
 BUNDLED = REPO / "data_samples"
+NARRATED = BUNDLED / "narrated"
 
 
 class ConfigError(ValueError):
@@ -43,6 +44,9 @@ class WorldConfig:
     transcript_missing: float = 0.2  # share of steps that the narrator says nothing about
     transcript_filler: float = 0.2  # chance of talk about something else, per step
     transcript_vague: float = 0.3  # chance that an attribute is dropped ("it", "the pot")
+
+
+NARRATED_WORLD = WorldConfig(step_seconds=(3.0, 5.0))  # what the bundled narrated videos were rendered with
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,9 @@ class TrainConfig:
     seed: int = 42
     gradient_accumulation: int = 1
     mixed_precision: str = "no"  # "no", "bf16" or "fp16"
+    chunk_size: int | None = None  # gradient caching: so many examples per process are embedded at a time; None: all
+    activation_checkpointing: bool = False  # layers keep only their input for the backward pass: less memory, slower
+    compile: bool = False  # layers by torch.compile
     log_every: int = 10  # steps
     checkpoint_every: int = 150  # steps
     num_workers: int = 0  # processes that decode videos
@@ -195,6 +202,8 @@ class TrainConfig:
             raise ConfigError("TrainConfig needs exactly one of steps and epochs")
         if self.decline not in ("cosine", "linear"):
             raise ConfigError(f"TrainConfig.decline must be 'cosine' or 'linear', not {self.decline!r}")
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ConfigError(f"TrainConfig.chunk_size must be at least 1, or None, not {self.chunk_size}")
 
 
 # BERT's recipe: biases and LayerNorms do not decay. As in the release that of the raw features does.
@@ -229,6 +238,14 @@ class TaskConfig:
     train: TrainConfig
     max_words: int = 48
     max_frames: int = 48
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """A real corpus by its name in `minivl.data.corpora`, and which of its protocols."""
+
+    name: str
+    protocol: str | None = None  # None: the corpus' first
 
 
 @dataclass(frozen=True)
@@ -272,6 +289,7 @@ class Scale:
 
     name: str
     data: Path  # a folder with train/, val/ and test/, or where the world is rendered to
+    narrated: Path  # the narrated videos that UniVL reads, as features; with real data a folder per corpus in `data`
     world: WorldConfig | None  # None: real data, nothing is rendered
     clip: ClipConfig
     inputs: InputConfig
@@ -281,6 +299,7 @@ class Scale:
     s3d_pretrain: S3DPretrainConfig
     univl_pretrain: UniVLPretrainConfig
     univl_tasks: dict[str, TaskConfig]  # by name of the task; retrieval by its two ways of scoring
+    univl_corpora: dict[str, CorpusConfig]  # real data of each task, a folder of that name in `data`; {} with a world
     seeds: tuple[int, ...]  # adaptation seeds behind every mean and spread
 
 
@@ -320,12 +339,12 @@ def _tiny() -> Scale:
 
 def _small() -> Scale:
     return Scale(
-        name="small", data=cache_dir() / "worlds", world=WorldConfig(),
+        name="small", data=cache_dir() / "worlds", narrated=NARRATED, world=WorldConfig(),
         clip=ClipConfig(), inputs=InputConfig(max_frames=8, frames_per_second=4.0),
         discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1, alpha=0.0, beta=0.0),
         adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=100, epochs=None, checkpoint_every=25),
         clip_pretrain=ClipPretrainConfig(), s3d_pretrain=S3DPretrainConfig(), univl_pretrain=_small_univl(),
-        univl_tasks=_small_tasks(), seeds=(0, 1, 2))
+        univl_tasks=_small_tasks(), univl_corpora={}, seeds=(0, 1, 2))
 
 
 def _small_univl() -> UniVLPretrainConfig:
@@ -351,10 +370,13 @@ def _small_tasks() -> dict[str, TaskConfig]:
 
 def _full() -> Scale:
     return Scale(
-        name="full", data=Path(os.environ.get("MINIVL_DATA", "data")), world=None,
+        name="full", data=Path(os.environ.get("MINIVL_DATA", "data")), narrated=NARRATED, world=None,
         clip=ClipConfig("ViT-B-32", "openai"), inputs=InputConfig(), discovla=DiscoVLAConfig(),
         adapt=TrainConfig(num_workers=8), clip_pretrain=ClipPretrainConfig(), s3d_pretrain=S3DPretrainConfig(),
-        univl_pretrain=UniVLPretrainConfig(), univl_tasks=_released_tasks(), seeds=(42, 43, 44))
+        univl_pretrain=UniVLPretrainConfig(), univl_tasks=_released_tasks(),
+        univl_corpora={"retrieval": CorpusConfig("youcook2"), "captioning": CorpusConfig("youcook2"),
+                       "segmentation": CorpusConfig("coin"), "localization": CorpusConfig("crosstask"),
+                       "sentiment": CorpusConfig("mosi")}, seeds=(42, 43, 44))
 
 
 def _released_tasks() -> dict[str, TaskConfig]:

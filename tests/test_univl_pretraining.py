@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minivl.config import NarrationConfig, ObjectiveConfig, scale
+from minivl.config import NARRATED, NarrationConfig, ObjectiveConfig, scale
 from minivl.data.narration import NarratedDataset
 from minivl.data.wordpiece import load_tokenizer
-from minivl.tasks.univl.data import NARRATED, UNIVL, pretraining_videos, task_rows
+from minivl.tasks.univl.data import UNIVL, pretraining_videos, task_rows
 from minivl.training import TrainingError, make_optimizer
 from minivl.univl import UniVL, microscope, pretraining
 from minivl.univl.saving import load_parts

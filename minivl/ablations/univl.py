@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
-from minivl.config import ObjectiveConfig, Scale, UniVLPretrainConfig, scale
+from minivl.config import ObjectiveConfig, Scale, UniVLPretrainConfig
 from minivl.tasks.univl.captioning import Captioning
 from minivl.tasks.univl.data import task_rows
 from minivl.tasks.univl.pretraining import make_tokenizer, pretrain_at_scale
@@ -49,23 +49,23 @@ SCORES = ("R@1", "R@1 before fine-tuning", "BLEU-4, video", "CIDEr, video", "exa
 def run_ablation(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
     """Run all cells with all seeds, one row each; results that are there are kept. Curves are in `out/curves`."""
     make_tokenizer(settings.univl_pretrain, settings, out / "tokenizer")
-    table = run_cells(CELLS, seeds, partial(run_cell, settings.name, str(Path(out).resolve())), out, progress, workers)
+    table = run_cells(CELLS, seeds, partial(run_cell, settings, Path(out).resolve()), out, progress, workers)
     save_results(table, out / "univl_ablation.csv")
     gather_curves(out / "curves", CELLS, seeds).to_csv(out / "univl_ablation_curves.csv", index=False,
                                                        float_format="%.4g")
     return table
 
 
-def run_cell(scale_name: str, out: str, cell: Cell, seed: int) -> dict[str, float]:
+def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> dict[str, float]:
     """Pretrain as the cell says, fine-tune, and score on the test split."""
-    settings, folder = scale(scale_name), Path(out) / "runs" / f"{cell.name}-seed{seed}"
-    config = pretraining_of(cell, settings.univl_pretrain, seed, Path(out) / "tokenizer")
+    folder = out / "runs" / f"{cell.name}-seed{seed}"
+    config = pretraining_of(cell, settings.univl_pretrain, seed, out / "tokenizer")
     began = time.process_time()
     model = pretrain_at_scale(config, settings, folder / "model", folder / "pretraining", progress=False)
     scores = {"cpu seconds": time.process_time() - began}
     if not cell.settings["stage_two"]:
         scores["cpu seconds"] = 0.0
-    save_curves(folder / "pretraining", Path(out) / "curves" / f"{cell.name}-seed{seed}.csv")
+    save_curves(folder / "pretraining", out / "curves" / f"{cell.name}-seed{seed}.csv")
     scores |= downstream(folder, model, settings, seed)
     shutil.rmtree(folder)
     return scores

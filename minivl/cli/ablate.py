@@ -26,3 +26,55 @@ def ablate_univl(seeds: SeedsOption = 5, workers: WorkersOption = 1, out: OutOpt
     table = run_ablation(scale(scale_name), range(seeds), out, workers)
     print(table.groupby("cell", sort=False)[list(SCORES)].agg(["mean", "std"]).round(1).to_string())
     print(f"results: {out / 'univl_ablation.csv'}")
+
+
+@ablate.command("univl-regimes")
+def ablate_univl_regimes(seeds: SeedsOption = 5, workers: WorkersOption = 1, out: OutOption = None,
+                         scale_name: ScaleOption = None):
+    """The same where speech fits the picture, and with three times the steps. Finished runs are kept."""
+    from minivl.ablations.univl import SCORES
+    from minivl.ablations.univl_regimes import run_regimes
+
+    out = out or runs_dir() / "ablate-univl-regimes"
+    table = run_regimes(scale(scale_name), range(seeds), out, workers)
+    print(table.groupby("cell", sort=False)[list(SCORES)].agg(["mean", "std"]).round(1).to_string())
+    print(f"results: {out / 'univl_regimes.csv'}")
+
+
+@ablate.command("univl-tasks")
+def ablate_univl_tasks(seeds: SeedsOption = 3, workers: WorkersOption = 1, out: OutOption = None,
+                       scale_name: ScaleOption = None):
+    """The five tasks, fine-tuned from the bundled UniVL and from scratch, beside guessing. Finished runs are kept."""
+    from minivl.ablations.univl_tasks import MAIN_SCORES, run_tasks
+
+    out = out or runs_dir() / "ablate-univl-tasks"
+    table = run_tasks(scale(scale_name), range(seeds), out, workers)
+    print(table.groupby("cell", sort=False)[MAIN_SCORES].mean().round(1).to_string(na_rep=""))
+    print(f"results: {out / 'univl_tasks.csv'}")
+
+
+@ablate.command("discovla")
+def ablate_discovla(study: Annotated[list[str] | None, typer.Argument(help="components, strategies, settings, noise, "
+                                                                      "distillation, converged, dial, regimes or order "
+                                                                      "[default: all]")] = None,
+                    seeds: SeedsOption = 5, workers: WorkersOption = 1, out: OutOption = None,
+                    scale_name: ScaleOption = None):
+    """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept."""
+    from minivl.ablations.discovla import SCORES, STUDIES, run_study
+
+    out = out or runs_dir() / "ablate-discovla"
+    for name in study or STUDIES:
+        table = run_study(name, scale(scale_name), range(seeds), out, workers)
+        print(table.groupby("cell", sort=False)[list(SCORES)].agg(["mean", "std"]).round(1).to_string())
+        print(f"results: {out / f'discovla_{name}.csv'}")
+
+
+@ablate.command("discovla-cost")
+def ablate_discovla_cost(out: OutOption = None, scale_name: ScaleOption = None):
+    """What the attention strategies cost against the number of frames: operations, time, memory."""
+    from minivl.ablations.discovla_cost import strategy_costs
+    from minivl.ablations.runner import save_results
+
+    table = strategy_costs(scale(scale_name).discovla)
+    print(table.to_string(index=False))
+    print(f"results: {save_results(table, (out or runs_dir() / 'ablate-discovla') / 'discovla_cost.csv')}")

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -59,6 +59,35 @@ def write_feature_world(folder: Path, kind: str, net: S3D, world: WorldConfig, s
     return folder
 
 
+def retell(source: Path, folder: Path, world: WorldConfig, **speech) -> Path:
+    """Other words about the narrated videos of a feature world: the same features, transcripts told anew.
+
+    world   the settings that `source` was written with
+    speech  settings of transcripts that are changed, such as `transcript_shift=0.0`
+
+    Writes `folder`, whose rows point to the features in `source`, and returns it. Raises ValueError if `source` was
+    not written with the settings of `world`.
+    """
+    for part in NARRATED:
+        source_rows = [json.loads(line) for line in (source / part.name / "metadata.jsonl").open(encoding="utf-8")]
+        rows = []
+        for row, before, after in zip(source_rows, _told(part, world), _told(part, replace(world, **speech)),
+                                      strict=False):  # `source` may hold the first videos of a part only
+            if row["transcript"] != before["transcript"]:
+                raise ValueError(f"{source / part.name}: {row['video_id']} was not told with these settings")
+            rows.append({**row, "transcript": after["transcript"],
+                         "feature_file": str((source / part.name).resolve() / row["feature_file"])})
+        (folder / part.name).mkdir(parents=True, exist_ok=True)
+        _write_rows(folder / part.name, rows)
+    return folder
+
+
+def _told(part, world):
+    """Metadata of the clips of a part; nothing is rendered."""
+    clips = narrated_clips(part.world_split, part.first + part.count, world)
+    return (row for row, _ in islice(clips, part.first, None))
+
+
 def _write_part(directory, part, make_clips, count, net, world, progress):
     clips = islice(make_clips(part.world_split, part.first + count, world), part.first, part.first + count)
     rows, videos = [], {}
@@ -69,6 +98,10 @@ def _write_part(directory, part, make_clips, count, net, world, progress):
             rows.append({"feature_file": f"features.safetensors::{row['video_id']}", "feature_rate": FEATURE_RATE,
                          "video_id": row["video_id"], **{name: row[name] for name in part.columns}})
         write_features(videos, net, directory / "features.safetensors", batch_size=32, progress=progress)
+    _write_rows(directory, rows)
+
+
+def _write_rows(directory, rows):
     unfinished = directory / f".metadata-{os.getpid()}.jsonl"
     unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     os.replace(unfinished, directory / "metadata.jsonl")

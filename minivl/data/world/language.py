@@ -99,6 +99,12 @@ def narrative_caption(moments: list[Moment], recipe: Recipe, config: WorldConfig
     return f"{cook} " + " then ".join(_whole(d) if rng.random() < config.dial else _literal(d) for d in ready)
 
 
+def in_other_order(caption: str) -> str:
+    """A narrative caption that tells the same things in the reverse order: "someone A then B" -> "someone B then A"."""
+    cook = next(cook for cook in sorted(COOKS, key=len, reverse=True) if caption.startswith(f"{cook} "))
+    return f"{cook} " + " then ".join(reversed(caption.removeprefix(f"{cook} ").split(" then ")))
+
+
 def frame_captions(moments: list[Moment], seconds: list[float], rng: np.random.Generator) -> list[str]:
     """One frame caption for each of the given seconds."""
     return [frame_caption(moment_at(moments, s).step, rng) for s in seconds]

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from minivl.config import BUNDLED, ConfigError, Scale
+from minivl.config import BUNDLED, ConfigError, CorpusConfig, Scale
 from minivl.data.schema import load_split
 from minivl.data.segments import segments_of
 
-NARRATED, OPINIONS = BUNDLED / "narrated", BUNDLED / "opinion_features"
+OPINIONS = BUNDLED / "opinion_features"
 UNIVL, S3D_WEIGHTS = BUNDLED / "univl_kitchen", BUNDLED / "s3d_kitchen"
 CAPTIONER = BUNDLED / "univl_kitchen_captions"  # UNIVL fine-tuned for captions
 TASKS = ("retrieval", "captioning", "segmentation", "localization", "sentiment")
-CORPORA = {"retrieval": "youcook2", "captioning": "youcook2", "segmentation": "coin", "localization": "crosstask",
-           "sentiment": "mosi"}  # at full scale, folders of that name in MINIVL_DATA
 
 
 def pretraining_videos(settings: Scale, subset: int | None = None):
@@ -20,7 +18,7 @@ def pretraining_videos(settings: Scale, subset: int | None = None):
         from minivl.data.corpora import howto100m
 
         return howto100m.load(settings.data / "howto100m", "train", subset=subset)
-    return first(load_split(NARRATED, "pretrain"), subset)
+    return first(load_split(settings.narrated, "pretrain"), subset)
 
 
 def task_rows(task: str, split: str, settings: Scale, subset: int | None = None):
@@ -33,17 +31,17 @@ def task_rows(task: str, split: str, settings: Scale, subset: int | None = None)
     if task not in TASKS:
         raise ConfigError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
     if settings.world is None:
-        return _corpus(CORPORA[task], split, settings.data, subset)
-    rows = first(load_split(OPINIONS if task == "sentiment" else NARRATED, split), subset)
+        return _corpus(settings.univl_corpora[task], split, settings.data, subset)
+    rows = first(load_split(OPINIONS if task == "sentiment" else settings.narrated, split), subset)
     if task in ("retrieval", "captioning"):
         return segments_of(rows, distinct=task == "retrieval" and split != "train")
     return rows
 
 
-def _corpus(name: str, split: str, folder: Path, subset: int | None):
+def _corpus(corpus: CorpusConfig, split: str, folder: Path, subset: int | None):
     from minivl.data.corpora import load
 
-    return load(name, folder / name, split, subset=subset)
+    return load(corpus.name, folder / corpus.name, split, protocol=corpus.protocol, subset=subset)
 
 
 def first(rows, count: int | None):

@@ -1,0 +1,137 @@
+"""Which part of DiscoVLA does what, where it helps, and where it hurts.
+
+Every cell adapts the small CLIP to a kitchen world and is scored on videos whose recipes training never saw. A cell's
+settings are names of DiscoVLAConfig, of WorldConfig, and of the training below. Studies are lists of cells:
+
+    components   LoRA, then each part of the paper on top of the one before
+    strategies   what class tokens see in fusion layers (figure 3 of the paper)
+    settings     fusion layers, rank, and the weights of the losses: chosen on validation data
+    noise        wrong frame captions
+    distillation AlignDistill as in the paper and as released, with small and large batches
+    converged    three times the steps
+    dial         how much of a caption no single frame shows
+    regimes      words, looks and amounts of data that differ from the bundled world's
+    order        beyond the paper: telling the model which frame comes first
+"""
+
+import time
+from dataclasses import fields, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from minivl.ablations.runner import Cell, run_cells, save_results
+from minivl.clip import load_clip
+from minivl.config import ConfigError, Scale, WorldConfig, override, scale
+from minivl.data.world.build import cached_world
+from minivl.discovla.probes import frame_accuracy, order_accuracy
+from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.tasks.retrieval import adapt, clips, evaluate, zero_shot
+
+# Half of the quick start's batch and learning rate, for as many steps; `rounds` multiplies these.
+BATCH, LEARNING_RATE = 16, 5e-3
+CONVERGED = {"rounds": 3}
+# Chosen by `settings` on validation data, as are the other choices below.
+PIMGALIGN = {"alpha": 0.3}
+ALIGNDISTILL = {**PIMGALIGN, "beta": 1.0, "distill": "paper", "distill_scale": 5.0}
+# As many trained parameters as IVFusion in both towers has, and a few more.
+LORA = {"vision_fusion_layers": 0, "lora_rank": 10}
+METHODS = {"LoRA": LORA, "IVFusion": {}, "PImgAlign": PIMGALIGN, "AlignDistill": ALIGNDISTILL}
+REGIMES = {
+    "told by two steps": {"clauses": 2},  # frame captions say much that the caption of the video leaves out
+    "new ingredients": {"novel": 0.5},  # that CLIP has neither seen nor read of
+    "few videos": {"videos": 100},
+    "another style, few videos, two steps": {"style": 0.7, "clauses": 2, "videos": 200},
+}
+
+
+def _in(name: str, world: dict, methods=METHODS) -> list[Cell]:
+    """All methods in one world, with the settings of that world."""
+    return [Cell(f"{name}, {method}", {**world, **settings}) for method, settings in methods.items()]
+
+
+STUDIES: dict[str, list[Cell]] = {
+    "components": [
+        Cell("zero-shot", {"rounds": 0}),
+        Cell("LoRA, rank 8", {"vision_fusion_layers": 0}),
+        Cell("LoRA", LORA),
+        Cell("IVFusion"),
+        Cell("PImgAlign without text fusion", {**PIMGALIGN, "text_fusion_layers": 0}),
+        Cell("PImgAlign", PIMGALIGN),
+        Cell("AlignDistill", ALIGNDISTILL),
+    ],
+    # "image" is `LoRA, rank 8`, "adapter" is `IVFusion`.
+    "strategies": [Cell(f"strategy {name}", {"strategy": name}) for name in ("video", "average")],
+    "settings": [
+        *(Cell(f"alpha {alpha}", {"alpha": alpha}) for alpha in (0.1, 1.0)),
+        *(Cell(f"beta {beta}, s {s or 'of CLIP'}",
+               {**PIMGALIGN, "beta": beta, "distill": "paper", "distill_scale": s})
+          for beta, s in ((1.0, None), (0.1, None), (1.0, 20.0))),
+        *(Cell(f"H_V {layers}", {"vision_fusion_layers": layers}) for layers in (1, 4)),
+        Cell("H_L 3", {**PIMGALIGN, "text_fusion_layers": 3}),
+        *(Cell(f"rank {rank}", {"lora_rank": rank}) for rank in (2, 32)),
+    ],
+    "noise": [Cell(f"noise {noise}, {kind}", {**PIMGALIGN, "noise": noise, "noise_kind": kind})
+              for noise, kind in ((0.5, "other"), (1.0, "other"), (1.0, "vague"))],
+    "distillation": [
+        Cell(f"{behaviour}, batch {batch}",
+             {**PIMGALIGN, "beta": 1.0, "distill": behaviour, "batch_size": batch, "rounds": BATCH / batch})
+        for batch in (8, 32) for behaviour in ("paper", "release")],
+    "converged": _in("converged", CONVERGED),
+    "dial": [cell for dial in (0.0, 1.0) for cell in _in(f"dial {dial}", {"dial": dial})],
+    "regimes": [cell for name, world in REGIMES.items() for cell in _in(name, world)],
+    "order": _in("order", {"clauses": 2, **CONVERGED},
+                 {"without positions": {}, "with positions": {"temporal": 8}}),
+}
+SCORES = ("t2v R@1", "v2t R@1", "R@sum", "find group", "within group", "frame accuracy", "val R@sum")
+
+
+def run_study(name: str, settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
+    """Run all cells of one study with all seeds, one row each; results that are there are kept.
+
+    Raises ConfigError for a study that does not exist, and at full scale.
+    """
+    if settings.world is None:
+        raise ConfigError("these studies need a world whose knobs can be turned: use --scale small")
+    if name not in STUDIES:
+        raise ConfigError(f"unknown study {name!r}: choose one of {', '.join(STUDIES)}")
+    table = run_cells(STUDIES[name], seeds, partial(run_cell, settings), Path(out) / name, progress, workers)
+    table.insert(0, "study", name)
+    save_results(table, Path(out) / f"discovla_{name}.csv")
+    return table
+
+
+def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
+    """Adapt as the cell says, and score: on the test split, and `val ...` on the validation split."""
+    chosen = dict(cell.settings)
+    knobs = {field.name for field in fields(WorldConfig)} & chosen.keys()
+    world = override(settings.world, **{name: chosen.pop(name) for name in knobs})
+    rounds, batch = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
+    noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
+    train, val, test = world_clips(settings.name, world, chosen.pop("videos", None))
+    config = override(settings.discovla, **chosen)
+    if config.alpha or config.beta:
+        train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
+
+    began = time.process_time()
+    training = replace(settings.adapt, steps=int(rounds * settings.adapt.steps), batch_size=min(batch, len(train)),
+                       learning_rate=LEARNING_RATE, seed=seed, checkpoint_every=10_000)
+    with TemporaryDirectory() as run_dir:
+        model = adapt("kitchen", None, train, config, training, Path(run_dir), progress=False) if rounds else zero_shot(
+            load_clip("kitchen"))
+    spent = time.process_time() - began
+    return {**evaluate(model, test, progress=False).row(), "frame accuracy": frame_accuracy(model, val),
+            "order accuracy": order_accuracy(model, test),
+            "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
+            "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
+            "cpu seconds": spent}
+
+
+@lru_cache(maxsize=2)  # the last worlds: decoding one takes as long as a quarter of an adaptation
+def world_clips(scale_name: str, world: WorldConfig, videos: int | None):
+    """Training, validation and test clips of a kitchen world, which is rendered if it is new."""
+    folder, clip, settings = cached_world(world, progress=False), load_clip("kitchen"), scale(scale_name)
+    return tuple(clips(folder, split, clip, settings, videos if split == "train" else None)
+                 for split in ("train", "val", "test"))

@@ -1,0 +1,71 @@
+"""Two questions to a model that retrieval scores don't answer: does it still know single frames, and their order?"""
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from minivl.data.clips import ClipDataset
+from minivl.data.sampling import frame_indices
+from minivl.data.text import tokenize
+from minivl.data.video import probe
+from minivl.data.world.language import in_other_order
+
+
+@torch.inference_mode()
+def frame_accuracy(model, data: ClipDataset) -> float:
+    """How often a frame finds a caption of its own step among the frame captions of its clip, percent.
+
+    Frames and captions are embedded as for retrieval (`encode_video`, `encode_caption`), so fusion acts on frames.
+    Needs the columns `frame_captions` (one per sampled frame) and `steps` of the kitchen world. By chance it is some
+    15 %: `frame_chance` computes it.
+    """
+    right = [labels[similarity.argmax(1).cpu().numpy()] == labels
+             for similarity, labels in _frames_and_captions(model, data)]
+    return float(100 * np.concatenate(right).mean())
+
+
+def frame_chance(data: ClipDataset) -> float:
+    """What `frame_accuracy` gives for captions picked at random, percent."""
+    labels = [_step_labels(data, clip) for clip in range(len(data.paths))]
+    return float(100 * np.concatenate([(own[:, None] == own).mean(1) for own in labels]).mean())
+
+
+@torch.inference_mode()
+def order_accuracy(model, data: ClipDataset, batch_size: int = 64) -> float:
+    """How often a clip's caption fits better than the same caption with its two parts in the other order, percent.
+
+    Ties count half. Captions without " then " are left out. A model that does not see the order of frames has no way
+    to tell: 50.
+    """
+    told = [i for i, caption in enumerate(data.captions) if " then " in caption]
+    videos = torch.cat([model.encode_video(batch["video"], batch["video_mask"])[0]
+                        for batch in data.video_batches(batch_size, progress=False)])     # (N, D)
+    videos = videos[torch.as_tensor(data.video_of_text)[told]]
+    scores = []
+    for captions in ([data.captions[i] for i in told], [in_other_order(data.captions[i]) for i in told]):
+        ids, mask = tokenize(data.clip.tokenizer, captions, data.inputs.max_words)
+        texts = torch.cat([model.encode_caption(*part) for part in zip(ids.split(256), mask.split(256), strict=True)])
+        scores.append(torch.cosine_similarity(texts, videos))
+    own, other = scores
+    return float(100 * ((own > other).double() + (own == other).double() / 2).mean())
+
+
+def _frames_and_captions(model, data):
+    """For each clip cosines of frames and captions (F, F), and the steps that both belong to (F,)."""
+    clip = 0
+    for batch in data.video_batches(64, progress=False):
+        frames = normalize(model.encode_video(batch["video"], batch["video_mask"])[1], dim=-1)      # (B, F, D)
+        told = data.rows.select(range(clip, clip + len(frames)))["frame_captions"]
+        ids, mask = tokenize(data.clip.tokenizer, [c for captions in told for c in captions], data.inputs.max_words)
+        captions = normalize(model.encode_caption(ids, mask), dim=-1).view_as(frames)               # (B, F, D)
+        for own_frames, own_captions in zip(frames, captions, strict=True):
+            yield own_frames @ own_captions.T, _step_labels(data, clip)
+            clip += 1
+
+
+def _step_labels(data, clip):
+    """The step that is done at each sampled frame of a clip, as text; "" where nothing is done."""
+    video, steps = probe(data.paths[clip]), data.rows[clip]["steps"]
+    indices, _ = frame_indices(video.num_frames, video.fps, data.inputs.max_frames, data.inputs.frames_per_second)
+    return np.array([next((s["label"] for s in steps if s["start"] <= i / video.fps < s["end"]), "")
+                     for i in indices])
