@@ -70,7 +70,10 @@ def _read_safetensors(path):
 def _read_torch(path):
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError,
+            OSError) as error:
+        if getattr(error, "filename", None):  # the file cannot be opened; one that is cut off has an error without it
+            raise
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code:
             raise CheckpointError(f"refused {path}: to read it, Python would have to run {code[1]}. Weights need no "

@@ -1,5 +1,6 @@
 """CLIP through open_clip: the same three lines for the bundled small CLIP and for ViT-B-32 with OpenAI's weights."""
 
+import json
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,8 +9,11 @@ from typing import Any
 
 from minivl.checkpoints import load_weights
 from minivl.config import BUNDLED
+from minivl.pretrained import Shared, find, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
+HUB = "hf-hub:"  # as open_clip marks names of the hub
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
 class ModelError(ValueError):
@@ -17,7 +21,7 @@ class ModelError(ValueError):
 
 
 @dataclass
-class Clip:
+class Clip(Shared):
     """An open_clip model with what is needed to feed it."""
 
     name: str
@@ -28,12 +32,27 @@ class Clip:
     mean: tuple[float, float, float]  # of the pixel values in [0, 1]
     std: tuple[float, float, float]
 
+    def save_pretrained(self, folder, card: str = "") -> None:
+        """Write an open_clip folder, which `load_clip` reads, and open_clip itself as "local-dir:folder".
+
+        card   Markdown about data, command, scores and limits: see `minivl.pretrained.sections`
+        """
+        folder, source = Path(folder), _folder_of(self.name)
+        settings = (_architecture(self.name, self.pretrained, self.mean, self.std) if source is None
+                    else json.loads((source / CONFIG).read_text(encoding="utf-8")))
+        write_folder(folder, settings, self.model.state_dict(), _CARD.format(
+            name=Path(self.name).name, parameters=sum(p.numel() for p in self.model.parameters()),
+            size=self.image_size, card=card), CONFIG, WEIGHTS)
+        if "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]:  # the others have open_clip's own
+            self.tokenizer.save_pretrained(folder)
+
 
 def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: bool = True) -> Clip:
     """Load a CLIP in evaluation mode.
 
     name: "kitchen" for the bundled small CLIP; a folder with `open_clip_config.json`,
-        `open_clip_model.safetensors` and a tokenizer; or an architecture of open_clip ("ViT-B-32").
+        `open_clip_model.safetensors` and a tokenizer, or the name of such a one on the hub ("hf-hub:owner/name"); or an
+        architecture of open_clip ("ViT-B-32").
     pretrained: for an architecture, open_clip's tag of its weights ("openai") or a weights file;
         None gives random weights. Folders bring their own. OpenAI's weights as a file need an
         architecture with their activation ("ViT-B-32-quickgelu"); the tag brings it along.
@@ -42,8 +61,8 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     """
     import open_clip
 
-    folder = KITCHEN if name == "kitchen" else Path(name)
-    if name == "kitchen" or folder.is_dir():
+    folder = _folder_of(name)
+    if folder is not None:
         return _load_folder(name, folder, weights)
     if name not in open_clip.list_models():
         raise ModelError(f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
@@ -65,19 +84,41 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
 
 
+def _folder_of(name: str) -> Path | None:
+    """The folder of a CLIP that is one, or is on the hub; None for an architecture."""
+    if name == "kitchen":
+        return KITCHEN
+    if name.startswith(HUB):
+        return find(name.removeprefix(HUB))
+    return Path(name) if Path(name).is_dir() else None
+
+
+def _architecture(name, pretrained, mean, std) -> dict:
+    """`open_clip_config.json` of an architecture."""
+    import open_clip
+
+    config = open_clip.get_model_config(name)
+    if pretrained == "openai":
+        config["quick_gelu"] = True
+    return {"model_cfg": config, "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic",
+                                                    "resize_mode": "shortest"}}
+
+
 def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
     import open_clip
 
-    for needed in ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json"):
-        if not (folder / needed).is_file() and (weights or not needed.endswith("safetensors")):
+    config = (folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).is_file() else ""
+    own_words = "text_cfg" in config and "hf_tokenizer_name" not in config  # then it has open_clip's own tokenizer
+    for needed in (CONFIG, *([WEIGHTS] if weights else []), *([] if own_words else ["tokenizer.json"])):
+        if not (folder / needed).is_file():
             raise ModelError(f"{folder} is not an open_clip folder: {needed} is missing")
     try:
         with _quiet():
             model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder / 'open_clip_config.json'} does not describe an open_clip model: {error}") from error
+        raise ModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
     if weights:
-        load_weights(model, folder / "open_clip_model.safetensors")
+        load_weights(model, folder / WEIGHTS)
     return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}"))
 
 
@@ -98,3 +139,18 @@ def _clip(name, pretrained, model, tokenizer) -> Clip:
     size = settings["size"]
     return Clip(name, pretrained, model.eval(), tokenizer, size if isinstance(size, int) else size[0],
                 tuple(settings["mean"]), tuple(settings["std"]))
+
+
+_CARD = """\
+---
+library_name: open_clip
+pipeline_tag: zero-shot-image-classification
+---
+# CLIP {name}
+
+An `open_clip.CLIP` with {parameters:,} parameters that reads {size} x {size} pixels. Saved by minivl.
+
+    from minivl.clip import load_clip
+    clip = load_clip("this folder")
+
+{card}"""

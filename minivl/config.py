@@ -79,6 +79,7 @@ class DiscoVLAConfig:
     text_fusion_layers: int = 2  # H_L: how many of the last text blocks fuse frame captions
     strategy: str = "adapter"  # what fusion layers do: one of STRATEGIES
     alpha: float = 0.3  # weight of PImgAlign's loss; with alpha and beta 0 no frame captions are needed
+    pool_scale: float | None = None  # s of PImgAlign's weighted sum; None: CLIP's own, nearly a maximum; 0 is a mean
     beta: float = 1.0  # weight of AlignDistill's loss; a loss of weight 0 is not computed
     distill: str = "release"  # AlignDistill as in the released code, or "paper": teacher detached, mean over the batch
     distill_scale: float | None = None  # s of its softmaxes; None: CLIP's own, which makes them nearly one-hot

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 CHECKPOINTS_KEPT = 2
-CHANGE_NOTHING = {"train.num_workers", "train.log_every", "train.checkpoint_every"}  # free to differ after a restart
+# Free to differ after a restart.
+CHANGE_NOTHING = {"train.num_workers", "train.log_every", "train.checkpoint_every", "train.activation_checkpointing"}
 
 
 class TrainingError(RuntimeError):
@@ -75,27 +76,30 @@ class RunFolder:
         with _writing(self.lines, self._advice()), self.lines.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def save(self, step: int, model: nn.Module, parts: dict) -> None:
-        """Write a checkpoint, whole or not at all, and then delete all but the newest ones."""
+    def save(self, step: int, weights: dict, state: dict) -> None:
+        """Write a checkpoint, whole or not at all, and then delete all but the newest ones.
+
+        weights   what `trained` gives, as whole tensors; state: the `state_dict` of everything else, by name
+        """
         folder = self.checkpoints / f"step-{step:06d}"
         partial = folder.with_suffix(".partial")
         try:
             with _writing(folder, self._advice()):
                 partial.mkdir()
-                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in trained(model).items()},
+                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
                           partial / "model.safetensors")
-                torch.save({name: part.state_dict() for name, part in parts.items()}, partial / "state.pt")
+                torch.save(state, partial / "state.pt")
                 os.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         for old in self.saved()[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def restore(self, model: nn.Module, parts: dict) -> int:
-        """Load the newest checkpoint, if there is one; the number of steps done."""
+    def restore(self, model: nn.Module) -> tuple[int, dict]:
+        """Load the weights of the newest checkpoint, if there is one: (steps done, the state that `save` was given)."""
         folder = self.newest()
         if folder is None:
-            return 0
+            return 0, {}
         saved, live = load_file(folder / "model.safetensors"), trained(model)
         changed = [name for name in sorted(saved.keys() | live.keys())
                    if name not in saved or name not in live or saved[name].shape != live[name].shape]
@@ -105,10 +109,7 @@ class RunFolder:
         with torch.no_grad():
             for name, tensor in live.items():
                 tensor.copy_(saved[name])
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        return _step_of(folder)
+        return _step_of(folder), torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
 
     def _advice(self):
         return f"Free some space and run again: it continues from {self.newest() or 'the start'}."
@@ -140,8 +141,8 @@ def _writing(path, advice):
 
 
 def _flat(tree, prefix=""):
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """{"a": {"b": 1}} -> {"a.b": 1}; False becomes None, as a switch that is off is no change to a run without it."""
     flat = {}
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+    return {key: None if value is False else value for key, value in flat.items()}

@@ -4,7 +4,18 @@
 continues when `fit` is called again in the same way, and ends with the numbers it would have had anyway:
 **everything random at a step follows from (seed, step)**, be it the order of the examples, what the data set
 draws or the dropout masks. So no generator's state has to be saved, and neither a restart nor the number of
-workers changes a result. What is kept on disk is in `run_folder.py`.
+workers changes a result. What is kept on disk is in `run_folder.py`, what is done for devices in `engine.py`.
+
+Any command of minivl that trains can be launched on several devices; TrainConfig.batch_size is over all of them:
+
+    accelerate launch --num_processes 8 -m minivl adapt ...                                  # GPUs of one machine
+    accelerate launch --num_processes 16 --num_machines 2 --machine_rank 0 --main_process_ip HOST \
+        --main_process_port 29500 -m minivl pretrain ...                                    # with rank 1 on the second
+    accelerate launch --num_processes 8 --use_fsdp --fsdp_version 2 -m minivl pretrain ...   # the model in shards, too
+    torchrun --nproc_per_node 2 -m minivl adapt ...                                          # CPUs
+
+All machines must see the run folder. A run may be continued by another number of processes and with or without
+FSDP; its numbers then agree up to rounding, and up to dropout masks, which every process draws for itself.
 """
 
 import dataclasses
@@ -12,7 +23,7 @@ import math
 import random
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +33,9 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
 from minivl.config import TrainConfig
-from minivl.run_folder import RunFolder, TrainingError
+from minivl.engine import cut_like, layer_options, make_accelerator, own_copy, prepare, whole
+from minivl.gradient_cache import backward_in_chunks
+from minivl.run_folder import RunFolder, TrainingError, trained
 
 ORDER, DATA, MODEL = range(3)  # what a seed is for; keeps the three streams of random numbers apart
 
@@ -43,7 +56,8 @@ def fit(model: nn.Module, dataset: Dataset, config: TrainConfig, run_dir: str | 
 
     One step uses `batch_size * gradient_accumulation` examples over all processes. Each epoch is a new shuffle
     that leaves out the examples that do not fill a step. Accelerate starts the processes (`accelerate launch`)
-    and each gets its share of a batch; the gradients are averaged over processes.
+    and each gets its share of a batch; the gradients are averaged over processes. With `chunk_size` a model that has
+    `encode` and `losses_of` embeds its share in pieces (see `minivl.gradient_cache`).
 
     Each dict returned, and line of `metrics.jsonl`, is one step: `step` and `epoch` (both from 1), `lr` (of this
     step), every named loss (mean over micro-batches and processes), `grad_norm` (before clipping; None where fp16
@@ -54,20 +68,27 @@ def fit(model: nn.Module, dataset: Dataset, config: TrainConfig, run_dir: str | 
     the same way before calling again.
 
     Raises TrainingError if the data set is smaller than one step, if nothing is trainable, if `run_dir` cannot be
-    written or holds a run with other settings, and if a loss or gradient is not finite (before it does harm).
+    written or holds a run with other settings, if the settings ask for what the model or the engine cannot do, and
+    if a loss or gradient is not finite (before it does harm).
     """
     run = RunFolder(run_dir)
     record = {"train": dataclasses.asdict(config), "settings": settings or {}, "examples": len(dataset)}
     run.check(record)
+    backward = _backward(model, losses, config)
 
-    accelerator = _accelerator(config)
+    accelerator = make_accelerator(config)
     epoch_steps, steps = _plan(len(dataset), config, accelerator.num_processes)
-    optimizer, scheduler = make_optimizer(model, config, steps)
-    engine, optimizer = accelerator.prepare(_Losses(model, losses), optimizer)
-    parts = {"optimizer": optimizer, "scheduler": scheduler}
+    done, state = run.restore(model)
+    worker = own_copy(model)  # another one only if it is sharded
+    engine = prepare(accelerator, worker)
+    optimizer, scheduler = make_optimizer(worker, config, steps)
+    parts = {"optimizer": accelerator.prepare_optimizer(optimizer), "scheduler": scheduler}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler  # fp16 only
-    done = run.restore(model, parts)
+    if state:
+        state["optimizer"] = cut_like(state["optimizer"], optimizer)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
 
     writes = accelerator.is_main_process
     if writes and done < steps:
@@ -76,19 +97,25 @@ def fit(model: nn.Module, dataset: Dataset, config: TrainConfig, run_dir: str | 
 
     engine.train()
     batches = _batches(dataset, collate, config, accelerator, range(done, steps))
-    with tqdm(total=steps, initial=done, disable=not (progress and writes), desc=run.path.name) as bar:
+    bar = tqdm(total=steps, initial=done, disable=not (progress and writes), desc=run.path.name)
+    with layer_options(worker, config), bar:
         for step in range(done + 1, steps + 1):
             began, lr = time.perf_counter(), scheduler.get_last_lr()[0]
-            values = _update(step, accelerator, engine, optimizer, batches, config, run)
+            values = _update(step, accelerator, engine, parts["optimizer"], backward, batches, config, run)
             scheduler.step()
             if writes and (step in (1, steps) or step % config.log_every == 0):
                 run.log({"step": step, "epoch": (step - 1) // epoch_steps + 1, "lr": lr, **values,
                          "seconds": time.perf_counter() - began})
-            if writes and (step == steps or step % config.checkpoint_every == 0):
-                run.save(step, model, parts)
+            if step == steps or step % config.checkpoint_every == 0:
+                state = whole([trained(worker), {name: part.state_dict() for name, part in parts.items()}])
+                if writes:
+                    run.save(step, *state)
             bar.set_postfix(loss=f"{values['total']:.4g}", refresh=False)
             bar.update()
     accelerator.wait_for_everyone()
+    if worker is not model:
+        model.load_state_dict(whole(trained(worker)), strict=False)
+        model.to(accelerator.device)
     model.eval()
     return run.metrics()
 
@@ -133,29 +160,21 @@ def _parameter_groups(model, config):
             for (decay, rate), parameters in groups.items()]
 
 
-class _Losses(nn.Module):
-    """A forward pass that returns the losses: DDP and autocast only act on `forward`."""
-
-    def __init__(self, model, losses):
-        super().__init__()
-        self.model, self.losses = model, losses
-
-    def forward(self, batch):
-        return self.losses(self.model, batch)
-
-
-def _accelerator(config):
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    # Accelerate keeps the precision of the first run for the whole process, but a notebook has many runs.
-    AcceleratorState._reset_state()
-    on_cpu = not torch.accelerator.is_available()  # has to be said: torchrun on CPU is several lone processes otherwise
-    accelerator = Accelerator(cpu=on_cpu, gradient_accumulation_steps=config.gradient_accumulation,
-                              mixed_precision=config.mixed_precision)
-    if accelerator.distributed_type.name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-        raise TrainingError("fit needs the whole model on every device: launch it as plain multi-GPU or multi-CPU")
-    return accelerator
+def _backward(model, losses, config):
+    """How a micro-batch becomes gradients: (accelerator, engine, batch) -> losses; TrainingError if it cannot."""
+    if config.chunk_size is None:
+        def at_once(accelerator, engine, batch):
+            values = engine(losses, batch)
+            if "total" not in values:
+                raise TrainingError(f"losses must have a 'total', the one that is minimised; got {list(values)}")
+            accelerator.backward(values["total"])
+            return values
+        return at_once
+    if losses is not model_losses or not (hasattr(model, "encode") and hasattr(model, "losses_of")):
+        raise TrainingError("chunk_size (gradient caching) needs losses that are functions of embeddings: a model's "
+                            f"own, by its encode(batch) and losses_of(embeddings). {type(model).__name__} does not "
+                            "train so here: leave chunk_size out")
+    return partial(backward_in_chunks, chunk_size=config.chunk_size)
 
 
 def _plan(examples, config, processes):
@@ -171,22 +190,19 @@ def _plan(examples, config, processes):
     return epoch_steps, config.steps if config.epochs is None else config.epochs * epoch_steps
 
 
-def _update(step, accelerator, engine, optimizer, batches, config, run):
+def _update(step, accelerator, engine, optimizer, backward, batches, config, run):
     """One update of the parameters; the losses (means over micro-batches and processes) and the gradient's norm."""
     sums = 0
     for part in range(config.gradient_accumulation):
         batch = next(batches)
         seed_everything(_seed(config.seed, MODEL, step, part, accelerator.process_index))
         with accelerator.accumulate(engine):
-            losses = engine(batch)
-            if "total" not in losses:
-                raise TrainingError(f"losses must have a 'total', the one that is minimised; got {list(losses)}")
-            accelerator.backward(losses["total"])
+            losses = backward(accelerator, engine, batch)
         sums = sums + torch.stack([loss.detach().float() for loss in losses.values()])
     # The mean over processes, so that all of them see, and stop at, the same value.
     means = accelerator.reduce(sums / config.gradient_accumulation, "mean").tolist()
     values = dict(zip(losses, means, strict=True))
-    values["grad_norm"] = float(accelerator.clip_grad_norm_(engine.parameters(), config.max_grad_norm))
+    values["grad_norm"] = float(whole(accelerator.clip_grad_norm_(engine.parameters(), config.max_grad_norm)))
     if not math.isfinite(values["grad_norm"]) and accelerator.scaler is not None:
         values["grad_norm"] = None  # fp16 overflow: its scaler skips this update and lowers the scale
     if not all(value is None or math.isfinite(value) for value in values.values()):

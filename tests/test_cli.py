@@ -60,7 +60,10 @@ def test_a_lesson_that_stops_says_why_and_keeps_what_it_had(tmp_path):
 
 def test_search_prints_the_best_first_and_draws(tmp_path):
     picture = tmp_path / "answers.png"
-    answer = minivl("search", "a hand puts a sliced carrot into a red pot", TEST, "--top", 3, "--picture", picture)
+    answer = minivl("search", "a hand puts a sliced carrot into a red pot", TEST, "--top", 3, "--picture", picture,
+                    "--index", tmp_path / "index")
+    manifest, = (tmp_path / "index").glob("test-*/manifest.json")
+    assert len(json.loads(manifest.read_text())["files"]) == 40
     assert answer.returncode == 0, answer.stderr
     scores = [float(line.split()[1]) for line in answer.stdout.splitlines() if line.strip()[:1].isdigit()]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True)
@@ -71,10 +74,11 @@ def test_search_names_what_it_skipped_once_and_takes_a_single_file(tmp_path):
     good = sorted(TEST.glob("*.mp4"))[0]
     shutil.copy(good, tmp_path)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    answer = minivl("search", "soup", tmp_path)
+    cache = {"MINIVL_CACHE": str(tmp_path / "cache")}
+    answer = minivl("search", "soup", tmp_path, **cache)
     assert answer.returncode == 0 and good.name in answer.stdout
     assert answer.stderr.count("broken.mp4") == 1 and "skipped 1 of 2 videos" in answer.stderr
-    assert "broken.mp4: " in minivl("search", "soup", tmp_path / "broken.mp4").stderr
+    assert "broken.mp4: " in minivl("search", "soup", tmp_path / "broken.mp4", **cache).stderr
 
 
 def test_world_adapt_evaluate(tmp_path):

@@ -169,8 +169,11 @@ def test_save_and_load(tmp_path, monkeypatch):
 def test_loading_into_another_clip_or_from_elsewhere_is_refused(tmp_path, monkeypatch):
     fake_clip_module(monkeypatch, small_clip())
     DiscoVLA.from_open_clip("small", config=CONFIG).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="config of a saved DiscoVLA"):
+    with pytest.raises(CheckpointError, match="no model .*nowhere: not a folder"):
         DiscoVLA.from_pretrained(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="not the config of a saved model"):
+        DiscoVLA.from_pretrained(tmp_path / "empty")
     fake_clip_module(monkeypatch, small_clip(vision=VISION | {"width": 48}))
     with pytest.raises(CheckpointError, match="wrong shape"):
         DiscoVLA.from_pretrained(tmp_path)

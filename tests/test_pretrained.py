@@ -11,7 +11,7 @@ from univl_processes import CONFIG, random_batch, small_model
 
 from minivl.checkpoints import CheckpointError
 from minivl.config import ConfigError, ObjectiveConfig
-from minivl.pretrained import find, push_folder, read_settings
+from minivl.pretrained import find, read_settings
 from minivl.univl import UniVL
 
 ALL = ("cross", "decoder", "heads")
@@ -127,21 +127,6 @@ def test_a_model_of_the_hub(monkeypatch, saved):
         asked.append((name, allow_patterns)), str(saved[1]))[1])
     assert UniVL.from_pretrained("owner/model", parts=()).config.parts == ()
     assert asked[0][0] == "owner/model" and not any("bin" in pattern for pattern in asked[0][1])  # nothing pickled
-
-
-def test_upload(monkeypatch, saved):
-    calls = []
-
-    class Api:
-        def create_repo(self, name, private, exist_ok):
-            calls.append((name, private))
-
-        def upload_folder(self, folder_path, repo_id):
-            calls.append((folder_path, repo_id))
-            return f"hub/{repo_id}"
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    assert push_folder(saved[1], "owner/model") == "hub/owner/model"
-    assert calls == [("owner/model", True), (saved[1], "owner/model")]
 
 
 def test_settings_may_have_more_entries(saved):

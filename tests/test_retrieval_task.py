@@ -14,8 +14,6 @@ from safetensors.torch import load_file
 
 from minivl.clip import load_clip
 from minivl.config import BUNDLED, scale
-from minivl.data.folder import find_videos
-from minivl.data.video import VideoError, write_video
 from minivl.discovla import DiscoVLA
 from minivl.tasks import retrieval
 
@@ -75,26 +73,6 @@ def test_a_finished_run_is_read_back_and_a_changed_one_refused(adapted, settings
     other = dataclasses.replace(settings, discovla=dataclasses.replace(settings.discovla, lora_rank=4))
     with pytest.raises(RuntimeError, match="lora_rank is 4 now and was 8"):
         retrieval.adapt_at_scale(other, 0, run, train=train, progress=False)
-
-
-def test_search_ranks_all_readable_files_and_names_the_others(tmp_path, clip, settings):
-    folder = shutil.copytree(KITCHEN / "test", tmp_path / "videos")
-    for path in sorted(folder.glob("*.mp4"))[4:]:
-        path.unlink()
-    (folder / "broken.mp4").write_bytes(b"no video")
-    noise = np.random.default_rng(0).integers(0, 255, (1, 90, 70, 3), dtype=np.uint8)
-    write_video(folder / "one_frame.mp4", noise, fps=1)  # one frame, not square, slower than the sampling rate
-    with pytest.warns(UserWarning, match="skipped 1 of 6 videos"):
-        hits, skipped = retrieval.search("a red pot", find_videos(folder), retrieval.zero_shot(clip), clip,
-                                         settings.inputs, progress=False)
-    assert len(hits) == 5 and [path.name for path, _ in skipped] == ["broken.mp4"]
-    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
-
-
-def test_search_in_a_folder_of_bad_files_only(tmp_path, clip, settings):
-    (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(VideoError, match="a.mp4"):
-        retrieval.search("x", find_videos(tmp_path), retrieval.zero_shot(clip), clip, settings.inputs, progress=False)
 
 
 def test_clips_without_captions_or_split(tmp_path, clip, settings):

@@ -54,9 +54,9 @@ def ablate_univl_tasks(seeds: SeedsOption = 3, workers: WorkersOption = 1, out: 
 
 
 @ablate.command("discovla")
-def ablate_discovla(study: Annotated[list[str] | None, typer.Argument(help="components, strategies, settings, noise, "
-                                                                      "distillation, converged, dial, regimes or order "
-                                                                      "[default: all]")] = None,
+def ablate_discovla(study: Annotated[list[str] | None, typer.Argument(
+                        help="components, strategies, settings, pooling, noise, distillation, converged, dial, "
+                             "regimes, order [default: all]")] = None,
                     seeds: SeedsOption = 5, workers: WorkersOption = 1, out: OutOption = None,
                     scale_name: ScaleOption = None):
     """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept."""

@@ -31,3 +31,26 @@ def data_check(name: NameArgument, folder: Annotated[Path, typer.Argument(help="
     print(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@data.command("audit")
+def data_audit(folder: Annotated[Path, typer.Argument(help="a folder with train/, val/ or test/, or with --corpus that "
+                                                      "of a real corpus")],
+               corpus: Annotated[str | None, typer.Option(help="howto100m, youcook2, ...: as for 'card'")] = None,
+               split: Annotated[str, typer.Option(help="which part to read")] = "train",
+               subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
+               picture: Annotated[Path | None, typer.Option(help="also draw the shares: a .png file")] = None):
+    """Who and what appears in a corpus' texts: counts of words, shares of clips, who is named with which activity."""
+    from minivl.data import corpora
+    from minivl.data.audit import audit
+    from minivl.data.schema import load_split
+
+    rows = corpora.load(corpus, folder, split, subset=subset) if corpus else load_split(folder, split)
+    found = audit(rows if corpus or subset is None else rows.select(range(min(subset, len(rows)))))
+    print(found)
+    print("\nCounted are the words of minivl/data/audit_words.py, in texts only. Who is shown but not named, and what "
+          "a word means, is not seen.")
+    if picture:
+        from minivl.plots import mention_shares
+
+        print(f"figure: {mention_shares({corpus or folder.name: found.mentions}).save(picture)}")

@@ -4,9 +4,37 @@ from typing import Annotated
 
 import typer
 
+from minivl.config import ConfigError
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA.",
                   rich_markup_mode=None)
 
 ScaleOption = Annotated[str | None, typer.Option("--scale", help="tiny, small or full [default: "
                                                                       "MINIVL_SCALE or small]")]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="a full-scale recipe, see 'minivl recipe list'; "
+                                                  "other options change it")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="one step of the full-size model on made-up data, and "
+                                            "what the run would take; needs no data and no weights")]
+
+
+def chosen_recipe(name: str | None, kind: str, scale_name: str | None):
+    """The recipe that was asked for, or None. Raises ConfigError for another scale than its own."""
+    if name is None:
+        return None
+    if scale_name not in (None, "full"):
+        raise ConfigError(f"--recipe {name} is a recipe of the full scale: leave out --scale {scale_name}")
+    from minivl.recipes import find_recipe
+
+    return find_recipe(name, kind)
+
+
+def print_dry_run(recipe, settings):
+    """Dry run of a recipe whose settings were changed by options."""
+    import dataclasses
+
+    if recipe is None:
+        raise ConfigError("--dry-run needs --recipe NAME, see 'minivl recipe list'")
+    from minivl.dry_run import dry_run
+
+    print(dry_run(dataclasses.replace(recipe, settings=settings)))

@@ -2,14 +2,13 @@
 
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, app
-from minivl.config import BUNDLED, override, runs_dir, scale
+from minivl.cli.options import DryRunOption, RecipeOption, ScaleOption, app, chosen_recipe, print_dry_run
+from minivl.config import BUNDLED, ClipConfig, ConfigError, override, runs_dir, scale
 
 ModelOption = Annotated[str, typer.Option("--model", help="'kitchen' (the bundled small CLIP), a folder saved by "
                                           "'minivl adapt', or an open_clip name with a tag or file of its weights: "
@@ -21,19 +20,23 @@ def search(query: Annotated[str, typer.Argument(help="what to look for, in words
            folder: Annotated[Path, typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file")],
            model: ModelOption = "kitchen",
            top: Annotated[int, typer.Option(min=1, help="how many answers")] = 5,
-           picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None):
+           picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None,
+           window: Annotated[float, typer.Option(min=1.0, help="seconds; longer videos are cut into windows, and an "
+                                                 "answer says where it is")] = 30.0,
+           index: Annotated[Path | None, typer.Option(help="where the index is kept, which lets the next search read "
+                                                      "new and changed files only [default: the cache]")] = None):
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
     from minivl.data.folder import find_videos
     from minivl.tasks.retrieval import load_model
-    from minivl.tasks.retrieval import search as search_videos
+    from minivl.tasks.search import Searcher, frames_of
+    from minivl.tasks.search import search as search_videos
 
     paths = [folder] if folder.is_file() else find_videos(folder)
     clip, network, inputs = load_model(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # skipped files are listed below
-        hits, skipped = search_videos(query, paths, network, clip, inputs)
-    for rank, hit in enumerate(hits[:top], start=1):
-        print(f"{rank:3d}. {hit.score:+.3f}  {hit.path}")
+    searcher = Searcher(network, clip, inputs, window)
+    hits, skipped = search_videos(query, paths, searcher, top, folder.parent if folder.is_file() else folder, index)
+    for rank, hit in enumerate(hits, start=1):
+        print(f"{rank:3d}. {hit.score:+.3f}  {hit.path}{hit.place}")
     if skipped:
         print(f"skipped {len(skipped)} of {len(paths)} videos:", file=sys.stderr)
         for path, reason in skipped:
@@ -41,37 +44,90 @@ def search(query: Annotated[str, typer.Argument(help="what to look for, in words
     if picture:
         from minivl.plots import film_strips
 
-        titles = [f"{i}. {hit.path.name}, cosine {hit.score:.3f}" for i, hit in enumerate(hits[:top], start=1)]
-        print(f"drawn in {film_strips([h.frames for h in hits[:top]], titles, f'“{query}”').save(picture)}")
+        titles = [f"{i}. {hit.path.name}{hit.place}, cosine {hit.score:.3f}" for i, hit in enumerate(hits, start=1)]
+        strips = [frames_of(hit, searcher) for hit in hits]
+        print(f"drawn in {film_strips(strips, titles, f'“{query}”').save(picture)}")
 
 
 @app.command()
 def adapt(name: Annotated[str, typer.Option(help="name of the run: everything goes to runs/NAME")] = "adapt",
-          data: Annotated[Path | None, typer.Option(help="a folder with train/ [default: the scale's data]")] = None,
-          seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
-          steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
-          subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
+          recipe: RecipeOption = None,
+          data: Annotated[Path | None, typer.Option(help="a folder with train/, or with a recipe that of its corpus "
+                                                    "[default: the scale's data, MINIVL_DATA/CORPUS]")] = None,
+          clip: Annotated[str | None, typer.Option(help="which CLIP, as for 'minivl search --model' "
+                                                   "[default: the scale's]")] = None,
+          captions: Annotated[Path | None, typer.Option(help="a JSON file of pseudo captions, as released; else the "
+                                                        "column frame_captions of the clips")] = None,
+          alpha: Annotated[float | None, typer.Option(help="weight of PImgAlign [default: the scale's]")] = None,
+          beta: Annotated[float | None, typer.Option(help="weight of AlignDistill [default: the scale's]")] = None,
+          distill: Annotated[str | None, typer.Option(help="AlignDistill as in the release or in the paper")] = None,
+          strategy: Annotated[str | None, typer.Option(help="what fusion layers do: image, video, average or "
+                                                       "adapter [default: adapter]")] = None,
           fusion_layers: Annotated[int | None, typer.Option(min=0, help="how many of the last vision blocks fuse "
                                                             "frames; 0 is LoRA alone [default: the scale's]")] = None,
+          batch_size: Annotated[int | None, typer.Option(min=1, help="over all processes "
+                                                         "[default: the scale's]")] = None,
+          steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
+          subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
+          seed: Annotated[int | None, typer.Option(help="order of the data, first weights "
+                                                   "[default: 0, or the recipe's]")] = None,
+          dry_run: DryRunOption = False,
           scale_name: ScaleOption = None):
-    """Adapt a CLIP to videos (LoRA and IVFusion), then score it on the validation clips. Resumes by itself."""
-    import dataclasses
-
-    settings = scale(scale_name)
-    if steps:
-        settings = override(settings, adapt=dataclasses.replace(settings.adapt, steps=steps, epochs=None))
-    if fusion_layers is not None:
-        settings = override(settings, discovla=override(settings.discovla, vision_fusion_layers=fusion_layers))
+    """Adapt a CLIP to videos with DiscoVLA, then score it on the validation clips. Resumes by itself."""
+    plan = chosen_recipe(recipe, "adapt", scale_name)
+    settings = scale(scale_name) if plan is None else plan.settings
+    settings = _with_clip(settings, clip)
+    settings = override(settings, discovla=override(settings.discovla, **_given(
+        alpha=alpha, beta=beta, distill=distill, strategy=strategy, vision_fusion_layers=fusion_layers)))
+    length = {"steps": steps, "epochs": None} if steps else {}
+    settings = override(settings, adapt=override(settings.adapt, **length, **_given(batch_size=batch_size)))
+    if dry_run:
+        return print_dry_run(plan, settings)
+    if captions and not (settings.discovla.alpha or settings.discovla.beta):
+        raise ConfigError("--captions are what PImgAlign and AlignDistill learn from: give --alpha or --beta, too")
     from minivl.clip import load_clip
+    from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
     from minivl.tasks import retrieval
 
-    clip = load_clip(settings.clip.name, settings.clip.pretrained)
-    folder = data or retrieval.data_folder(settings)
-    train = retrieval.clips(folder, "train", clip, settings, subset)
-    model = retrieval.adapt_at_scale(settings, seed, runs_dir() / name, train=train)
+    known = read_pseudo_captions(captions) if captions else None
+    model = load_clip(settings.clip.name, settings.clip.pretrained)
+    train = _clips(plan, data, "train", model, settings, subset)
+    if known:
+        train = with_pseudo_captions(train, known, allow_missing=True)
+    seed = seed if seed is not None else settings.adapt.seed if plan else 0
+    adapted = retrieval.adapt_at_scale(settings, seed, runs_dir() / name, train=train)
     if os.environ.get("RANK", "0") == "0":  # one of several processes is enough
-        _print_scores("validation", retrieval.evaluate(model, retrieval.clips(folder, "val", clip, settings)))
+        split = plan.split if plan else "val"
+        _print_scores(split, retrieval.evaluate(adapted, _clips(plan, data, split, model, settings)))
         print(f"saved: {runs_dir() / name / 'model'}")
+
+
+def _with_clip(settings, name):
+    """Settings with another CLIP: a folder, or an architecture with "/" and a tag or file of its weights."""
+    if name is None:
+        return settings
+    architecture, _, tag = (name, "", "") if Path(name).exists() else name.partition("/")
+    return override(settings, clip=ClipConfig(architecture, tag or None))
+
+
+def _given(**options):
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _clips(recipe, data, split, clip, settings, subset=None):
+    """The clips of a split: those of a folder, or of the recipe's corpus."""
+    from minivl.tasks import retrieval
+
+    if recipe is None:
+        return retrieval.clips(data or retrieval.data_folder(settings), split, clip, settings, subset)
+    from minivl.data import corpora
+    from minivl.data.clips import ClipDataset
+
+    corpus = recipe.corpus
+    rows = corpora.load(corpus.name, data or settings.data / corpus.name, split, protocol=corpus.protocol,
+                        subset=subset, source="video")
+    return ClipDataset(rows, clip, settings.inputs)
 
 
 @app.command()

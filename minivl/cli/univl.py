@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, app
-from minivl.config import BUNDLED, ConfigError, override, runs_dir, scale
+from minivl.cli.options import DryRunOption, RecipeOption, ScaleOption, app, chosen_recipe, print_dry_run
+from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, override, runs_dir, scale
 
 UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
 UniVLOption = Annotated[str, typer.Option("--model", show_default=False, help="a folder or hub name of a pretrained "
@@ -26,8 +26,7 @@ def feature_world(folder: Annotated[Path, typer.Argument(help="where to write it
 
     if kind not in KINDS:
         raise ConfigError(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    world = override(scale("small").world, step_seconds=(3.0, 5.0))
-    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), world, share)}")
+    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), NARRATED_WORLD, share)}")
 
 
 @app.command("pretrain")
@@ -37,6 +36,9 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
                                                                      "hidden [default: the scale's]")] = None,
                      subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
                      seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
+                     bert: Annotated[str | None, typer.Option(help="a folder or hub name: where tokenizer and text "
+                                                              "encoder come from [default: the scale's]")] = None,
+                     dry_run: DryRunOption = False,
                      scale_name: ScaleOption = None):
     """Pretrain UniVL on narrated videos, and save it with its tokenizer. Resumes by itself."""
     import dataclasses
@@ -47,6 +49,15 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
         config = override(config, hide_text=hide_text)
     config = override(config, stage_one=dataclasses.replace(config.stage_one, seed=seed),
                       stage_two=dataclasses.replace(config.stage_two, seed=seed))
+    if bert is not None:
+        config = override(config, tokenizer=bert, text_weights=bert)
+    if dry_run:
+        if settings.world is not None:
+            raise ConfigError("--dry-run is for the full scale: add --scale full")
+        for stage in ("one", "two") if staged else ("two",):
+            recipe = chosen_recipe(f"univl-stage-{stage}", "pretrain", "full")
+            print_dry_run(recipe, override(settings, univl_pretrain=config))
+        return
     from minivl.tasks.univl.pretraining import pretrain_at_scale
 
     pretrain_at_scale(config, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
@@ -54,32 +65,46 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
 
 
 @app.command()
-def finetune(task: Annotated[str, typer.Argument(help="joint, align (retrieval), captioning, captioning-video, "
-                                                 "captioning-both, segmentation, localization or sentiment")],
+def finetune(task: Annotated[str | None, typer.Argument(help="joint, align (retrieval), captioning, captioning-video, "
+                                                        "captioning-both, captioning-raw, segmentation, localization "
+                                                        "or sentiment; or leave it to --recipe")] = None,
+             recipe: RecipeOption = None,
              name: Annotated[str | None, typer.Option(help="of the run, which goes to runs/NAME "
-                                                      "[default: the task]")] = None,
+                                                      "[default: the task, or the recipe]")] = None,
              model: UniVLOption = UNIVL,
              scratch: Annotated[bool, typer.Option("--scratch", help="start from random weights")] = False,
-             split: Annotated[str, typer.Option(help="that is scored")] = "val",
-             seed: Annotated[int, typer.Option(help="order of the data, new weights")] = 0,
+             split: Annotated[str | None, typer.Option(help="that is scored [default: val, or the recipe's]")] = None,
+             seed: Annotated[int | None, typer.Option(help="order of the data, new weights "
+                                                      "[default: 0, or the recipe's]")] = None,
              steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
              subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
+             dry_run: DryRunOption = False,
              scale_name: ScaleOption = None):
     """Fine-tune UniVL on one of its five tasks, save it, and score it beside guessing. Resumes by itself."""
-    settings = scale(scale_name)
+    if (task is None) == (recipe is None):
+        raise ConfigError("give a task or --recipe, which has one")
+    plan = chosen_recipe(recipe, "finetune", scale_name)
+    settings = scale(scale_name) if plan is None else plan.settings
+    if dry_run:
+        return print_dry_run(plan, settings)
+    if plan is not None:
+        task, split, seed = plan.task, split or plan.split, plan.train.seed if seed is None else seed
     from minivl.tasks.univl import finetuning
 
-    folder = runs_dir() / (name or task)
-    tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed, steps, subset)
+    split, folder = split or "val", runs_dir() / (name or recipe or task)
+    tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed or 0, steps, subset)
     tuned.univl.save_pretrained(folder / "model", tuned.tokenizer, inputs={
         "max_words": tuned.config.max_words, "max_frames": tuned.config.max_frames})
-    scores = finetuning.score(task, tuned, split, settings)
-    guessing = finetuning.baseline_scores(task, split, settings)
+    _print_task_scores(task, split, finetuning.score(task, tuned, split, settings),
+                       finetuning.baseline_scores(task, split, settings))
+    print(f"saved: {folder / 'model'}")
+
+
+def _print_task_scores(task, split, scores, guessing):
     print(f"{task}, {split}:" + " " * 22 + "".join(f"{column:>18s}" for column in ("fine-tuned", *guessing)))
     for score, value in scores.items():
-        row = [value, *(scores_.get(score, float("nan")) for scores_ in guessing.values())]
+        row = [value, *(guessed.get(score, float("nan")) for guessed in guessing.values())]
         print(f"  {score:30s}" + "".join(f"{number:18.2f}" for number in row))
-    print(f"saved: {folder / 'model'}")
 
 
 @app.command()

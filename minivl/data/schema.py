@@ -60,6 +60,7 @@ COLUMNS = {
                     "a list of {label, start, end} with start < end", _in_order),
     "step_captions": Column("one sentence per step, in the order of `steps`", ["string"], "a list of strings"),
     "task": Column("name of the task that the steps belong to", "string", "a string"),
+    "task_steps": Column("labels of all steps of the task, in their order", ["string"], "a list of strings"),
     "sentiment": Column("opinion, from -3 (negative) to 3 (positive)", "float64", "a number in [-3, 3]",
                         lambda v: -3 <= v <= 3),
     "split": Column("train, val or test", "string", "a string"),

@@ -2,26 +2,25 @@
 
 import copy
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import normalize
 
-from minivl.checkpoints import CheckpointError, load_weights
+from minivl.checkpoints import load_weights
 from minivl.config import ClipConfig, DiscoVLAConfig, override
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
 from minivl.losses import gather_with_gradient, symmetric_contrastive
+from minivl.pretrained import Shared, find, read_settings, write_folder
 
 SHOWN = 5  # rows per error
 
 
-class DiscoVLA(nn.Module):
+class DiscoVLA(nn.Module, Shared):
     """A frozen CLIP with LoRA in every block and IVFusion in the last blocks of both towers.
 
     Sizes: B videos of F frames, one caption of L tokens per video and, in training, one caption per
@@ -145,10 +144,34 @@ class DiscoVLA(nn.Module):
             distill   AlignDistill: the image-level alignment teaches the video-level one
             total     video + alpha * image + beta * distill
 
-        A loss of weight 0 is not computed and not in the result. Batch and errors as for `alignments`.
+        A loss of weight 0 is not computed and not in the result.
+
+        batch   video (B, F, 3, H, W), video_mask (B, F), text_ids and text_mask (B, L); where alpha or beta is
+                above 0 also f_text_ids and f_text_mask (B, F, L), the frame captions
+
+        Raises ValueError for frame captions that are missing or not one per frame, and for an embedding that is
+        not finite.
         """
+        return self.losses_of(self.encode(batch))
+
+    def encode(self, batch):
+        """All that the losses read of a batch, by name: caption and video (B, D), and where alpha or beta is above 0
+        frame caption and frame (B, F, D), with `mask_padding` also the frame mask (B, F).
+
+        Every video is encoded on its own, so `minivl.gradient_cache` can encode a large batch in pieces.
+        """
+        videos, frames = self.encode_video(batch["video"], batch["video_mask"])     # (B, D), (B, F, D)
+        embeddings = {"caption": self.encode_caption(batch["text_ids"], batch["text_mask"]), "video": videos}
+        if self.config.alpha or self.config.beta:
+            embeddings |= {"frame caption": self._frame_captions(batch, frames), "frame": frames}
+            if self.config.mask_padding:
+                embeddings["frame mask"] = batch["video_mask"]
+        return embeddings
+
+    def losses_of(self, embeddings):
+        """`losses`, given the embeddings of this process' part of the batch that `encode` made."""
         config, scale = self.config, self.clip.logit_scale.exp()
-        S, I = self.alignments(batch)
+        S, I = self.alignments(embeddings)
         losses = {"video": symmetric_contrastive(S, scale)}
         total = losses["video"]
         if config.alpha:
@@ -159,30 +182,22 @@ class DiscoVLA(nn.Module):
             total = total + config.beta * losses["distill"]
         return {**losses, "total": total}
 
-    def alignments(self, batch):
+    def alignments(self, embeddings):
         """Video-level alignment S and image-level alignment I of the global batch, (B, B) each, row i for text i.
 
         S: cosines of captions and videos. I: how well frame captions fit frames (see `image_level_similarity`); None
         where alpha and beta are 0.
 
-        batch   video (B, F, 3, H, W), video_mask (B, F), text_ids and text_mask (B, L); where alpha or beta is
-                above 0 also f_text_ids and f_text_mask (B, F, L), the frame captions
-
-        Raises ValueError for frame captions that are missing or not one per frame, and for an embedding that is
-        not finite.
+        embeddings   of this process' part of the batch, see `encode`; here those of all processes meet
         """
-        videos, frames = self.encode_video(batch["video"], batch["video_mask"])     # (B, D), (B, F, D)
-        captions = self.encode_caption(batch["text_ids"], batch["text_mask"])       # (B, D)
-        embeddings = {"caption": gather_with_gradient(captions), "video": gather_with_gradient(videos)}
-        S, I = self.similarity(*embeddings.values()), None                          # (B, B) of all processes
-        if self.config.alpha or self.config.beta:
-            frame_captions = self._frame_captions(batch, frames)                    # (B, F, D)
-            image = {"frame caption": gather_with_gradient(frame_captions), "frame": gather_with_gradient(frames)}
-            mask = gather_with_gradient(batch["video_mask"]) if self.config.mask_padding else None
-            I = image_level_similarity(*image.values(), self.clip.logit_scale.exp(), mask, mask)    # (B, B)
-            embeddings |= image
+        everywhere = {name: gather_with_gradient(x) for name, x in embeddings.items()}
+        S, I = self.similarity(everywhere["caption"], everywhere["video"]), None    # (B, B)
+        if "frame" in everywhere:
+            mask, pool = everywhere.get("frame mask"), self.config.pool_scale
+            I = image_level_similarity(everywhere["frame caption"], everywhere["frame"],
+                                       self.clip.logit_scale.exp() if pool is None else pool, mask, mask)    # (B, B)
         if not (S if I is None else S + I).isfinite().all():
-            _require_finite(embeddings)
+            _require_finite(everywhere)
         return S, I
 
     def _frame_captions(self, batch, frames):
@@ -204,39 +219,37 @@ class DiscoVLA(nn.Module):
         """LoRA and fusion adapters: 561,200 numbers for CLIP ViT-B with the paper's settings."""
         return [p for p in self.parameters() if p.requires_grad]
 
-    def save_pretrained(self, folder) -> None:
+    def transformer_layers(self):
+        """Layers that are only called as a whole: `minivl.engine` can checkpoint, compile and shard them."""
+        return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
+
+    def save_pretrained(self, folder, card: str = "") -> None:
         """Write what was trained, the settings, the name of the CLIP below them, and a model card.
+
+        card   Markdown about data, command, scores and limits: see `minivl.pretrained.sections`
 
         Raises ValueError for a model whose CLIP has no name: only `from_open_clip` gives it one.
         """
         if self.backbone is None:
             raise ValueError("cannot save: only LoRA and adapters are saved, and this model does not know the name "
                              "of the CLIP they belong to. Build it with DiscoVLA.from_open_clip")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         settings = {"discovla": dataclasses.asdict(self.config), "clip": dataclasses.asdict(self.backbone)}
-        trained = {name: p.detach().contiguous() for name, p in self.named_parameters() if p.requires_grad}
-        save_file(trained, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         weights = self.backbone.pretrained or "the ones that come with it"
-        card = _CARD.format(name=self.backbone.name, weights=weights, **settings["discovla"])
-        (folder / "README.md").write_text(card)
+        write_folder(Path(folder), settings, trained, _CARD.format(
+            name=self.backbone.name, weights=weights, card=card, **settings["discovla"]))
 
     @classmethod
-    def from_pretrained(cls, folder):
-        """The model that `save_pretrained` wrote, on a freshly loaded CLIP.
+    def from_pretrained(cls, name):
+        """The model that `save_pretrained` wrote, from a folder or the hub, on a freshly loaded CLIP.
 
-        Raises CheckpointError if the folder holds no such model or its weights do not fit.
+        Raises CheckpointError if there is no such model or its weights do not fit.
         """
-        file = Path(folder) / "config.json"
-        try:
-            settings = json.loads(file.read_text())
-            config, clip = settings["discovla"], settings["clip"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{file} is not the config of a saved DiscoVLA: {error!r}") from error
-        model = cls.from_open_clip(**clip, config=override(DiscoVLAConfig(), **config))
+        folder = find(name)
+        settings = read_settings(folder, ("discovla", "clip"))
+        model = cls.from_open_clip(**settings["clip"], config=override(DiscoVLAConfig(), **settings["discovla"]))
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
-        load_weights(model, Path(folder) / "model.safetensors", allow_missing=frozen)
+        load_weights(model, folder / "model.safetensors", allow_missing=frozen)
         return model
 
 
@@ -274,4 +287,5 @@ blocks. Trained with alpha {alpha}, beta {beta}.
 
     from minivl.discovla import DiscoVLA
     model = DiscoVLA.from_pretrained("this folder")
-"""
+
+{card}"""

@@ -4,16 +4,36 @@ A function returns a `Picture`: the figure together with its alternative text, w
 numbers behind it. In a notebook a `Picture` displays itself and prints that text below.
 """
 
-from minivl.plots.ablations import ablation_bars, paired_differences
-from minivl.plots.alignment import alignment_distributions, separation
+from minivl.plots.ablations import (
+    ablation_bars,
+    cost_against_frames,
+    paired_differences,
+    regime_differences,
+    regime_map,
+)
+from minivl.plots.alignment import (
+    alignment_distributions,
+    gap_between,
+    modality_gap,
+    row_distributions,
+    row_divergence,
+    row_softmax,
+    separation,
+)
+from minivl.plots.audit import mention_shares, pair_map
 from minivl.plots.captions import beam_tree, caption_gallery
 from minivl.plots.clips import clip_timeline, film_strips, gallery
+from minivl.plots.embeddings import embedding_maps, neighbour_accuracy
+from minivl.plots.frames import attention_over_frames, caption_frame_maps
 from minivl.plots.matrices import attention_map, heat_map, similarity_matrices
-from minivl.plots.picture import METHOD_COLORS, Picture
+from minivl.plots.picture import METHOD_COLORS, Picture, method_color
 from minivl.plots.scores import curves, length_histograms, recall_bars, truth_scatter
 from minivl.plots.timelines import localization_map, segmentation_timeline
 
-__all__ = ["METHOD_COLORS", "Picture", "ablation_bars", "alignment_distributions", "attention_map", "beam_tree",
-           "caption_gallery", "clip_timeline", "curves", "film_strips", "gallery", "heat_map", "length_histograms",
-           "localization_map", "paired_differences", "recall_bars", "segmentation_timeline", "separation",
-           "similarity_matrices", "truth_scatter"]
+__all__ = ["METHOD_COLORS", "Picture", "ablation_bars", "alignment_distributions", "attention_map",
+           "attention_over_frames", "beam_tree", "caption_frame_maps", "caption_gallery", "clip_timeline",
+           "cost_against_frames", "curves", "embedding_maps", "film_strips", "gallery", "gap_between",
+           "heat_map", "length_histograms", "localization_map", "mention_shares", "method_color",
+           "modality_gap", "neighbour_accuracy", "pair_map", "paired_differences", "recall_bars",
+           "regime_differences", "regime_map", "row_distributions", "row_divergence", "row_softmax",
+           "segmentation_timeline", "separation", "similarity_matrices", "truth_scatter"]

@@ -1,11 +1,10 @@
-"""How matching and other pairs of texts and videos are spread."""
-
+"""How texts and videos are aligned: spread of similarities, the gap between the two kinds, softmax rows, their KL."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from minivl.plots.picture import MATCHING, OTHER, Picture
+from minivl.plots.picture import COLORS, MATCHING, OTHER, TEXT, VIDEO, Picture, method_color
 
 
 def separation(similarity: np.ndarray) -> dict[str, float]:
@@ -42,3 +41,104 @@ def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
                      f"a matching pair scores higher in {numbers['auc']:.1f} % of comparisons")
     figure.tight_layout()
     return Picture(figure, "Cosine similarity of matching and other caption-video pairs. " + "; ".join(words) + ".")
+
+
+def gap_between(texts: np.ndarray, videos: np.ndarray) -> dict[str, float]:
+    """How far the two kinds lie apart: `gap` = | mean(t / |t|) - mean(v / |v|) |, from 0 to 2.
+
+    texts, videos: (N, D), pair i in row i. Beside it stand the mean cosine of `matching` pairs, and within each kind
+    that of two different rows (`texts`, `videos`): all embeddings of a kind can lie in a narrow cone.
+    """
+    texts, videos = _unit(texts), _unit(videos)
+    others = ~np.eye(len(texts), dtype=bool)
+    return {"gap": float(np.linalg.norm(texts.mean(0) - videos.mean(0))),
+            "matching": float((texts * videos).sum(1).mean()),
+            "texts": float((texts @ texts.T)[others].mean()), "videos": float((videos @ videos.T)[others].mean())}
+
+
+def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: int = 40) -> Picture:
+    """Normalised texts and videos on the two directions in which they vary most (PCA), one panel for each model.
+
+    embeddings: name -> (texts (N, D), videos (N, D)), pair i in row i; the first `linked` pairs are joined by a line.
+    """
+    figure, axes = plt.subplots(1, len(embeddings), figsize=(4 * len(embeddings), 3.8), squeeze=False)
+    words = []
+    for axis, (name, (texts, videos)) in zip(axes[0], embeddings.items(), strict=True):
+        points, share = _principal(np.concatenate([_unit(texts), _unit(videos)]))          # (2N, 2)
+        text, video = points[:len(texts)], points[len(texts):]
+        for a, b in zip(text[:linked], video[:linked], strict=True):
+            axis.plot(*zip(a, b, strict=True), color="lightgrey", lw=0.6, zorder=1)
+        axis.scatter(*text.T, s=10, marker="^", color=TEXT, label="texts")
+        axis.scatter(*video.T, s=10, marker="o", color=VIDEO, label="videos")
+        for middle, color in ((text.mean(0), TEXT), (video.mean(0), VIDEO)):
+            axis.plot(*middle, "X", color=color, markeredgecolor="black", markersize=10)
+        numbers = gap_between(texts, videos)
+        axis.set(title=f"{name}\ngap {numbers['gap']:.2f}", xlabel="first direction", ylabel="second direction")
+        axis.set_aspect("equal", "datalim")
+        axis.legend(fontsize=8)
+        words.append(f"{name}: gap {numbers['gap']:.3f}, mean cosine of matching pairs {numbers['matching']:.3f}, of "
+                     f"two texts {numbers['texts']:.3f}, of two videos {numbers['videos']:.3f}; the two directions "
+                     f"drawn hold {100 * share:.0f} % of the variance")
+    figure.tight_layout()
+    return Picture(figure, "Normalised embeddings of texts and videos; crosses are the means, and the gap is their "
+                           "distance in all dimensions. " + "; ".join(words) + ".")
+
+
+def row_softmax(similarity: np.ndarray, scale: float) -> np.ndarray:
+    """p[i] = softmax(scale * similarity[i]): whom text i would choose. (N, N), rows sum to 1."""
+    logits = scale * np.asarray(similarity, dtype=np.float64)
+    weights = np.exp(logits - logits.max(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def row_divergence(teacher: np.ndarray, student: np.ndarray, scale: float) -> np.ndarray:
+    """KL( softmax(scale teacher[i]) || softmax(scale student[i]) ) in nats, (N,): what AlignDistill adds up.
+
+    teacher, student: (N, N) similarities.
+    """
+    p, q = row_softmax(teacher, scale), row_softmax(student, scale)
+    tiny = np.finfo(np.float64).tiny  # 0 log 0 is 0
+    return (p * (np.log(np.maximum(p, tiny)) - np.log(np.maximum(q, tiny)))).sum(1)
+
+
+def row_distributions(alignments: dict[str, np.ndarray], scale: float, rows=(0, 1, 2), top: int = 8) -> Picture:
+    """Whom some texts would choose by each alignment, with KL from the first of them (the teacher) to the others.
+
+    alignments: name -> (N, N) similarities. A panel per text shows the `top` videos that the teacher likes best; the
+    right one is marked.
+    """
+    (teacher, reference), *students = alignments.items()
+    divergence = {name: row_divergence(reference, matrix, scale) for name, matrix in students}
+    chosen = {name: row_softmax(matrix, scale) for name, matrix in alignments.items()}
+    figure, axes = plt.subplots(1, len(rows), figsize=(3.6 * len(rows), 3.1), sharey=True, squeeze=False)
+    width, words = 0.8 / len(alignments), []
+    for axis, row in zip(axes[0], rows, strict=True):
+        order = np.argsort(-chosen[teacher][row], kind="stable")[:top]
+        for place, (name, p) in enumerate(chosen.items()):
+            axis.bar(np.arange(len(order)) + place * width, p[row, order], width, label=name,
+                     color=method_color(name, COLORS[place]))
+        axis.set_xticks(np.arange(len(order)) + 0.4 - width / 2,
+                        [f"{video}\nright" if video == row else str(video) for video in order], fontsize=7)
+        kl = ", ".join(f"KL to {name} {values[row]:.2f}" for name, values in divergence.items())
+        axis.set(title=f"text {row}\n{kl}", xlabel="video")
+        axis.title.set_fontsize(9)
+        words.append(f"text {row}: probability of the right video " + ", ".join(
+            f"{name} {p[row, row]:.2f}" for name, p in chosen.items()) + (f", {kl}" if kl else ""))
+    axes[0, 0].set_ylabel("probability")
+    axes[0, 0].legend(fontsize=8)
+    figure.tight_layout()
+    means = "; ".join(f"{name} {values.mean():.3f}" for name, values in divergence.items())
+    return Picture(figure, f"Softmax over videos at scale {scale:g}. " + "; ".join(words) +
+                   f". Mean KL from {teacher} over all {len(reference)} texts: {means or 'nothing to compare with'}.")
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float64)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _principal(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Coordinates (N, 2) on the first two principal directions, and their share of the variance."""
+    centred = points - points.mean(0)
+    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    return centred @ directions[:2].T, float((lengths[:2] ** 2).sum() / (lengths ** 2).sum())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minivl.plots.picture import COLORS, METHOD_COLORS, Picture
+from minivl.plots.picture import COLORS, Picture, method_color
 
 
 def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
@@ -15,7 +15,7 @@ def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
     table: one row per run, with columns `method`, `seed` and the scores (percent).
     """
     long = table.melt(id_vars=["method"], value_vars=columns, var_name="score", value_name="percent")
-    palette = {name: METHOD_COLORS.get(name, COLORS[4]) for name in long["method"].unique()}
+    palette = {name: method_color(name) for name in long["method"].unique()}
     figure, axis = plt.subplots(figsize=(1.1 * len(columns) * len(palette) + 1.5, 3.2))
     sns.barplot(long, x="score", y="percent", hue="method", palette=palette, errorbar="sd", capsize=0.15, ax=axis)
     sns.stripplot(long, x="score", y="percent", hue="method", dodge=True, palette="dark:black", size=3, legend=False,
@@ -30,7 +30,7 @@ def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
 
 def curves(table: pd.DataFrame, x: str, y: str, hue: str, xlabel: str, ylabel: str) -> Picture:
     """Lines with points and the spread (standard deviation) over repeated rows."""
-    palette = {name: METHOD_COLORS.get(name, COLORS[i]) for i, name in enumerate(table[hue].unique())}
+    palette = {name: method_color(name, COLORS[i]) for i, name in enumerate(table[hue].unique())}
     figure, axis = plt.subplots(figsize=(5, 3.2))
     sns.lineplot(table, x=x, y=y, hue=hue, style=hue, markers=True, palette=palette, errorbar="sd", ax=axis)
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
@@ -59,7 +59,7 @@ def truth_scatter(truth: np.ndarray, predicted: dict[str, np.ndarray], label: st
     low, high, words = float(np.min(truth)), float(np.max(truth)), []
     for axis, (name, values) in zip(axes[0], predicted.items(), strict=True):
         axis.plot([low, high], [low, high], color="grey", lw=1)
-        axis.scatter(truth, values, s=10, color=METHOD_COLORS.get(name, COLORS[4]))
+        axis.scatter(truth, values, s=10, color=method_color(name))
         correlation = float(np.corrcoef(truth, values)[0, 1]) if np.ptp(values) else 0.0
         error = float(np.abs(np.asarray(values) - truth).mean())
         axis.set(title=f"{name}\ncorrelation {correlation:.2f}", xlabel=f"true {label}")

@@ -1,4 +1,4 @@
-"""Text-video retrieval: adapt a CLIP to videos, score it, search a folder."""
+"""Text-video retrieval: adapt a CLIP to videos and score it."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minivl.clip import Clip, ModelError, load_clip
+from minivl.clip import HUB, Clip, ModelError, load_clip
 from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
 from minivl.data.clips import ClipDataset
-from minivl.data.folder import load_videos
-from minivl.data.images import preprocess
 from minivl.data.schema import load_split
-from minivl.data.text import tokenize
 from minivl.data.world.build import cached_world
 from minivl.discovla import DiscoVLA
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
+from minivl.pretrained import find, sections
 from minivl.training import fit, seed_everything
 
 ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
@@ -44,24 +42,31 @@ def clips(folder: Path, split: str, clip: Clip, settings: Scale, subset: int | N
 def zero_shot(clip: Clip) -> DiscoVLA:
     """Plain CLIP used on videos: the mean of the normalised frame embeddings, nothing trained.
 
-    This is DiscoVLA without fusion layers before its first training step.
+    This is DiscoVLA without fusion layers before its first training step. Half of LoRA starts at random; here it is
+    always the same, so that an index on disk can tell whether it was made with this model.
     """
-    return DiscoVLA(clip.model, ZERO_SHOT).eval().to(default_device())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DiscoVLA(clip.model, ZERO_SHOT).eval().to(default_device())
 
 
 def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
     """A model for search by its name, with its CLIP and how it samples clips.
 
     name: a folder saved by `adapt`; else a CLIP as `load_clip` names it, with "/tag" for open_clip's weights
-    ("ViT-B-32/openai"), used zero-shot. Raises ModelError or CheckpointError if there is no such model.
+    ("ViT-B-32/openai"), used zero-shot; or either of them on the hub ("hf-hub:owner/name").
+    Raises ModelError or CheckpointError if there is no such model.
     """
+    if name.startswith(HUB):
+        name = str(find(name.removeprefix(HUB)))
     if (Path(name) / "config.json").is_file():
         model = DiscoVLA.from_pretrained(name).eval().to(default_device())
         clip = load_clip(model.backbone.name, model.backbone.pretrained)
     else:
         architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
         if not tag and not Path(name).is_dir() and name != "kitchen":
-            known = "'kitchen', a folder on disk, or an open_clip name with a weights tag such as ViT-B-32/openai"
+            known = ("'kitchen', a folder on disk, hf-hub:owner/name, or an open_clip name with a weights tag such as "
+                     "ViT-B-32/openai")
             raise ModelError(f"unknown model {name!r}: give {known}")
         clip = load_clip(architecture, tag or None)
         model = zero_shot(clip)
@@ -119,7 +124,10 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
     model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
     fit(model, train, training, run_dir, settings=settings, progress=progress)
     if PartialState().is_main_process:
-        model.save_pretrained(run_dir / "model")
+        made = ", ".join(f"{name} {value}" for name, value in vars(training).items())
+        source = "/".join(Path(train.paths[0]).parts[-3:-1])  # corpus/split
+        model.save_pretrained(run_dir / "model", sections(
+            data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."))
     return model.eval()
 
 
@@ -127,28 +135,3 @@ def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, train: ClipDataset
     """`adapt` with the settings of a scale."""
     return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla,
                  replace(settings.adapt, seed=seed), run_dir, progress)
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One answer to a query."""
-
-    path: Path
-    score: float  # cosine
-    frames: np.ndarray  # uint8 (F, size, size, 3): the middle squares that the model saw
-
-
-@torch.inference_mode()
-def search(query: str, paths: list[Path], model: DiscoVLA, clip: Clip, inputs: InputConfig,
-           progress: bool = True) -> tuple[list[Hit], list[tuple[Path, str]]]:
-    """Rank videos by a query, best first, and say which files could not be read and why."""
-    loaded = load_videos(paths, inputs.max_frames, inputs.frames_per_second, progress, size=clip.image_size)
-    device = next(model.parameters()).device
-    ids, mask = tokenize(clip.tokenizer, [query], inputs.max_words)
-    text = model.encode_caption(ids.to(device), mask.to(device))
-    scores = []
-    for frames in loaded.frames:
-        pixels = preprocess(frames, clip.image_size, clip.mean, clip.std)[None]  # (1, F, 3, size, size)
-        scores.append(model.similarity(text, model.encode_video(pixels.to(device))[0]).item())
-    order = np.argsort(scores)[::-1]
-    return [Hit(loaded.paths[i], scores[i], loaded.frames[i]) for i in order], loaded.skipped

@@ -1,19 +1,19 @@
 """Features of videos: one vector per second of any video file, computed by S3D and kept on disk.
 
-Frames are picked by their time stamps: sample i of a video is what is on screen at i / T seconds, for the T frames per
-second that the network reads. So any frame rate will do, also one that varies; a slow one repeats frames. A video is
-decoded once, from beginning to end, and only one batch of seconds is in memory, whatever its length.
+Sample i of a video is what is on screen at i / T seconds, for the T frames per second that the network reads; see
+`minivl.data.stretches`. A video is decoded once, from beginning to end, and only one batch of seconds is in memory,
+whatever its length.
 """
 
 import dataclasses
 import hashlib
 import io
 import json
-import math
 import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,13 +24,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from minivl.data.images import crop_square
-from minivl.data.video import AGAIN, VideoError, _open_video, _to_rgb, probe
+from minivl.data.stretches import stretches
+from minivl.data.video import VideoError
 from minivl.univl.s3d import S3D
 
 FEATURE_RATE = 1.0  # features per second
-ROUNDING = 1e-3  # seconds; webm and mkv files round time stamps that much
-LONGEST_FRAME = 3600.0  # seconds on screen; longer ones are damaged time stamps
 STAMP = "features.json"  # beside the features: which network made them
 NAMED_IN_WARNING = 5  # failed videos
 
@@ -73,39 +71,7 @@ def seconds_of_video(path: Path | str, frames_per_second: int, size: int) -> Ite
     The last second is the one in which the last frame begins; that frame stays on screen until it is over.
     Raises VideoError for a file that is no video, cut off or damaged.
     """
-    path, second, sampled = Path(path), [], 0
-    for frame, until in _on_screen(path):
-        wanted = math.ceil((until - ROUNDING) * frames_per_second) - sampled  # samples that show this frame
-        if wanted <= 0:
-            continue
-        if frame.is_corrupt:  # the decoder made something up for what it could not read
-            raise VideoError(path, f"is damaged after second {sampled / frames_per_second:g}: {AGAIN}")
-        image = crop_square(_to_rgb(path, frame)[None], size)[0]                    # (size, size, 3)
-        sampled += wanted
-        for _ in range(wanted):
-            second.append(image)
-            if len(second) == frames_per_second:
-                yield np.stack(second)
-                second = []
-
-
-def _on_screen(path: Path) -> Iterator[tuple]:
-    """Every frame and the second, counted from the first frame, at which the next one replaces it.
-
-    Where a time stamp is missing, runs backwards or leaps, a frame counts as long as the one before it.
-    """
-    length = min(1.0, 1 / probe(path).fps)
-    with _open_video(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        shown, clock = None, 0.0
-        for frame in container.decode(stream):
-            if shown is not None:
-                if None not in (frame.time, shown.time) and 0 <= frame.time - shown.time <= LONGEST_FRAME:
-                    length = frame.time - shown.time
-                clock += length
-                yield shown, clock
-            shown = frame
-        yield shown, math.floor(clock + ROUNDING) + 1
+    return stretches(path, 1.0, frames_per_second, size)
 
 
 def video_files(rows) -> dict[str, str]:
@@ -137,15 +103,39 @@ def write_features(videos: Mapping[str, Path | str], net: S3D, out: Path | str, 
     out = Path(out)
     if out.suffix != ".safetensors":
         return _write_folder(videos, net, out, batch_size, progress)
-    stamp = _stamp(net)
-    if out.exists():
-        return _read_packed(out, videos, stamp)
     parts = out.with_name(out.name + ".parts")
+    with _alone(parts):
+        report = (_read_packed(out, videos, _stamp(net)) if out.exists()
+                  else _write_packed(out, parts, videos, net, batch_size, progress))
+        shutil.rmtree(parts, ignore_errors=True)
+    return report
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While this lasts no other process works on `folder`; another one waits, and then finds what this one has made."""
+    from filelock import FileLock
+
+    lock = FileLock(folder / "lock")
+    try:
+        while not lock.is_locked:
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # the other one has finished and removed the folder
+                lock.acquire()
+    except OSError as error:
+        raise ExtractionError(f"cannot write {folder} ({error.strerror}): choose another place") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_packed(out, parts, videos, net, batch_size, progress) -> FeatureReport:
+    """One file for each video in the folder `parts`, so that an interrupted call can go on, then one for all."""
     report = _write_folder(videos, net, parts, batch_size, progress)
     tensors = {name: np.load(parts / f"{name}.npy", allow_pickle=False).astype(np.float16)
                for name in videos if name not in report.failed}
-    _write(out, save(tensors, {"made_by": json.dumps(stamp), "failed": json.dumps(report.failed)}))
-    shutil.rmtree(parts)
+    _write(out, save(tensors, {"made_by": json.dumps(_stamp(net)), "failed": json.dumps(report.failed)}))
     return report
 
 

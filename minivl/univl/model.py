@@ -10,7 +10,7 @@ from minivl.univl.encoders import CrossEncoder, VideoEncoder
 from minivl.univl.generation import Captions, beam_search
 from minivl.univl.layers import PredictionHead, init_weights, used_length
 from minivl.univl.objectives import products
-from minivl.univl.pretraining_step import PretrainingStep
+from minivl.univl.pretraining_step import PretrainingStep, joint_loss
 from minivl.univl.saving import Saving
 
 SIDE = 16  # of the blocks of texts x videos that the cross encoder sees together, which bounds its memory
@@ -148,6 +148,15 @@ class UniVL(Saving, nn.Module):
         """`pretraining_losses`, under the name that the training loop calls."""
         return self.pretraining_losses(batch)
 
+    def encode(self, batch):
+        """All that Joint reads of a batch, for gradient caching: see `PretrainingStep.pooled`."""
+        return PretrainingStep(self, batch).pooled()
+
+    def losses_of(self, embeddings):
+        """`losses`, given what `encode` made of this process' part of the batch."""
+        loss = joint_loss(self.objectives, embeddings)
+        return {"joint": loss, "total": self.objectives.joint * loss}
+
     # Generation
 
     @torch.inference_mode()
@@ -179,6 +188,13 @@ class UniVL(Saving, nn.Module):
         """The word and position embeddings that the decoder shares with the text encoder."""
         embeddings = self.text.embeddings
         return embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
+
+    def transformer_layers(self):
+        """Layers that are only called as a whole: `minivl.engine` can checkpoint, compile and shard them.
+
+        Those of cross encoder and decoder are not: Align and beam search use parts of them.
+        """
+        return [*self.text.encoder.layer, *self.video.layers]
 
     def require(self, part):
         """Raise ConfigError if this model lacks a part."""

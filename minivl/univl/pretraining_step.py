@@ -64,6 +64,18 @@ class PretrainingStep:
             cut |= {name: batch[name][:, :length] for name in names if name in batch}
         return cut
 
+    def pooled(self):
+        """All that Joint reads: one text and one video per clip, (videos, n, D) each, and valid (videos, n) if some
+        text does not count. Every clip is encoded on its own, so `minivl.gradient_cache` can do it in pieces.
+
+        Raises ConfigError if there are other objectives, which read more than that.
+        """
+        if others := sorted(set(self.weights) - {"joint"}):
+            raise ConfigError(f"gradient caching is for Joint alone, but this model also trains {', '.join(others)}, "
+                              "which need more than one embedding per text and video. Leave chunk_size out there")
+        self._encode(["joint"])
+        return self._pooled()
+
     def losses(self):
         wanted = list(self.weights)
         self._encode(wanted)
@@ -86,15 +98,16 @@ class PretrainingStep:
             self.cross = model.cross_encode(self.masked_text, text_mask, self.masked_video, video_mask,
                                             self.frame_position)[0]                          # (N, W+T, D)
 
-    def _joint(self):
+    def _pooled(self):
         model, batch = self.model, self.batch
-        texts = model.pool_text(self.text, batch["attention_mask"])                          # (N, D)
-        videos = model.pool_video(self.video, batch["video_mask"])
-        valid = self.valid
-        if self.gathers:
-            texts, videos = gather_with_gradient(texts), gather_with_gradient(videos)
-            valid = None if valid is None else gather_with_gradient(valid)
-        return objectives.mil_nce(objectives.products(texts, videos), self.clips_per_video, self.choices.anchors, valid)
+        pooled = {"text": model.pool_text(self.text, batch["attention_mask"]),               # (N, D)
+                  "video": model.pool_video(self.video, batch["video_mask"])}
+        if self.valid is not None:
+            pooled["valid"] = self.valid                                                     # (N,)
+        return {name: x.unflatten(0, (-1, self.clips_per_video)) for name, x in pooled.items()}
+
+    def _joint(self):
+        return joint_loss(self.choices, self._pooled())
 
     def _cmlm(self):
         """Only the masked words go through the head: its product with the vocabulary is the costly part."""
@@ -133,6 +146,16 @@ class PretrainingStep:
         model, batch = self.model, self.batch
         cross_mask = torch.cat([batch["attention_mask"], batch["video_mask"]], dim=1)
         return caption_loss(model, batch, self.cross, cross_mask, self.gathers)
+
+
+def joint_loss(choices, pooled):
+    """Joint over the clips of all processes, or of this one only, given what `PretrainingStep.pooled` made of them."""
+    clips_per_video = pooled["text"].shape[1]
+    if choices.global_negatives:
+        pooled = {name: gather_with_gradient(x) for name, x in pooled.items()}
+    clips = {name: x.flatten(0, 1) for name, x in pooled.items()}                            # (N, D), valid (N,)
+    similarity = objectives.products(clips["text"], clips["video"])                          # (N, N)
+    return objectives.mil_nce(similarity, clips_per_video, choices.anchors, clips.get("valid"))
 
 
 def caption_loss(model, batch, cross, cross_mask, across_processes: bool = False):

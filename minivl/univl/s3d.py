@@ -19,7 +19,7 @@ from torch import nn
 
 from minivl.checkpoints import load_weights, read_weights
 from minivl.config import S3DConfig, override
-from minivl.pretrained import find, read_settings, write_folder
+from minivl.pretrained import Shared, find, read_settings, write_folder
 
 # Channels of the blocks of S3D-G: 1x1 branch; 1x1 and 3x3x3 of the second; 1x1 and 3x3x3 of the third; pooled branch.
 BLOCKS = {
@@ -38,7 +38,7 @@ class S3DOutput(NamedTuple):
     embedding: torch.Tensor  # (B, embed_dim): what MIL-NCE compares with sentences
 
 
-class S3D(nn.Module):
+class S3D(nn.Module, Shared):
     """S3D with feature gating: 3D Inception blocks whose 3x3x3 convolutions are split into space and time.
 
     config   the released sizes by default; see S3DConfig

@@ -6,6 +6,7 @@ import numpy as np
 
 from minivl.data.corpora.common import Corpus, Problems, straighten
 from minivl.data.corpora.files import find_file, read_table, read_text
+from minivl.data.corpora.narrations import CAPTIONS, caption_entries, spoken
 from minivl.data.schema import SchemaError
 
 CARD = """CrossTask: 4,700 instructional videos from YouTube; the 2,750 of 18 primary tasks have timed steps.
@@ -14,10 +15,13 @@ From       github.com/DmZhukov/CrossTask (crosstask_release.zip)
 Licence    code BSD 3-clause; the videos belong to their makers
 Splits     val is videos_val.csv. Of the other videos of each primary task 30 are drawn for train, the rest is test
 Protocols  draw-0 (the default) to draw-19: the seed of that draw; papers report the mean of 20 draws
-Rows       one per video with its `task` and `steps`; videos without a file of annotations are left out
+Rows       one per video with its `task`, `steps` and `task_steps`; videos without a file of annotations are left out
 Steps      may overlap
+Speech     not in the release. The videos are part of HowTo100M: with its captions beside the annotations, rows have a
+           `transcript`, which fine-tuning needs; scores without fine-tuning do not
 Layout     tasks_primary.txt, videos.csv, videos_val.csv (task,video,url; no header), annotations/<task>_<video>.csv
-           (step from 1,start,end); or all of this in crosstask_release/; <video>.npy or .mp4 in any folder below
+           (step from 1,start,end); or all of this in crosstask_release/; <video>.npy or .mp4 in any folder below;
+           if wanted raw_caption.json, caption.json or caption.pickle of HowTo100M
 """
 PER_TASK = 30  # videos drawn for training
 LIST = ("task", "video", "url")
@@ -26,14 +30,17 @@ LIST = ("task", "video", "url")
 def read(folder: Path, split: str, protocol: str, problems: Problems):
     """One row per annotated video of the primary tasks."""
     tasks = _tasks(find_file(folder, "tasks_primary.txt", "crosstask_release/tasks_primary.txt"))
-    for task, video in _split(folder, split, int(protocol.removeprefix("draw-")), tasks, problems):
+    pairs = _split(folder, split, int(protocol.removeprefix("draw-")), tasks, problems)
+    speech = _speech(folder, {video for _, video in pairs}, problems)
+    for task, video in pairs:
         title, labels = tasks[task]
         steps = _steps(folder, task, video, labels)
         if steps is None:
             problems.add("videos without annotations, left out", f"{task}_{video}")
         else:
-            yield {"video_id": video, "task": title, "media": {video: {}},
-                   "steps": straighten(steps, f"{task}_{video}", problems)}
+            said = {} if speech is None else {"transcript": speech.get(video, [])}
+            yield {"video_id": video, "task": title, "task_steps": labels, "media": {video: {}},
+                   "steps": straighten(steps, f"{task}_{video}", problems), **said}
 
 
 def taxonomy(folder: Path | str) -> dict[str, list[str]]:
@@ -77,6 +84,18 @@ def _videos(path: Path, tasks: dict, problems: Problems) -> list[tuple[str, str]
             problems.add("lines that are there twice, read once", where)
         pairs[pair] = None
     return [pair for pair in pairs if pair[0] in tasks]
+
+
+def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, list[dict]] | None:
+    """What is said in some videos, if HowTo100M's captions are there; JSON is read video by video."""
+    captions = next((folder / name for name in CAPTIONS if (folder / name).is_file()), None)
+    if captions is None:
+        return None
+    said = {video: spoken(video, entry, captions, problems) for video, entry in caption_entries(captions)
+            if video in videos}
+    for video in sorted(videos - said.keys()):
+        problems.add("videos without captions, their transcript is empty", video)
+    return said
 
 
 def _steps(folder: Path, task: str, video: str, labels: list[str]) -> list[dict] | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems
 from minivl.data.corpora.files import find_file
-from minivl.data.corpora.narrations import narrated_rows
+from minivl.data.corpora.narrations import CAPTIONS, narrated_rows
 from minivl.data.corpora.shards import features, read_index, read_shards, write_shards
 
 CARD = """HowTo100M: 1.2 million instructional YouTube videos, 15 years long, with 136 million sentences of speech.
@@ -20,7 +20,6 @@ Prepared   by the first use, or by `prepare`: captions are sorted into shards in
 Layout     HowTo100M.csv (video_id,feature_file), caption.pickle or raw_caption.json or caption.json ({video_id: {start,
            end, text}}), features/<feature_file> (.npy, one row per second)
 """
-CAPTIONS = ("raw_caption.json", "caption.json", "caption.pickle")
 CORPUS = Corpus("howto100m", CARD, ("train",))
 
 

@@ -10,6 +10,8 @@ from minivl.data.corpora.files import stream_json
 from minivl.data.corpora.pickles import read_pickle
 from minivl.data.schema import SchemaError
 
+CAPTIONS = ("raw_caption.json", "caption.json", "caption.pickle")  # as HowTo100M names its captions
+
 
 def narrated_rows(table: Path, captions: Path, root: Path, feature_rate: float, problems: Problems) -> Iterator[dict]:
     """One row per video of `captions` that `table` names and whose features are below `root`; the rest is reported.

@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[type[Task], dict, str]] = {
     "align": (Retrieval, {"method": "align"}, "retrieval"),
     "captioning": (Captioning, {"text": "transcript"}, "captioning"),
     "captioning-video": (Captioning, {"text": None}, "captioning"),
+    "captioning-raw": (Captioning, {"text": None, "references": "raw"}, "captioning"),  # as released for MSR-VTT
     "captioning-both": (Captioning, {"text": "both"}, "captioning"),
     "segmentation": (Segmentation, {}, "segmentation"),
     "localization": (Localization, {}, "localization"),

@@ -1,0 +1,211 @@
+"""The reproduction ledger: every cell of the papers' tables that this project names, and what became of it.
+
+    data_samples/results/ledger.csv     one row per cell: where it stands in the paper, its protocol, the command that
+                                        would reproduce it, the paper's value, and where our value comes from
+    data_samples/results/releases.csv   what a paper says and its released code does otherwise, and what it changes
+
+No value of ours is written in these files. `source` names it, and it is computed when the ledger is drawn:
+
+    univl_tasks.csv::align, pretrained::t2v R@1                            mean ± sd of a cell's score over seeds
+    univl_tasks.csv::align, pretrained minus align, from scratch::t2v R@1  a gain, paired by seed, 95 % interval
+    dry_runs.csv::discovla-msrvtt-b32::trainable                           a number without seeds, by the first column
+    tests/test_objectives.py::test_cmfm                                    (releases.csv) a test that asserts it
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from minivl.config import BUNDLED, REPO
+from minivl.metrics.bootstrap import paired_seeds
+
+RESULTS = BUNDLED / "results"
+REPRODUCED, SMALL, NOT_RUN = STATUSES = ("reproduced", "small world only", "not run here")
+KINDS = ("level", "gain")  # a score, or by how much one method is better than another
+COLUMNS = ("paper", "table", "task", "corpus", "protocol", "metric", "kind", "paper_value", "command", "status",
+           "source", "source_command", "note")
+RELEASE_COLUMNS = ("paper", "topic", "equations", "release", "setting", "source", "effect")
+# What stands in paper_value where there is no number.
+CLAIMED, UNKNOWN = "+", "not at hand"
+
+
+class LedgerError(ValueError):
+    """A row of the ledger that says too little, or names a result that does not exist; the message says which."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a source gave: mean and standard deviation over `seeds` runs; of a gain also its 95 % interval."""
+
+    mean: float
+    spread: float
+    seeds: int
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def direction(self) -> str:
+        """What a gain shows: is 0 outside of its interval?"""
+        return "higher" if self.low > 0 else "lower" if self.high < 0 else "nothing shown"
+
+
+def measure(source: str, results: Path = RESULTS) -> Measured:
+    """The value that a source names. Raises LedgerError for a file, cell or score that does not exist."""
+    parts = source.split("::")
+    if len(parts) != 3:
+        raise LedgerError(f"source {source!r}: write FILE::CELL::SCORE or FILE::CELL minus CELL::SCORE")
+    file, cells, score = parts
+    if not (Path(results) / file).is_file():
+        raise LedgerError(f"source {source!r}: there is no {file} in {results} (yet): run the command that makes it")
+    table = pd.read_csv(Path(results) / file)
+    if score not in table:
+        raise LedgerError(f"source {source!r}: {file} has no score {score!r}; it has {', '.join(table.columns)}")
+    key, names = "cell" if "cell" in table else table.columns[0], cells.split(" minus ")
+    for name in names:
+        if name not in set(table[key]):
+            raise LedgerError(f"source {source!r}: {file} has no {key} {name!r}; it has "
+                              f"{', '.join(dict.fromkeys(table[key]))}")
+    by_seed = table.set_index("seed" if "seed" in table else key)
+    columns = [by_seed.loc[(table[key] == name).to_numpy(), score].dropna() for name in names]
+    if not len(columns[0]):
+        raise LedgerError(f"source {source!r}: cell {names[0]!r} has no {score!r}")
+    if len(columns) == 1:
+        return Measured(float(columns[0].mean()), float(columns[0].std()), len(columns[0]))
+    first, second = columns
+    if set(first.index) != set(second.index):
+        raise LedgerError(f"source {source!r}: the seeds of the two cells differ: {sorted(first.index)} and "
+                          f"{sorted(second.index)}")
+    found = paired_seeds(first, second.loc[first.index])
+    return Measured(found["difference"], float((first - second).std()), found["seeds"], found["low"], found["high"])
+
+
+def read_ledger(path: Path = RESULTS / "ledger.csv", results: Path = RESULTS) -> pd.DataFrame:
+    """The rows of the ledger with what was measured: a `Measured` or None in the column `ours`.
+
+    Raises LedgerError, which names file and line, for a missing column, an empty field, a status or kind that does
+    not exist, a repeated cell, a status that does not fit the source, and whatever `measure` refuses.
+    """
+    rows, seen = [], {}
+    for line, row in _lines(path, COLUMNS):
+        try:
+            _check(row)
+            ours = measure(row["source"], results) if row["source"] else None
+        except LedgerError as error:
+            raise LedgerError(f"{path}, line {line}: {error}") from error
+        if ours and (row["kind"] == "gain") != (ours.low is not None):
+            raise LedgerError(f"{path}, line {line}: a gain, and only a gain, has a source with `minus`")
+        cell = tuple(row[name] for name in ("paper", "table", "corpus", "protocol", "metric"))
+        if cell in seen:
+            raise LedgerError(f"{path}, line {line}: the cell {cell} is already in line {seen[cell]}")
+        seen[cell] = line
+        rows.append({**row, "ours": ours})
+    return pd.DataFrame(rows, columns=[*COLUMNS, "ours"])
+
+
+def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS, repo: Path = REPO) -> pd.DataFrame:
+    """Where papers and their released code differ; `measured` is a `Measured`, the name of a test, or None.
+
+    Raises LedgerError, which names file and line, for an empty field, and for a result or a test that does not exist.
+    """
+    rows = []
+    for line, row in _lines(path, RELEASE_COLUMNS):
+        try:
+            empty = [name for name in ("paper", "topic", "equations", "release", "setting") if not row[name]]
+            if empty:
+                raise LedgerError(f"empty: {', '.join(empty)}")
+            if bool(row["effect"]) != row["source"].startswith("tests/"):
+                raise LedgerError("`effect` says in words what a test asserts; numbers come from sources")
+            measured = _named_test(row["source"], repo) if row["effect"] else (
+                measure(row["source"], results) if row["source"] else None)
+        except LedgerError as error:
+            raise LedgerError(f"{path}, line {line}: {error}") from error
+        rows.append({**row, "measured": measured})
+    return pd.DataFrame(rows, columns=[*RELEASE_COLUMNS, "measured"])
+
+
+def ledger_table(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The ledger as it is read by people: values as text, one row per cell."""
+    return pd.DataFrame([{
+        "task": row.task, "corpus and protocol": f"{row.corpus}: {row.protocol}", "metric": row.metric,
+        "paper": _paper_value(row), "ours": _value(row.ours, row.kind, row.status), "delta": _delta(row),
+        "status": row.status, "where the paper has it": row.table} for row in ledger.itertuples()])
+
+
+def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
+    """Differences between papers and releases with their measured effect, as text."""
+    def effect(row):
+        if row.measured is None:
+            return "not measured"
+        if row.effect:
+            return f"{row.effect} ({row.measured})"
+        file, cells, score = row.source.split("::")
+        return f"{score}: {_value(row.measured, 'gain', SMALL)} ({cells})"
+
+    return pd.DataFrame([{"paper": row.paper, "topic": row.topic, "equations say": row.equations,
+                          "release does": row.release, "setting": row.setting, "measured effect": effect(row)}
+                         for row in releases.itertuples()])
+
+
+def _lines(path, columns):
+    """(line number, row) of a CSV file with exactly these columns."""
+    if not Path(path).is_file():
+        raise LedgerError(f"there is no {path}")
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        if tuple(reader.fieldnames or ()) != columns:
+            raise LedgerError(f"{path}: the columns are {', '.join(reader.fieldnames or ())}; expected "
+                              f"{', '.join(columns)}")
+        for row in reader:
+            if None in row or None in row.values():
+                raise LedgerError(f"{path}, line {reader.line_num}: {len(columns)} fields are expected")
+            yield reader.line_num, {name: value.strip() for name, value in row.items()}
+
+
+def _check(row):
+    empty = [name for name in COLUMNS[:10] if not row[name]]
+    if empty:
+        raise LedgerError(f"empty: {', '.join(empty)}. A value that is not known is {UNKNOWN!r}")
+    if row["status"] not in STATUSES or row["kind"] not in KINDS:
+        raise LedgerError(f"status {row['status']!r} and kind {row['kind']!r}: choose from {', '.join(STATUSES)} and "
+                          f"{', '.join(KINDS)}")
+    if (row["status"] == NOT_RUN) == bool(row["source"]):
+        raise LedgerError(f"the status is {row['status']!r} and the source {row['source']!r}: exactly what was run has "
+                          "a source")
+    if bool(row["source"]) != bool(row["source_command"]):
+        raise LedgerError("source and source_command belong together")
+    if row["paper_value"] != UNKNOWN and not (row["paper_value"] == CLAIMED and row["kind"] == "gain"):
+        try:
+            float(row["paper_value"])
+        except ValueError as error:
+            raise LedgerError(f"paper_value {row['paper_value']!r}: a number, {UNKNOWN!r}, or for gains {CLAIMED!r}, "
+                              "which is claimed without a number at hand") from error
+
+
+def _named_test(source, repo):
+    file, _, name = source.partition("::")
+    if not (Path(repo) / file).is_file() or f"\ndef {name}(" not in (Path(repo) / file).read_text(encoding="utf-8"):
+        raise LedgerError(f"source {source!r}: there is no such test")
+    return name
+
+
+def _paper_value(row):
+    return {CLAIMED: "better, no number at hand", UNKNOWN: UNKNOWN}.get(row.paper_value, row.paper_value)
+
+
+def _value(ours, kind, status):
+    if ours is None:
+        return status
+    if kind == "gain":
+        return f"{ours.mean:+.2f} [{ours.low:+.2f}, {ours.high:+.2f}]: {ours.direction}"
+    return f"{ours.mean:.2f} ± {ours.spread:.2f} ({ours.seeds} seeds)" if ours.seeds > 1 else f"{ours.mean:.10g}"
+
+
+def _delta(row):
+    """Ours minus the paper's, where both are measured on the same data."""
+    if row.ours is None or row.paper_value in (CLAIMED, UNKNOWN):
+        return "-"
+    if row.status == SMALL:
+        return "other data"
+    return f"{row.ours.mean - float(row.paper_value):+.2f}"

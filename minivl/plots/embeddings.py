@@ -1,0 +1,45 @@
+"""Where embeddings of the same kind of thing lie: maps of two directions, and how pure neighbourhoods are."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from minivl.plots.picture import COLORS, Picture
+
+
+def neighbour_accuracy(embeddings: np.ndarray, labels, k: int = 10) -> float:
+    """How often the label that most of the k nearest others have (by cosine) is the right one, percent.
+
+    embeddings (N, D); labels (N,).
+    """
+    points = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    similarity = points @ points.T
+    np.fill_diagonal(similarity, -np.inf)
+    kinds, codes = np.unique(labels, return_inverse=True)
+    nearest = codes[np.argsort(-similarity, axis=1)[:, :k]]                              # (N, k)
+    votes = (nearest[:, :, None] == np.arange(len(kinds))).sum(1)                        # (N, kinds)
+    return float(100 * (votes.argmax(1) == codes).mean())
+
+
+def embedding_maps(embeddings: dict[str, np.ndarray], labels, k: int = 10) -> Picture:
+    """Embeddings on the two directions in which their class means differ most, a panel per model, a colour per label.
+
+    embeddings: model -> (N, D), the same things in the same rows; labels (N,).
+    """
+    labels = np.asarray(labels)
+    kinds = list(dict.fromkeys(labels))
+    figure, axes = plt.subplots(1, len(embeddings), figsize=(4.2 * len(embeddings), 3.8), squeeze=False)
+    words = []
+    for axis, (name, points) in zip(axes[0], embeddings.items(), strict=True):
+        points = points / np.linalg.norm(points, axis=1, keepdims=True)
+        means = np.stack([points[labels == kind].mean(0) for kind in kinds])
+        directions = np.linalg.svd(means - means.mean(0), full_matrices=False)[2][:2]    # (2, D)
+        flat = (points - points.mean(0)) @ directions.T
+        for number, kind in enumerate(kinds):
+            axis.scatter(*flat[labels == kind].T, s=8, color=COLORS[number % len(COLORS)], label=kind)
+        accuracy = neighbour_accuracy(points, labels, k)
+        axis.set(title=f"{name}\nright by {k} neighbours: {accuracy:.0f} %", xticks=[], yticks=[])
+        words.append(f"{name}: the {k} nearest neighbours give the right one in {accuracy:.1f} % of cases")
+    axes[0, -1].legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
+    return Picture(figure, f"Map of {len(labels)} embeddings, coloured by {', '.join(map(str, kinds))}. " +
+                   "; ".join(words) + ".")
