@@ -51,8 +51,8 @@ def test_a_split_opens_with_the_columns_of_the_schema(corpus):
 def test_every_known_column_passes(corpus):
     row = {"file_name": "deep/a.mp4", "video_id": "x", "feature_rate": 1, "start": 0, "end": 2.5, "caption": "one",
            "captions": ["one", "two"], "transcript": [{"text": "hm", "start": 0.5, "end": 1}],
-           "frame_captions": ["one"], "steps": [], "step_captions": [], "task": "soup", "sentiment": None,
-           "split": "test", "feature_file": "deep/a.npy"}
+           "frame_captions": ["one"], "steps": [], "step_captions": [], "task": "soup", "task_steps": ["stir"],
+           "sentiment": None, "split": "test", "feature_file": "deep/a.npy"}
     folder = corpus([row], files=["deep/a.mp4"])
     np.save(folder / "train" / "deep" / "a.npy", np.zeros((3, 2)))
     rows = load_split(folder, "train")

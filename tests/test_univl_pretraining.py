@@ -161,3 +161,24 @@ def test_bundled_data_come_from_the_splits_of_the_world():
     captions = task_rows("retrieval", "test", SMALL)["caption"]
     assert len(set(captions)) == len(captions)
     assert (NARRATED / "README.md").is_file()
+
+
+def test_a_text_encoder_is_not_started_from_half_a_bert(tmp_path):
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel
+
+    from minivl.checkpoints import CheckpointError
+
+    model = UniVL.from_pretrained(UNIVL)
+    bert = BertModel(BertConfig(vocab_size=model.config.vocab_size, hidden_size=96, num_hidden_layers=2,
+                                num_attention_heads=4, intermediate_size=384, max_position_embeddings=64),
+                     add_pooling_layer=False)
+    bert.save_pretrained(tmp_path)
+    pretraining.load_bert(model, tmp_path)
+    whole = bert.state_dict()
+    assert torch.equal(model.text.state_dict()["embeddings.word_embeddings.weight"],
+                       whole["embeddings.word_embeddings.weight"])
+    half = {name: tensor for name, tensor in whole.items() if "layer.1." not in name}
+    save_file(half, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="no whole BERT: 16 of its tensors are missing"):
+        pretraining.load_bert(model, tmp_path)

@@ -65,18 +65,21 @@ def pretrain(config: UniVLPretrainConfig, dataset: Callable[[NarrationConfig, bo
 def load_bert(model: UniVL, name: str) -> None:
     """Start the text encoder with a BERT of transformers: a folder, or a name on the hub ("bert-base-uncased").
 
-    Raises ModelError if it cannot be had, CheckpointError if its sizes are others.
+    Raises ModelError if it cannot be had, CheckpointError if its sizes are others or tensors are missing.
     """
     from transformers import BertModel
 
-    from minivl.checkpoints import load_weights
+    from minivl.checkpoints import CheckpointError, load_weights
     from minivl.clip import ModelError
 
     try:
-        bert = BertModel.from_pretrained(name, add_pooling_layer=False)
+        bert, found = BertModel.from_pretrained(name, add_pooling_layer=False, output_loading_info=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "
                          f"name on the hub and a connection to it ({str(error).splitlines()[0]})") from error
+    if found["missing_keys"]:  # transformers starts these at random and goes on
+        missing = sorted(found["missing_keys"])
+        raise CheckpointError(f"{name} is no whole BERT: {len(missing)} of its tensors are missing, {missing[:3]} ...")
     load_weights(model.text, bert.state_dict())
 
 
