@@ -1,10 +1,11 @@
 """The program itself, and the options that several commands share."""
 
+import json
 from typing import Annotated
 
 import typer
 
-from minivl.config import ConfigError
+from minivl.config import ConfigError, TrainConfig, override
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA.",
@@ -16,6 +17,25 @@ RecipeOption = Annotated[str | None, typer.Option("--recipe", help="a full-scale
                                                   "other options change it")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="one step of the full-size model on made-up data, and "
                                             "what the run would take; needs no data and no weights")]
+
+# Settings of TrainConfig that say how a run is done; what is learned stays the same, but for rounding.
+ENGINE = ("mixed_precision", "chunk_size", "activation_checkpointing", "compile", "num_workers", "checkpoint_every")
+EngineOption = Annotated[list[str] | None, typer.Option("--engine", help="NAME=VALUE, how the run is done, such as "
+                                                        f"mixed_precision=bf16; one of {', '.join(ENGINE)}")]
+
+
+def with_engine(config: TrainConfig, given: list[str] | None, without: tuple[str, ...] = ()) -> TrainConfig:
+    """`config` with the settings of --engine, but for those in `without`. Raises ConfigError for others."""
+    changes = {}
+    for text in given or []:
+        name, _, value = text.partition("=")
+        if name not in ENGINE or not value:
+            raise ConfigError(f"--engine {text}: write NAME=VALUE with one of {', '.join(ENGINE)}")
+        try:
+            changes[name] = value if name == "mixed_precision" else json.loads(value)
+        except ValueError:
+            raise ConfigError(f"--engine {text}: {value!r} must be a number, true or false") from None
+    return override(config, **{name: value for name, value in changes.items() if name not in without})
 
 
 def chosen_recipe(name: str | None, kind: str, scale_name: str | None):

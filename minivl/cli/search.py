@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import DryRunOption, RecipeOption, ScaleOption, app, chosen_recipe, print_dry_run
+from minivl.cli.options import (
+    DryRunOption,
+    EngineOption,
+    RecipeOption,
+    ScaleOption,
+    app,
+    chosen_recipe,
+    print_dry_run,
+    with_engine,
+)
 from minivl.config import BUNDLED, ClipConfig, ConfigError, override, runs_dir, scale
 
 ModelOption = Annotated[str, typer.Option("--model", help="'kitchen' (the bundled small CLIP), a folder saved by "
@@ -71,6 +80,7 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
           subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
           seed: Annotated[int | None, typer.Option(help="order of the data, first weights "
                                                    "[default: 0, or the recipe's]")] = None,
+          engine: EngineOption = None,
           dry_run: DryRunOption = False,
           scale_name: ScaleOption = None):
     """Adapt a CLIP to videos with DiscoVLA, then score it on the validation clips. Resumes by itself."""
@@ -80,7 +90,8 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
     settings = override(settings, discovla=override(settings.discovla, **_given(
         alpha=alpha, beta=beta, distill=distill, strategy=strategy, vision_fusion_layers=fusion_layers)))
     length = {"steps": steps, "epochs": None} if steps else {}
-    settings = override(settings, adapt=override(settings.adapt, **length, **_given(batch_size=batch_size)))
+    training = override(settings.adapt, **length, **_given(batch_size=batch_size))
+    settings = override(settings, adapt=with_engine(training, engine))
     if dry_run:
         return print_dry_run(plan, settings)
     if captions and not (settings.discovla.alpha or settings.discovla.beta):

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import DryRunOption, RecipeOption, ScaleOption, app, chosen_recipe, print_dry_run
+from minivl.cli.options import (
+    DryRunOption,
+    EngineOption,
+    RecipeOption,
+    ScaleOption,
+    app,
+    chosen_recipe,
+    print_dry_run,
+    with_engine,
+)
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, override, runs_dir, scale
 
 UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
@@ -38,6 +47,7 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
                      seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
                      bert: Annotated[str | None, typer.Option(help="a folder or hub name: where tokenizer and text "
                                                               "encoder come from [default: the scale's]")] = None,
+                     engine: EngineOption = None,
                      dry_run: DryRunOption = False,
                      scale_name: ScaleOption = None):
     """Pretrain UniVL on narrated videos, and save it with its tokenizer. Resumes by itself."""
@@ -47,8 +57,9 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
     config = override(settings.univl_pretrain, staged=staged)
     if hide_text is not None:
         config = override(config, hide_text=hide_text)
-    config = override(config, stage_one=dataclasses.replace(config.stage_one, seed=seed),
-                      stage_two=dataclasses.replace(config.stage_two, seed=seed))
+    # Only stage one's loss is a function of embeddings of single clips, which chunks need.
+    config = override(config, stage_one=with_engine(dataclasses.replace(config.stage_one, seed=seed), engine),
+                      stage_two=with_engine(dataclasses.replace(config.stage_two, seed=seed), engine, ("chunk_size",)))
     if bert is not None:
         config = override(config, tokenizer=bert, text_weights=bert)
     if dry_run:
