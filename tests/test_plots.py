@@ -51,7 +51,7 @@ def test_bars_have_the_colours_of_their_methods():
 
 
 def test_paired_differences_are_paired_by_seed():
-    shuffled = table(a=[1.0, 2.0, 6.0], b=[2.0, 3.1, 6.9]).sample(frac=1, random_state=1)
+    shuffled = table(a=[6.0, 1.0, 2.0], b=[6.9, 2.0, 3.1]).sample(frac=1, random_state=1)
     picture = plots.paired_differences(shuffled, "a", ["R@1"])
     # t = 4.303 for two degrees of freedom: 1 ± 4.303 x 0.1 / sqrt 3
     assert "b, R@1: +1.0 [+0.8, +1.2]" in picture.alt
@@ -62,7 +62,7 @@ def test_paired_differences_are_paired_by_seed():
 
 
 def test_regimes_are_compared_within_themselves():
-    results = table(**{"LoRA": [1.0, 2.0, 3.0], "IVFusion": [5.0, 6.1, 6.9], "few, LoRA": [10.0, 20.0, 30.0],
+    results = table(**{"LoRA": [3.0, 1.0, 2.0], "IVFusion": [6.9, 5.0, 6.1], "few, LoRA": [10.0, 20.0, 30.0],
                        "few, IVFusion": [9.0, 22.0, 29.0]})
     found = plots.regime_differences(results, "R@1", {"IVFusion": ("IVFusion", "LoRA")},
                                      {"all": "{}", "few videos": "few, {}"})
@@ -158,6 +158,13 @@ def test_attention_over_frames(rng):
     overlay = picture.figure.axes[2].images[1]
     assert overlay.get_array()[0, 1] == 0.6 and overlay.get_clim() == (0, 0.6)
     assert overlay.get_extent() == [0, 8, 8, 0], "patches lie on the frame"
+
+
+def test_amounts():
+    picture = plots.amounts({"small": 0.001, "large": 1234.0}, "GPU hours", marked=("large",))
+    axis = picture.figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [0.001, 1234.0] and axis.get_xscale() == "log"
+    assert picture.alt == "GPU hours: small 0.001; large 1.23e+03."
 
 
 def test_pictures_are_saved_with_their_words(tmp_path):

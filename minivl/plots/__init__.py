@@ -27,10 +27,10 @@ from minivl.plots.embeddings import embedding_maps, neighbour_accuracy
 from minivl.plots.frames import attention_over_frames, caption_frame_maps
 from minivl.plots.matrices import attention_map, heat_map, similarity_matrices
 from minivl.plots.picture import METHOD_COLORS, Picture, method_color
-from minivl.plots.scores import curves, length_histograms, recall_bars, truth_scatter
+from minivl.plots.scores import amounts, curves, length_histograms, recall_bars, truth_scatter
 from minivl.plots.timelines import localization_map, segmentation_timeline
 
-__all__ = ["METHOD_COLORS", "Picture", "ablation_bars", "alignment_distributions", "attention_map",
+__all__ = ["METHOD_COLORS", "Picture", "ablation_bars", "alignment_distributions", "amounts", "attention_map",
            "attention_over_frames", "beam_tree", "caption_frame_maps", "caption_gallery", "clip_timeline",
            "cost_against_frames", "curves", "embedding_maps", "film_strips", "gallery", "gap_between",
            "heat_map", "length_histograms", "localization_map", "mention_shares", "method_color",

@@ -67,3 +67,15 @@ def truth_scatter(truth: np.ndarray, predicted: dict[str, np.ndarray], label: st
     axes[0, 0].set(ylabel=f"predicted {label}")
     figure.tight_layout()
     return Picture(figure, f"Predicted against true {label}. " + "; ".join(words) + ".")
+
+
+def amounts(values: dict[str, float], label: str, marked: tuple[str, ...] = ()) -> Picture:
+    """Amounts above 0 that differ by powers of ten, as bars with their numbers; `marked` ones have another colour."""
+    figure, axis = plt.subplots(figsize=(7, 0.27 * len(values) + 1))
+    axis.barh(range(len(values)), list(values.values()), color=[COLORS[1 if name in marked else 0] for name in values])
+    for lane, value in enumerate(values.values()):
+        axis.text(value, lane, f" {value:.3g}", va="center", fontsize=8)
+    axis.set(xscale="log", yticks=range(len(values)), yticklabels=list(values), xlabel=label,
+             xlim=(None, 4 * max(values.values())), ylim=(len(values) - 0.5, -0.5))
+    figure.tight_layout()
+    return Picture(figure, f"{label}: " + "; ".join(f"{name} {value:.3g}" for name, value in values.items()) + ".")
