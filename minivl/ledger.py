@@ -8,6 +8,7 @@ No value of ours is written in these files. `source` names it, and it is compute
 
     univl_tasks.csv::align, pretrained::t2v R@1                            mean ± sd of a cell's score over seeds
     univl_tasks.csv::align, pretrained minus align, from scratch::t2v R@1  a gain, paired by seed, 95 % interval
+    a.csv::one::R@1 minus b.csv::other::R@1                                the same, of two files
     dry_runs.csv::discovla-msrvtt-b32::trainable                           a number without seeds, by the first column
     tests/test_objectives.py::test_cmfm                                    (releases.csv) a test that asserts it
 """
@@ -53,24 +54,11 @@ class Measured:
 
 def measure(source: str, results: Path = RESULTS) -> Measured:
     """The value that a source names. Raises LedgerError for a file, cell or score that does not exist."""
-    parts = source.split("::")
-    if len(parts) != 3:
-        raise LedgerError(f"source {source!r}: write FILE::CELL::SCORE or FILE::CELL minus CELL::SCORE")
-    file, cells, score = parts
-    if not (Path(results) / file).is_file():
-        raise LedgerError(f"source {source!r}: there is no {file} in {results} (yet): run the command that makes it")
-    table = pd.read_csv(Path(results) / file)
-    if score not in table:
-        raise LedgerError(f"source {source!r}: {file} has no score {score!r}; it has {', '.join(table.columns)}")
-    key, names = "cell" if "cell" in table else table.columns[0], cells.split(" minus ")
-    for name in names:
-        if name not in set(table[key]):
-            raise LedgerError(f"source {source!r}: {file} has no {key} {name!r}; it has "
-                              f"{', '.join(dict.fromkeys(table[key]))}")
-    by_seed = table.set_index("seed" if "seed" in table else key)
-    columns = [by_seed.loc[(table[key] == name).to_numpy(), score].dropna() for name in names]
-    if not len(columns[0]):
-        raise LedgerError(f"source {source!r}: cell {names[0]!r} has no {score!r}")
+    sides = source.split(" minus ")
+    if len(sides) == 2 and "::" not in sides[0].partition("::")[2]:  # FILE::CELL minus CELL::SCORE
+        file, score = source.partition("::")[0], source.rpartition("::")[2]
+        sides = [f"{sides[0]}::{score}", f"{file}::{sides[1]}"]
+    columns = [_scores(side, results) for side in sides]
     if len(columns) == 1:
         return Measured(float(columns[0].mean()), float(columns[0].std()), len(columns[0]))
     first, second = columns
@@ -79,6 +67,28 @@ def measure(source: str, results: Path = RESULTS) -> Measured:
                           f"{sorted(second.index)}")
     found = paired_seeds(first, second.loc[first.index])
     return Measured(found["difference"], float((first - second).std()), found["seeds"], found["low"], found["high"])
+
+
+def _scores(source, results):
+    """The scores of FILE::CELL::SCORE by seed."""
+    parts = source.split("::")
+    if len(parts) != 3:
+        raise LedgerError(f"source {source!r}: write FILE::CELL::SCORE, FILE::CELL minus CELL::SCORE, or the first "
+                          "form twice with `minus` between")
+    file, cell, score = parts
+    if not (Path(results) / file).is_file():
+        raise LedgerError(f"source {source!r}: there is no {file} in {results} (yet): run the command that makes it")
+    table = pd.read_csv(Path(results) / file)
+    if score not in table:
+        raise LedgerError(f"source {source!r}: {file} has no score {score!r}; it has {', '.join(table.columns)}")
+    key = "cell" if "cell" in table else table.columns[0]
+    if cell not in set(table[key]):
+        raise LedgerError(f"source {source!r}: {file} has no {key} {cell!r}; it has "
+                          f"{', '.join(dict.fromkeys(table[key]))}")
+    scores = table[table[key] == cell].set_index("seed" if "seed" in table else key)[score].dropna()
+    if not len(scores):
+        raise LedgerError(f"source {source!r}: cell {cell!r} has no {score!r}")
+    return scores
 
 
 def read_ledger(path: Path = RESULTS / "ledger.csv", results: Path = RESULTS) -> pd.DataFrame:
@@ -140,7 +150,7 @@ def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
             return "not measured"
         if row.effect:
             return f"{row.effect} ({row.measured})"
-        file, cells, score = row.source.split("::")
+        cells, _, score = row.source.partition("::")[2].rpartition("::")
         return f"{score}: {_value(row.measured, 'gain', SMALL)} ({cells})"
 
     return pd.DataFrame([{"paper": row.paper, "topic": row.topic, "equations say": row.equations,

@@ -53,6 +53,8 @@ def test_values_come_from_the_results(results):
     assert (gain.low, gain.high) == pytest.approx((10 - 4.303 / 3**0.5, 10 + 4.303 / 3**0.5), abs=1e-3)
     assert measure("some.csv::bad minus good, tuned::R@1", results).direction == "lower"
     assert measure("some.csv::bad minus bad::R@1", results).direction == "nothing shown"
+    (results / "other.csv").write_text("cell,seed,R@1\ncalm,1,3\ncalm,0,1\ncalm,2,5\n")
+    assert measure("some.csv::good, tuned::R@1 minus other.csv::calm::R@1", results) == gain
     (results / "runs.csv").write_text("recipe,trainable\na,561200\nb,7\n")
     assert measure("runs.csv::a::trainable", results).mean == 561200
 
