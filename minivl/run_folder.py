@@ -52,7 +52,7 @@ class RunFolder:
         wanted = _flat(json.loads(json.dumps(record)))
         differing = [f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
                      for key in sorted((stored.keys() | wanted.keys()) - CHANGE_NOTHING)
-                     if stored.get(key) != wanted.get(key)]
+                     if _switched_on(stored.get(key)) != _switched_on(wanted.get(key))]
         if differing:
             raise TrainingError(f"{self.path} holds a run with other settings: {'; '.join(differing)}. "
                                 "Choose another run name, or delete that folder to start over.")
@@ -140,9 +140,14 @@ def _writing(path, advice):
         raise TrainingError(f"cannot write {path}: {error}. {advice}") from error
 
 
+def _switched_on(value):
+    """A switch that is off is as good as one that an older run did not have."""
+    return None if value is False else value
+
+
 def _flat(tree, prefix=""):
-    """{"a": {"b": 1}} -> {"a.b": 1}; False becomes None, as a switch that is off is no change to a run without it."""
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
     flat = {}
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return {key: None if value is False else value for key, value in flat.items()}
+    return flat

@@ -93,6 +93,7 @@ class Stage:
     def train(make, config, run_dir, rank, processes, port, environment, dies_at):
         """In a forked process; does not return."""
         try:
+            torch.set_num_threads(1)  # renews the pool of threads that a fork breaks, before several threads need it
             if processes > 1:  # what torchrun sets
                 os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank),
                                "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
