@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from minivl.checkpoints import load_weights
-from minivl.config import ClipConfig, DiscoVLAConfig, override
+from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig, override
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
@@ -223,10 +223,11 @@ class DiscoVLA(nn.Module, Shared):
         """Layers that are only called as a whole: `minivl.engine` can checkpoint, compile and shard them."""
         return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
 
-    def save_pretrained(self, folder, card: str = "") -> None:
+    def save_pretrained(self, folder, card: str = "", inputs: InputConfig | None = None) -> None:
         """Write what was trained, the settings, the name of the CLIP below them, and a model card.
 
-        card   Markdown about data, command, scores and limits: see `minivl.pretrained.sections`
+        card     Markdown about data, command, scores and limits: see `minivl.pretrained.sections`
+        inputs   how clips were sampled in training
 
         Raises ValueError for a model whose CLIP has no name: only `from_open_clip` gives it one.
         """
@@ -234,6 +235,7 @@ class DiscoVLA(nn.Module, Shared):
             raise ValueError("cannot save: only LoRA and adapters are saved, and this model does not know the name "
                              "of the CLIP they belong to. Build it with DiscoVLA.from_open_clip")
         settings = {"discovla": dataclasses.asdict(self.config), "clip": dataclasses.asdict(self.backbone)}
+        settings |= {"inputs": dataclasses.asdict(inputs)} if inputs else {}
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         weights = self.backbone.pretrained or "the ones that come with it"
         write_folder(Path(folder), settings, trained, _CARD.format(

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from minivl.clip import HUB, Clip, ModelError, load_clip
-from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
+from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, override, scale
 from minivl.data.clips import ClipDataset
 from minivl.data.schema import load_split
 from minivl.data.world.build import cached_world
 from minivl.discovla import DiscoVLA
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
-from minivl.pretrained import find, sections
+from minivl.pretrained import find, read_settings, sections
 from minivl.training import fit, seed_everything
 
 ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
@@ -62,6 +62,8 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
     if (Path(name) / "config.json").is_file():
         model = DiscoVLA.from_pretrained(name).eval().to(default_device())
         clip = load_clip(model.backbone.name, model.backbone.pretrained)
+        if inputs := read_settings(Path(name), ()).get("inputs"):
+            return clip, model, override(InputConfig(), **inputs)
     else:
         architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
         if not tag and not Path(name).is_dir() and name != "kitchen":
@@ -127,7 +129,7 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
         made = ", ".join(f"{name} {value}" for name, value in vars(training).items())
         source = "/".join(Path(train.paths[0]).parts[-3:-1])  # corpus/split
         model.save_pretrained(run_dir / "model", sections(
-            data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."))
+            data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."), train.inputs)
     return model.eval()
 
 
