@@ -209,7 +209,7 @@ model of single images and short captions, from which adaptation to video starts
     minivl pretrain-clip data_samples/clip_kitchen
 
 {images:,} rendered (frame, short caption) pairs of recipes of the training split, {epochs} epochs, batch {batch},
-CLIP's symmetric contrastive loss; all settings are in `minivl/config.py`. It has seen single steps and finished dishes
+CLIP's symmetric contrastive loss; all settings are in `minivl/config/`. It has seen single steps and finished dishes
 on a plate, never a video and never two dishes in one text. Three ingredients of the world (beet, kiwi, radish) were
 left out of its pictures and its words.
 

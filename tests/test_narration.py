@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from minivl.config import NarrationConfig
 from minivl.data.features import FeatureError
-from minivl.data.narration import NarratedDataset, clip_groups, grow_clip, widen_window
+from minivl.data.narration import NarratedDataset, clip_groups, grow_clip, spoken_rows, widen_window
 from minivl.data.schema import make_dataset
 from minivl.data.wordpiece import encode_texts, train_wordpiece
 
@@ -40,6 +40,16 @@ def videos(tmp_path):
         return make_dataset({"features": [f"{tmp_path}/all.safetensors::{name}" for name in features],
                              "feature_rate": [rate] * len(features), "transcript": list(transcripts)}, "test")
     return make
+
+
+def test_spoken_rows_are_those_in_which_a_sentence_has_words(videos):
+    silent = [[], say((0, 1), texts=[""]), say((0, 1), (2, 3), texts=[" \t", "\n"])]
+    spoken = [TALK, say((0, 1), (2, 3), texts=["", "pot"]), say((0, 1), texts=["égg"])]
+    rows = videos(silent[0], spoken[0], silent[1], silent[2], spoken[1], spoken[2])
+    assert spoken_rows(rows) == [1, 4, 5]
+    assert spoken_rows(rows.select([5, 0, 4, 2, 1])) == [0, 2, 4], "numbers are those of the selection"
+    many = rows.select([0, 1] * 3000)  # several batches
+    assert spoken_rows(many) == list(range(1, 6000, 2))
 
 
 @pytest.mark.parametrize("chosen, min_seconds, clip", [

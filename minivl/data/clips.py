@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from minivl.config import InputConfig
-from minivl.data.images import preprocess
+from minivl.data.images import augmented, preprocess
 from minivl.data.sampling import sample_frames
 from minivl.data.text import tokenize
 
@@ -19,7 +19,8 @@ class ClipDataset(torch.utils.data.Dataset):
     `video` (F, 3, size, size) float, `video_mask` (F,), `text_ids` (L,) and `text_mask` (L,). Videos are decoded
     when they are first needed; `keep_frames` then keeps the sampled frames in memory (uint8, as decoded), which
     suits small videos. With frame captions (`with_frame_captions`) an item also has `f_text_ids` and `f_text_mask`
-    (F, L), one caption per sampled frame.
+    (F, L), one caption per sampled frame. Items are for training: with `inputs.augment` their frames are augmented,
+    those of `video` and `video_batches`, which evaluation reads, are not.
 
     Raises ValueError if the rows have no captions.
     """
@@ -64,14 +65,18 @@ class ClipDataset(torch.utils.data.Dataset):
             self._kept[index] = sampled
         return sampled
 
-    def video(self, index: int) -> dict[str, torch.Tensor]:
-        """One clip as the vision tower reads it: `video` (F, 3, size, size) and `video_mask` (F,)."""
+    def video(self, index: int, augment: str = "") -> dict[str, torch.Tensor]:
+        """One clip as the vision tower reads it: `video` (F, 3, size, size) and `video_mask` (F,).
+
+        augment: a policy of RandAugment, see `minivl.data.images.augmented`; evaluation has none.
+        """
         frames, mask = self.frames(index)
+        frames = augmented(frames, augment) if augment else frames
         return {"video": preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std),
                 "video_mask": torch.as_tensor(mask)}
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        item = {**self.video(int(self.video_of_text[index])), "text_ids": self.text_ids[index],
+        item = {**self.video(int(self.video_of_text[index]), self.inputs.augment), "text_ids": self.text_ids[index],
                 "text_mask": self.text_mask[index]}
         if self.frame_captions is not None:  # tokenized when needed: there are F times as many as captions
             item["f_text_ids"], item["f_text_mask"] = tokenize(self.clip.tokenizer, self.frame_captions[index],

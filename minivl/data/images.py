@@ -1,10 +1,14 @@
 """From decoded frames to what CLIP's vision encoder reads."""
 
+import random
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from PIL import Image
+
+from minivl.config import RANDAUGMENT, ConfigError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in [0, 1]
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -21,6 +25,35 @@ def preprocess(frames: np.ndarray | Sequence[Image.Image], size: int, mean: Sequ
     mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     pixels = (crop_square(frames, size).astype(np.float32) / 255 - mean) / std
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def augmented(frames: np.ndarray, policy: str) -> list[Image.Image]:
+    """Frames (F, H, W, 3) uint8 after RandAugment, the same operations with the same strengths on all of them.
+
+    policy: as timm writes it; "rand-m7-n4-mstd0.5-inc1" draws 4 of 15 operations, does each with chance 1/2 and
+    a strength near 7 of 10. Draws follow from the global generators of python and numpy, which `fit` seeds.
+
+    Raises ConfigError for a policy that timm does not know.
+    """
+    transform = _rand_augment(policy)
+    drawn = random.getstate(), np.random.get_state()
+    results = []
+    for frame in frames:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+        results.append(transform(Image.fromarray(frame)))
+    return results
+
+
+@lru_cache
+def _rand_augment(policy):
+    from timm.data.auto_augment import rand_augment_transform  # takes seconds to import
+
+    grey, bicubic = (128, 128, 128), Image.Resampling.BICUBIC
+    try:
+        return rand_augment_transform(policy, {"img_mean": grey, "interpolation": bicubic})
+    except (AssertionError, ValueError) as error:
+        raise ConfigError(f"unknown augmentation {policy!r}: write it as timm does, such as {RANDAUGMENT}") from error
 
 
 def crop_square(frames: np.ndarray | Sequence[Image.Image], size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ matched with 64 frames and 64 words.
 
 from dataclasses import replace
 
-from minivl.config import ClipConfig, CorpusConfig, InputConfig, Scale, scale
+from minivl.config import RANDAUGMENT, ClipConfig, CorpusConfig, InputConfig, Scale, scale
 from minivl.recipes.base import FREE, PAPER, RELEASE, CorpusSize, Recipe, Result
 
 SOURCES = {"train": RELEASE, "train.num_workers": FREE, "train.log_every": FREE, "train.checkpoint_every": FREE,
@@ -17,12 +17,11 @@ LONG = "ours: not released, as is usual for paragraphs"
 OURS_SOURCES = {**SOURCES, "train": OURS, "inputs": OURS, "discovla": OURS, "discovla.mask_padding": OURS,
                 "discovla.temporal": OURS, "clip": OURS}
 LONG_SOURCES = OURS_SOURCES | {"inputs.max_frames": LONG, "inputs.max_words": LONG}
-PARAGRAPHS = InputConfig(max_frames=64, max_words=64)
+PARAGRAPHS = InputConfig(max_frames=64, max_words=64, augment=RANDAUGMENT)
 
 DEPARTURES = (
     "torch's AdamW: eps after the bias correction, decay before the step; both differences are of second order",
     "the gradient is that of the global batch; the release's is 1/4 of it on 4 GPUs, so its clip at 1 is ours at 4",
-    "frames are not augmented; the release applies RandAugment (m7 n4) to them in training",
     "the model of the last step is scored; the release takes the best of many evaluations on the test split")
 UNKNOWN = (*DEPARTURES, "results of the paper on this corpus are not at hand")
 

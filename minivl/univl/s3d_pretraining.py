@@ -212,7 +212,7 @@ reads in `data_samples/narrated`.
 {config.net.frames_per_second} frames per second: {world.videos_train} narrated videos of two dishes,
 {config.single_dishes} of one dish, {config.moods} of faces. A batch has {config.train.batch_size} videos and
 {config.seconds_per_video} seconds of each; the {config.positives} sentences nearest in time are positives; seed
-{config.train.seed}. All settings are in `minivl/config.py`. The text tower is not kept. A repetition gives other
+{config.train.seed}. All settings are in `minivl/config/`. The text tower is not kept. A repetition gives other
 weights: encoding the mp4 files is not exact to the bit.
 
 Two things are easier than in real life. Narration is early or late by at most {world.transcript_shift:g} s here. And

@@ -1,20 +1,7 @@
-"""Every hyperparameter, at three scales.
-
-`MINIVL_SCALE` chooses between `tiny` (tests, seconds), `small` (the bundled world, minutes on a
-laptop; the default) and `full` (the papers' sizes and recipes, data from `MINIVL_DATA`).
-Nothing but the values below differs between the scales: the code is the same.
-"""
+"""Every hyperparameter with its default: of the world, the models, the losses, training and the tasks."""
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import platformdirs
-
-REPO = Path(__file__).resolve().parents[1]
-BUNDLED = REPO / "data_samples"
-NARRATED = BUNDLED / "narrated"
 
 
 class ConfigError(ValueError):
@@ -64,7 +51,10 @@ class InputConfig:
     max_frames: int = 12
     frames_per_second: float = 1.0  # sampling rate before the choice of max_frames
     max_words: int = 32  # text tokens, start and end included
+    augment: str = ""  # RandAugment of training frames as timm writes it, such as RANDAUGMENT; "": none
 
+
+RANDAUGMENT = "rand-m7-n4-mstd0.5-inc1"  # of the released DiscoVLA: 4 operations of strength 7, each with chance 1/2
 
 # What class tokens see in fusion layers, from nothing but their own frame to IVFusion (figure 3 of DiscoVLA).
 STRATEGIES = ("image", "video", "average", "adapter")
@@ -282,125 +272,6 @@ class S3DPretrainConfig:
     max_words: int = 16
     train: TrainConfig = TrainConfig(batch_size=64, learning_rate=3e-3, weight_decay=0.01, epochs=110,
                                      seed=0, log_every=50, checkpoint_every=200)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Everything that one scale fixes."""
-
-    name: str
-    data: Path  # a folder with train/, val/ and test/, or where the world is rendered to
-    narrated: Path  # the narrated videos that UniVL reads, as features; with real data a folder per corpus in `data`
-    world: WorldConfig | None  # None: real data, nothing is rendered
-    clip: ClipConfig
-    inputs: InputConfig
-    discovla: DiscoVLAConfig
-    adapt: TrainConfig
-    clip_pretrain: ClipPretrainConfig
-    s3d_pretrain: S3DPretrainConfig
-    univl_pretrain: UniVLPretrainConfig
-    univl_tasks: dict[str, TaskConfig]  # by name of the task; retrieval by its two ways of scoring
-    univl_corpora: dict[str, CorpusConfig]  # real data of each task, a folder of that name in `data`; {} with a world
-    seeds: tuple[int, ...]  # adaptation seeds behind every mean and spread
-
-
-def cache_dir() -> Path:
-    """Where rendered worlds are kept between runs, outside the repository (`MINIVL_CACHE` moves it)."""
-    return Path(os.environ.get("MINIVL_CACHE") or platformdirs.user_cache_path("minivl"))
-
-
-def runs_dir() -> Path:
-    """Where runs write: `runs/` in the current folder (`MINIVL_RUNS` moves it)."""
-    return Path(os.environ.get("MINIVL_RUNS", "runs"))
-
-
-def _tiny() -> Scale:
-    small = _small()
-    return dataclasses.replace(
-        small, name="tiny",
-        world=WorldConfig(videos_train=16, videos_val=4, videos_test=8, frame_captions=4),
-        inputs=InputConfig(max_frames=4, frames_per_second=4.0),
-        adapt=dataclasses.replace(small.adapt, batch_size=8, steps=2, checkpoint_every=1, log_every=1),
-        clip_pretrain=dataclasses.replace(
-            small.clip_pretrain, images=64, held_out=16,
-            train=dataclasses.replace(small.clip_pretrain.train, batch_size=16, epochs=1)),
-        s3d_pretrain=dataclasses.replace(
-            small.s3d_pretrain,
-            world=dataclasses.replace(small.s3d_pretrain.world, videos_train=6, videos_val=4),
-            single_dishes=4, moods=4,
-            train=dataclasses.replace(small.s3d_pretrain.train, batch_size=8, steps=2, epochs=None)),
-        univl_pretrain=dataclasses.replace(
-            small.univl_pretrain,
-            stage_one=dataclasses.replace(small.univl_pretrain.stage_one, batch_size=4, steps=2, checkpoint_every=1),
-            stage_two=dataclasses.replace(small.univl_pretrain.stage_two, batch_size=4, steps=2, checkpoint_every=1)),
-        univl_tasks={name: dataclasses.replace(task, train=dataclasses.replace(task.train, batch_size=4, steps=2))
-                     for name, task in small.univl_tasks.items()},
-        seeds=(0, 1, 2))
-
-
-def _small() -> Scale:
-    return Scale(
-        name="small", data=cache_dir() / "worlds", narrated=NARRATED, world=WorldConfig(),
-        clip=ClipConfig(), inputs=InputConfig(max_frames=8, frames_per_second=4.0),
-        discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1, alpha=0.0, beta=0.0),
-        adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=100, epochs=None, checkpoint_every=25),
-        clip_pretrain=ClipPretrainConfig(), s3d_pretrain=S3DPretrainConfig(), univl_pretrain=_small_univl(),
-        univl_tasks=_small_tasks(), univl_corpora={}, seeds=(0, 1, 2))
-
-
-def _small_univl() -> UniVLPretrainConfig:
-    train = TrainConfig(batch_size=16, learning_rate=2e-3, weight_decay=0.01, decline="linear",
-                        undecayed=BERT_UNDECAYED, steps=1000, epochs=None, seed=0, checkpoint_every=100)
-    return UniVLPretrainConfig(
-        model=UniVLConfig(hidden_size=96, num_heads=4, intermediate_size=384, text_layers=2, video_layers=2,
-                          cross_layers=1, decoder_layers=2, text_positions=64, video_positions=64, cross_positions=128),
-        tokenizer="train", vocabulary=300, text_weights=None, objectives=ObjectiveConfig(),
-        narration=NarrationConfig(max_words=40, max_frames=16),
-        stage_one=dataclasses.replace(train, batch_size=32, steps=250), stage_two=train)
-
-
-def _small_tasks() -> dict[str, TaskConfig]:
-    def task(steps, **changes):
-        train = TrainConfig(batch_size=32, learning_rate=1e-3, weight_decay=0.01, decline="linear",
-                            undecayed=BERT_UNDECAYED, steps=steps, epochs=None, seed=0, checkpoint_every=100)
-        return TaskConfig(dataclasses.replace(train, **changes), max_words=40, max_frames=16)
-
-    return {"joint": task(100), "align": task(100), "captioning": task(200), "segmentation": task(200, batch_size=8),
-            "localization": task(100, batch_size=16), "sentiment": task(100)}
-
-
-def _full() -> Scale:
-    return Scale(
-        name="full", data=Path(os.environ.get("MINIVL_DATA", "data")), narrated=NARRATED, world=None,
-        clip=ClipConfig("ViT-B-32", "openai"), inputs=InputConfig(), discovla=DiscoVLAConfig(),
-        adapt=TrainConfig(num_workers=8), clip_pretrain=ClipPretrainConfig(), s3d_pretrain=S3DPretrainConfig(),
-        univl_pretrain=UniVLPretrainConfig(), univl_tasks=_released_tasks(),
-        univl_corpora={"retrieval": CorpusConfig("youcook2"), "captioning": CorpusConfig("youcook2"),
-                       "segmentation": CorpusConfig("coin"), "localization": CorpusConfig("crosstask"),
-                       "sentiment": CorpusConfig("mosi")}, seeds=(42, 43, 44))
-
-
-def _released_tasks() -> dict[str, TaskConfig]:
-    """Released for retrieval and captioning on YouCook2; the other three tasks were not, and follow retrieval."""
-    train = TrainConfig(batch_size=32, learning_rate=3e-5, weight_decay=0.01, decline="linear",
-                        undecayed=BERT_UNDECAYED, epochs=5, num_workers=8)
-    tasks = {name: TaskConfig(train) for name in ("joint", "align", "segmentation", "localization", "sentiment")}
-    return {**tasks, "captioning": TaskConfig(dataclasses.replace(train, batch_size=16), max_words=128, max_frames=96)}
-
-
-SCALES = {"tiny": _tiny, "small": _small, "full": _full}
-
-
-def scale(name: str | None = None) -> Scale:
-    """The settings of one scale; without a name, of the one in `MINIVL_SCALE` (default `small`).
-
-    Raises ConfigError for a scale that does not exist.
-    """
-    name = name or os.environ.get("MINIVL_SCALE") or "small"
-    if name not in SCALES:
-        raise ConfigError(f"unknown scale {name!r}: choose one of {', '.join(SCALES)} "
-                          "(set by MINIVL_SCALE or --scale)")
-    return SCALES[name]()
 
 
 def override(config, **changes):
