@@ -1,7 +1,9 @@
 """The studies of DiscoVLA: cells are settings that exist, one runs end to end, and the probes answer what they ask."""
 
+import copy
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,9 +11,12 @@ from minivl.ablations import discovla as ablation
 from minivl.ablations.runner import Cell
 from minivl.clip import load_clip
 from minivl.config import ConfigError, DiscoVLAConfig, WorldConfig, override, scale
+from minivl.data.text import tokenize
 from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
 from minivl.discovla.probes import frame_accuracy, frame_chance, order_accuracy
+from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.discovla.temporal import ReversedTwins, twin_losses
 from minivl.tasks.retrieval import zero_shot
 
 TINY = scale("tiny")
@@ -24,7 +29,7 @@ def test_clips():
 
 @pytest.mark.parametrize("cell", [cell for study in ablation.STUDIES.values() for cell in study], ids=lambda c: c.name)
 def test_every_cell_names_settings_that_exist(cell):
-    own = {"rounds", "batch_size", "videos", "noise", "noise_kind"}
+    own = {"rounds", "batch_size", "videos", "noise", "noise_kind", "twins"}
     world = {field.name for field in fields(WorldConfig)} & cell.settings.keys()
     override(WorldConfig(), **{name: cell.settings[name] for name in world})
     override(DiscoVLAConfig(), **{name: value for name, value in cell.settings.items() if name not in world | own})
@@ -42,7 +47,8 @@ def test_methods_differ_in_one_part_each_and_lora_has_no_fewer_parameters():
 
 
 @pytest.mark.parametrize("settings", [{"rounds": 0}, {"alpha": 0.3, "noise": 1.0, "videos": 8, "batch_size": 4},
-                                      {"dial": 1.0, "temporal": 4}], ids=["zero-shot", "captions", "world"])
+                                      {"dial": 1.0, "temporal": 4}, {"clauses": 2, "temporal": 4, "twins": True}],
+                         ids=["zero-shot", "captions", "world", "twins"])
 def test_one_cell_end_to_end(settings):
     cell = Cell("any", settings)
     scores = ablation.run_cell(TINY, cell, 0)
@@ -74,17 +80,37 @@ def test_captions_in_the_other_order():
 def test_zero_shot_clip_knows_single_frames_but_not_their_order(test_clips):
     model = zero_shot(load_clip("kitchen"))
     assert frame_accuracy(model, test_clips) > 85 > 3 * frame_chance(test_clips)
-    # All frames of a clip count the same: reversing them changes no video embedding, so no order can be told.
-    told = order_accuracy(model, test_clips)
+    # All frames of a clip count the same, so a clip and the same clip run backwards prefer the same caption.
+    assert order_accuracy(model, test_clips) == pytest.approx(50, abs=1e-9)
 
-    class Backwards:
-        encode_caption = staticmethod(model.encode_caption)
 
-        @staticmethod
-        def encode_video(video, mask):
-            return model.encode_video(video.flip(1), mask.flip(1))
+class Reader:
+    """Knows in which order a clip is shown and a caption is told: (1, 0) for as recorded, (0, 1) for the reverse."""
 
-    assert order_accuracy(Backwards, test_clips) == told
+    def __init__(self, data):
+        self.first = {data.video(i)["video"][0].sum().item() for i in range(len(data.paths))}
+        self.told = {tuple(ids[mask.bool()].tolist()) for ids, mask in zip(data.text_ids, data.text_mask, strict=True)}
+
+    def encode_video(self, video, mask):
+        return self._codes([clip[0].sum().item() in self.first for clip in video]), None
+
+    def encode_caption(self, ids, mask):
+        return self._codes([tuple(i[m.bool()].tolist()) in self.told for i, m in zip(ids, mask, strict=True)])
+
+    @staticmethod
+    def _codes(forwards):
+        return torch.tensor([[1.0, 0.0] if yes else [0.0, 1.0] for yes in forwards])
+
+
+def test_order_accuracy_needs_both_to_be_read(test_clips):
+    reader = Reader(test_clips)
+    assert order_accuracy(reader, test_clips) == 100
+
+    class Likes(Reader):  # reads captions only, and likes those that were told about clips as recorded
+        def encode_video(self, video, mask):
+            return torch.tensor([[1.0, 0.0]]).repeat(len(video), 1), None
+
+    assert order_accuracy(Likes(test_clips), test_clips) == 50
 
 
 def test_order_accuracy_counts_ties_half(test_clips):
@@ -95,20 +121,32 @@ def test_order_accuracy_counts_ties_half(test_clips):
     assert order_accuracy(Constant, test_clips) == 50
 
 
-def test_order_accuracy_of_a_model_that_knows(test_clips):
-    """Captions that were turned around score below all others, so a model that reads them as such is always right."""
-    own = {tuple(ids[mask.bool()].tolist())
-           for ids, mask in zip(test_clips.text_ids, test_clips.text_mask, strict=True)}
+def test_twins_differ_in_order_alone(test_clips):
+    with pytest.raises(ValueError, match="twins need captions of the form 'A then B'"):
+        single = copy.copy(test_clips)
+        single.captions = ["someone heats it", *test_clips.captions[1:]]
+        ReversedTwins(single)
+    data = with_pseudo_captions(test_clips, rendered_captions(test_clips))
+    twins, own = ReversedTwins(data)[1], data[1]
+    assert len(ReversedTwins(data)) == len(data) and twins.keys() == own.keys()
+    for name, value in own.items():
+        assert torch.equal(twins[name][0], value)
+        if not name.startswith("text"):
+            assert torch.equal(twins[name][1], value.flip(0))
+    ids, mask = tokenize(data.clip.tokenizer, [in_other_order(data.captions[1])], data.inputs.max_words)
+    assert torch.equal(twins["text_ids"][1], ids[0]) and torch.equal(twins["text_mask"][1], mask[0])
+    assert not torch.equal(twins["text_ids"][1], own["text_ids"])
 
-    class Knowing:
-        encode_video = staticmethod(lambda video, mask: (torch.tensor([[1.0, 0.0]]).repeat(len(video), 1), None))
 
-        @staticmethod
-        def encode_caption(ids, mask):
-            known = [tuple(i[m.bool()].tolist()) in own for i, m in zip(ids, mask, strict=True)]
-            return torch.tensor([[1.0, 0.0] if yes else [0.0, 1.0] for yes in known])
-
-    assert order_accuracy(Knowing, test_clips) == 100
+def test_without_positions_twins_leave_a_loss_that_no_training_can_lower(test_clips):
+    """Each clip has two equal rivals, itself and its twin: at least ln 2 of the loss stays, in both directions."""
+    model = DiscoVLA.from_open_clip("kitchen", None, TINY.discovla)
+    batch = torch.utils.data.default_collate([ReversedTwins(test_clips)[i] for i in range(4)])
+    with torch.no_grad():
+        loss = twin_losses(model, batch)["total"]
+        video, _ = model.encode_video(batch["video"].flatten(0, 1), batch["video_mask"].flatten(0, 1))
+    torch.testing.assert_close(video[::2], video[1::2], atol=1e-6, rtol=0)
+    assert loss >= np.log(2) - 1e-5
 
 
 def test_frame_accuracy_of_mixed_up_frames_is_chance(test_clips):

@@ -21,6 +21,9 @@ def test_cells_differ_in_what_they_are_named_after(tmp_path):
     assert configs["StagedP"].hide_text == 0 and configs["StagedP + EnhancedV"].hide_text == 0.15
     assert not configs["StagedP + EnhancedV apart"].objectives.contrast_hidden_texts
     assert configs["Joint x 10"].objectives.joint == 10
+    for name in ("stage_one", "stage_two"):
+        parts, whole = (getattr(configs[cell], name) for cell in ("local negatives", "StagedP"))
+        assert parts.gradient_accumulation == 4 and parts.batch_size * 4 == whole.batch_size, "the same step, in parts"
     for objective in ("Joint", "CMLM", "CMFM", "Align", "Decoder"):
         weights = vars(configs[f"without {objective}"].objectives)
         assert [name for name, weight in weights.items() if weight == 0 and name in ablation.OBJECTIVES] == [

@@ -39,6 +39,7 @@ CELLS = [
     Cell("without Align", {**STEPS, "align": 0.0}),
     Cell("without Decoder", {**STEPS, "decoder": 0.0}),
     Cell("Joint x 10", {**STEPS, "joint": 10.0}),
+    Cell("local negatives", {**STEPS, "shares": 4}),
     Cell("no pretraining", {"stage_one": 0, "stage_two": 0}),
 ]
 OBJECTIVES = ("joint", "cmlm", "cmfm", "align", "decoder", "contrast_hidden_texts")
@@ -72,17 +73,22 @@ def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> dict[str, flo
 
 
 def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer: Path) -> UniVLPretrainConfig:
-    """The scale's pretraining with a cell's changes."""
-    changes = cell.settings
+    """The scale's pretraining with a cell's changes.
+
+    `shares`: a step's videos are contrasted in so many parts, each among itself. Their gradients are averaged, which is
+    what as many processes compute that keep their negatives to themselves (`global_negatives=False`, the release).
+    """
+    changes, shares = cell.settings, cell.settings.get("shares", 1)
     objectives = {name: changes[name] for name in OBJECTIVES if name in changes}
-    train = {"log_every": 10, "checkpoint_every": 10_000, "seed": seed}
+    train = {"log_every": 10, "checkpoint_every": 10_000, "seed": seed, "gradient_accumulation": shares}
     if not changes["stage_two"]:
         train["learning_rate"] = 0.0  # the loop takes at least one step, which moves nothing then
     return replace(
         config, tokenizer=str(tokenizer), hide_text=changes.get("hide_text", 0.0), staged=changes["stage_one"] > 0,
         objectives=replace(ObjectiveConfig(), **objectives),
-        stage_one=replace(config.stage_one, steps=max(1, changes["stage_one"]), **train),
-        stage_two=replace(config.stage_two, steps=max(1, changes["stage_two"]), batch_size=VIDEOS, **train))
+        stage_one=replace(config.stage_one, steps=max(1, changes["stage_one"]),
+                          batch_size=config.stage_one.batch_size // shares, **train),
+        stage_two=replace(config.stage_two, steps=max(1, changes["stage_two"]), batch_size=VIDEOS // shares, **train))
 
 
 def downstream(folder: Path, model, settings: Scale, seed: int) -> dict[str, float]:

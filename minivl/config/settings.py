@@ -74,7 +74,7 @@ class DiscoVLAConfig:
     distill: str = "release"  # AlignDistill as in the released code, or "paper": teacher detached, mean over the batch
     distill_scale: float | None = None  # s of its softmaxes; None: CLIP's own, which makes them nearly one-hot
     mask_padding: bool = False  # hide padded frames from fusion and PImgAlign; the release lets them take part
-    temporal: int = 0  # beyond the paper: so many frame positions get a learned embedding before the fusion layers
+    temporal: int = 0  # beyond the paper: so many places of frames get a learned embedding; 0: order is not seen
 
     def __post_init__(self):
         if self.strategy not in STRATEGIES:

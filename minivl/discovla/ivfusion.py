@@ -16,7 +16,6 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from minivl.config import ConfigError
 from minivl.discovla.lora import LoRA
 from minivl.discovla.quick_gelu import QuickGELU
-from minivl.discovla.temporal import TemporalEmbedding
 
 
 class FusionAdapter(nn.Module):
@@ -152,16 +151,12 @@ def attend(q, k, v, mask=None):
 
 
 class IVFusionBlock(nn.Module):
-    """A transformer block of CLIP with the attention above; everything else is open_clip's, frozen.
+    """A transformer block of CLIP with the attention above; everything else is open_clip's, frozen."""
 
-    temporal    positions of a temporal embedding in front of the block, 0 for none
-    """
-
-    def __init__(self, block, rank: int, strategy: str = "image", temporal: int = 0):
+    def __init__(self, block, rank: int, strategy: str = "image"):
         import open_clip.transformer
 
         super().__init__()
-        self.temporal = TemporalEmbedding(temporal, block.attn.embed_dim) if temporal else None
         self.ln_1, self.ls_1 = block.ln_1, block.ls_1
         self.ln_2, self.ls_2, self.mlp = block.ln_2, block.ls_2, block.mlp
         if isinstance(self.mlp.gelu, open_clip.transformer.QuickGELU):
@@ -170,29 +165,24 @@ class IVFusionBlock(nn.Module):
 
     def forward(self, x, layout, class_only=False):
         """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`."""
-        if self.temporal is not None:
-            x = self.temporal(x, layout.frames)
         attended = self.attn(self.ln_1(x), layout, class_only)
         x = (x[layout.class_token] if class_only else x) + self.ls_1(attended)
         return x + self.ls_2(self.mlp(self.ln_2(x)))
 
 
-def adapt_tower(transformer, rank: int, fusion_layers: int, strategy: str, temporal: int = 0) -> None:
+def adapt_tower(transformer, rank: int, fusion_layers: int, strategy: str) -> None:
     """Replace the blocks of one of CLIP's towers, in place; the last `fusion_layers` of them follow `strategy`.
 
-    Raises ConfigError if the tower has fewer blocks than that, for a rank below 1, and for a temporal embedding
-    where nothing fuses.
+    Raises ConfigError if the tower has fewer blocks than that, and for a rank below 1.
     """
     if rank < 1:
         raise ConfigError(f"LoRA rank must be at least 1, not {rank}")
     blocks = len(transformer.resblocks)
     if not 0 <= fusion_layers <= blocks:
         raise ConfigError(f"cannot fuse in the last {fusion_layers} blocks of a tower that has {blocks}")
-    if temporal and not fusion_layers:
-        raise ConfigError("the temporal embedding stands before the fusion layers, but there are 0 of them")
     first = blocks - fusion_layers
     transformer.resblocks = nn.ModuleList(
-        IVFusionBlock(block, rank, strategy if i >= first else "image", temporal if i == first else 0)
+        IVFusionBlock(block, rank, strategy if i >= first else "image")
         for i, block in enumerate(transformer.resblocks))
 
 

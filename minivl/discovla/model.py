@@ -14,6 +14,7 @@ from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
+from minivl.discovla.temporal import TemporalEmbedding
 from minivl.losses import gather_with_gradient, symmetric_contrastive
 from minivl.pretrained import Shared, find, read_settings, write_folder
 
@@ -39,9 +40,10 @@ class DiscoVLA(nn.Module, Shared):
         self.backbone: ClipConfig | None = None  # which CLIP by name, if that is known: saving needs it
         self.clip = copy.deepcopy(clip_model).requires_grad_(False)  # the logit scale is frozen, too
         rank, strategy = self.config.lora_rank, self.config.strategy
-        adapt_tower(self.clip.visual.transformer, rank, self.config.vision_fusion_layers, strategy,
-                    self.config.temporal)
+        adapt_tower(self.clip.visual.transformer, rank, self.config.vision_fusion_layers, strategy)
         adapt_tower(self.clip.transformer, rank, self.config.text_fusion_layers, strategy)
+        places, width = self.config.temporal, self.clip.visual.proj.shape[1]
+        self.temporal = TemporalEmbedding(places, width) if places else None
         self.to(self.clip.logit_scale.device)
 
     @classmethod
@@ -66,7 +68,8 @@ class DiscoVLA(nn.Module, Shared):
             v = sum_f m_f g_f / |g_f|  /  sum_f m_f
 
         and is not normalised again. As in the released code the mask acts on this mean only: padded
-        frames are still attended to, unless the config has `mask_padding`.
+        frames are still attended to, unless the config has `mask_padding`. With `temporal` places the
+        mean is over what `TemporalEmbedding` makes of the normalised features.
 
         Raises ValueError for frames of the wrong shape and for videos without a valid frame.
         """
@@ -87,7 +90,8 @@ class DiscoVLA(nn.Module, Shared):
         features = (visual.ln_post(x) @ visual.proj).view(B, F, -1)                 # (B, F, D)
 
         weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]         # (B, F, 1)
-        return (weights * normalize(features, dim=-1)).sum(1), features
+        g = normalize(features, dim=-1)
+        return (weights * (g if self.temporal is None else self.temporal(g))).sum(1), features
 
     def encode_caption(self, ids, mask):
         """Captions of whole videos, image-level attention only: ids and mask (B, L) -> (B, D).

@@ -32,22 +32,29 @@ def frame_chance(data: ClipDataset) -> float:
 
 @torch.inference_mode()
 def order_accuracy(model, data: ClipDataset, batch_size: int = 64) -> float:
-    """How often a clip's caption fits better than the same caption with its two parts in the other order, percent.
+    """How often a clip prefers its caption "A then B" to "B then A", and the clip run backwards the other, percent.
 
-    Ties count half. Captions without " then " are left out. A model that does not see the order of frames has no way
-    to tell: 50.
+    Both are asked of every clip, so a liking for one of two sentences gains nothing: a model that does not see the
+    order of frames is right once and wrong once, exactly 50. Ties count half. Captions without " then " are left out.
     """
     told = [i for i, caption in enumerate(data.captions) if " then " in caption]
-    videos = torch.cat([model.encode_video(batch["video"], batch["video_mask"])[0]
-                        for batch in data.video_batches(batch_size, progress=False)])     # (N, D)
-    videos = videos[torch.as_tensor(data.video_of_text)[told]]
-    scores = []
-    for captions in ([data.captions[i] for i in told], [in_other_order(data.captions[i]) for i in told]):
-        ids, mask = tokenize(data.clip.tokenizer, captions, data.inputs.max_words)
-        texts = torch.cat([model.encode_caption(*part) for part in zip(ids.split(256), mask.split(256), strict=True)])
-        scores.append(torch.cosine_similarity(texts, videos))
-    own, other = scores
-    return float(100 * ((own > other).double() + (own == other).double() / 2).mean())
+    clips = torch.as_tensor(data.video_of_text)[told]
+    ways = [torch.cat(videos)[clips] for videos in zip(*(
+        [model.encode_video(batch["video"].flip(1) if way else batch["video"],
+                            batch["video_mask"].flip(1) if way else batch["video_mask"])[0] for way in (0, 1)]
+        for batch in data.video_batches(batch_size, progress=False)), strict=True)]                # 2 x (N, D)
+    own, other = (_embed(model, data, captions) for captions in (
+        [data.captions[i] for i in told], [in_other_order(data.captions[i]) for i in told]))        # (N, D) each
+    right = []
+    for video, fitting, wrong in ((ways[0], own, other), (ways[1], other, own)):
+        margin = torch.cosine_similarity(video, fitting) - torch.cosine_similarity(video, wrong)
+        right.append((margin.sign() + 1) / 2)
+    return float(100 * torch.cat(right).double().mean())
+
+
+def _embed(model, data, captions):
+    ids, mask = tokenize(data.clip.tokenizer, captions, data.inputs.max_words)
+    return torch.cat([model.encode_caption(*part) for part in zip(ids.split(256), mask.split(256), strict=True)])
 
 
 def _frames_and_captions(model, data):

@@ -1,26 +1,63 @@
-"""Beyond the paper: telling the model which frame comes first."""
+"""Beyond the paper: a model that sees which frame comes first, and training that asks for it."""
 
 import torch
 from torch import nn
 
+from minivl.data.clips import ClipDataset
+from minivl.data.text import tokenize
+from minivl.data.world.language import in_other_order
+
 
 class TemporalEmbedding(nn.Module):
-    """One learned vector per frame position, added to all tokens of the frame.
+    """One learned vector per place in the video, which weighs what a frame adds to the video's embedding.
 
-        x[f, token] + e[f]
+        g[f] + W (e[f] * g[f])        e (F, D) runs from -1 to 1 at the start, W (D, D) is zero then
 
-    DiscoVLA itself has nothing of the kind: shuffle the frames of a video and its embedding stays what it was. The
-    vectors start at zero, so a fresh embedding changes nothing.
+    DiscoVLA itself has nothing of the kind: shuffle the frames of a video and its embedding stays what it was. A vector
+    that is added, as one does with words, would not change that here: sum_f (g[f] + e[f]) is the same in every order.
+    A product is not. Since W starts at zero, a fresh embedding changes nothing.
     """
 
     def __init__(self, frames: int, width: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(frames, width))
+        self.e = nn.Parameter(torch.linspace(-1, 1, frames)[:, None].repeat(1, width))
+        self.W = nn.Parameter(torch.zeros(width, width))
 
-    def forward(self, x, frames):
-        """x (B*F, N, W) -> the same; F is `frames`. Raises ValueError for more frames than there are positions."""
-        if frames > len(self.weight):
-            raise ValueError(f"a video has {frames} frames, but the temporal embedding has {len(self.weight)} "
-                             "positions: raise `temporal` or sample fewer frames")
-        videos = len(x) // frames
-        return x + self.weight[:frames].repeat(videos, 1)[:, None]  # (B*F, 1, W)
+    def forward(self, g):
+        """Frame features g (B, F, D) -> (B, F, D). Raises ValueError for more frames than there are places."""
+        frames = g.shape[1]
+        if frames > len(self.e):
+            raise ValueError(f"a video has {frames} frames, but the temporal embedding has {len(self.e)} places: raise "
+                             "`temporal` or sample fewer frames")
+        return g + (self.e[:frames] * g) @ self.W.T
+
+
+class ReversedTwins(torch.utils.data.Dataset):
+    """Every clip beside the same clip run backwards, told in the other order: "A then B" and "B then A".
+
+    The two differ in nothing but order, so whoever has to tell them apart must see it. An item has the tensors of a
+    clip with a dimension of 2 in front. Raises ValueError if a caption tells one thing only.
+    """
+
+    def __init__(self, data: ClipDataset):
+        single = [caption for caption in data.captions if " then " not in caption]
+        if single:
+            raise ValueError(f"twins need captions of the form 'A then B', but {len(single)} of {len(data)} are not: "
+                             f"{single[0]!r:.80}")
+        self.data = data
+        turned = [in_other_order(caption) for caption in data.captions]
+        self.text_ids, self.text_mask = tokenize(data.clip.tokenizer, turned, data.inputs.max_words)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        clip = self.data[index]
+        backwards = {name: value.flip(0) for name, value in clip.items()}  # frames, and what belongs to each
+        backwards |= {"text_ids": self.text_ids[index], "text_mask": self.text_mask[index]}
+        return {name: torch.stack([value, backwards[name]]) for name, value in clip.items()}
+
+
+def twin_losses(model, batch) -> dict[str, torch.Tensor]:
+    """DiscoVLA's losses of a batch of twins (B, 2, ...): each of the 2B clips has to find its own caption."""
+    return model.losses({name: value.flatten(0, 1) for name, value in batch.items()})

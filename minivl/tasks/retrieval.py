@@ -14,9 +14,10 @@ from minivl.data.schema import load_split
 from minivl.data.world.build import cached_world
 from minivl.discovla import DiscoVLA
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.discovla.temporal import ReversedTwins, twin_losses
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
 from minivl.pretrained import find, read_settings, sections
-from minivl.training import fit, seed_everything
+from minivl.training import fit, model_losses, seed_everything
 
 ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
 
@@ -106,10 +107,11 @@ def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress:
 
 
 def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: DiscoVLAConfig, training: TrainConfig,
-          run_dir: Path, progress: bool = True) -> DiscoVLA:
+          run_dir: Path, progress: bool = True, twins: bool = False) -> DiscoVLA:
     """Adapt a CLIP to the clips of `train`; the model is saved in `run_dir/model` and returned.
 
-    Where alpha or beta is above 0, `train` needs frame captions: those that `with_pseudo_captions` gave it, else the
+    With `twins` a step also has every clip run backwards, see `ReversedTwins`: twice as many as `batch_size`. Where
+    alpha or beta is above 0, `train` needs frame captions: those that `with_pseudo_captions` gave it, else the
     column `frame_captions` of its rows. A run that was interrupted goes on where its last checkpoint stands; a
     finished one is read back. Raises SchemaError if there are no frame captions.
     """
@@ -121,10 +123,11 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
         settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]
     else:  # fusion in the text tower is for frame captions: without them no gradient would reach it
         config = replace(config, text_fusion_layers=0)
-    settings |= {"discovla": vars(config), "clips": len(train)}
+    settings |= {"discovla": vars(config), "clips": len(train)} | ({"twins": True} if twins else {})
     seed_everything(training.seed)
     model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
-    fit(model, train, training, run_dir, settings=settings, progress=progress)
+    data, losses = (ReversedTwins(train), twin_losses) if twins else (train, model_losses)
+    fit(model, data, training, run_dir, losses, settings=settings, progress=progress)
     if PartialState().is_main_process:
         made = ", ".join(f"{name} {value}" for name, value in vars(training).items())
         source = "/".join(Path(train.paths[0]).parts[-3:-1])  # corpus/split
