@@ -72,6 +72,19 @@ def test_a_study_writes_a_table_with_its_name(tmp_path, monkeypatch):
     assert (table["study"] == "noise").all() and (tmp_path / "discovla_noise.csv").is_file()
 
 
+def test_the_command_runs_a_study_with_seeds_of_choice(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from minivl.cli import app
+
+    monkeypatch.setitem(ablation.STUDIES, "noise", [Cell("zero-shot", {"rounds": 0})])
+    result = CliRunner().invoke(app, ["ablate", "discovla", "noise", "--seeds", "2", "--first-seed", "7", "--scale",
+                                      "tiny", "--out", str(tmp_path)], catch_exceptions=False)
+    assert result.exit_code == 0 and "discovla_noise.csv" in result.output
+    assert sorted(path.name for path in (tmp_path / "noise").iterdir()) == [
+        "zero-shot-seed7.json", "zero-shot-seed8.json"]
+
+
 def test_captions_in_the_other_order():
     assert in_other_order("a man pours milk then heats it") == "a man heats it then pours milk"
     assert in_other_order("someone a then b then c") == "someone c then b then a"

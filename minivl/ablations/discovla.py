@@ -87,7 +87,8 @@ STUDIES: dict[str, list[Cell]] = {
              {**PIMGALIGN, "beta": 1.0, "distill": behaviour, "batch_size": batch, "rounds": BATCH / batch})
         for batch in (8, 32) for behaviour in ("paper", "release")],
     "converged": [*_in("stories, many videos, converged", {"dial": 1.0, "videos_train": 1500, **CONVERGED}),
-                  *_in("converged", CONVERGED)],
+                  *_in("converged", CONVERGED),
+                  Cell("converged, strategy average", {"strategy": "average", **CONVERGED})],
     "dial": [cell for dial in (0.0, 1.0) for cell in _in(f"dial {dial}", {"dial": dial})],
     "regimes": [cell for name, world in REGIMES.items() for cell in _in(name, world)],
     # Twins are two clips: as many clips per step as without.
