@@ -73,7 +73,11 @@ def test_regimes_differ_from_their_first_cell_in_one_thing(tmp_path, monkeypatch
     table = univl_regimes.run_regimes(SETTINGS, [0, 1], tmp_path, progress=False)
     assert table["retold"].tolist() == [1, 1, 0, 0]
     assert (tmp_path / "univl_regimes.csv").is_file()
+    curves = (tmp_path / "univl_long_curves.csv").read_text().splitlines()
+    assert curves[0] == "cell,seed,step" and len(curves) == 3
 
 
 def _settings_seen(settings, out, cell, seed):
+    (out / "curves").mkdir(exist_ok=True)
+    (out / "curves" / f"{cell.name}-seed{seed}.csv").write_text("step,epoch,lr,grad_norm,seconds\n1,1,0,0,0\n")
     return {"retold": settings.narrated != NARRATED}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
-from minivl.ablations.univl import STEPS, run_cell
+from minivl.ablations.univl import STEPS, gather_curves, run_cell
 from minivl.config import NARRATED_WORLD, Scale
 from minivl.tasks.univl.pretraining import make_tokenizer
 from minivl.univl.feature_world import retell
@@ -39,7 +39,10 @@ QUESTIONS = [(cell.name, cells[0].name) for cells in (ALIGNED_CELLS, LONG_CELLS)
 
 
 def run_regimes(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
-    """Run all cells of both regimes with all seeds, one row each; results that are there are kept."""
+    """Run all cells of both regimes with all seeds, one row each; results that are there are kept.
+
+    The losses through the longer pretraining are in `out/univl_long_curves.csv`.
+    """
     out = Path(out).resolve()
     told = retell(settings.narrated, out / "aligned", NARRATED_WORLD, transcript_shift=0.0)
     tables = []
@@ -49,4 +52,6 @@ def run_regimes(settings: Scale, seeds, out: Path, workers: int = 1, progress: b
         tables.append(run_cells(cells, seeds, partial(run_cell, world, folder), folder, progress, workers))
     table = pd.concat(tables)
     save_results(table, out / "univl_regimes.csv")
+    gather_curves(out / "runs-long" / "curves", LONG_CELLS, seeds).to_csv(out / "univl_long_curves.csv", index=False,
+                                                                          float_format="%.4g")
     return table

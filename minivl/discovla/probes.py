@@ -31,25 +31,31 @@ def frame_chance(data: ClipDataset) -> float:
 
 
 @torch.inference_mode()
+def order_scores(model, data: ClipDataset, batch_size: int = 64) -> torch.Tensor:
+    """Cosines (N, 2, 2) of clips, as recorded and run backwards, with "A then B" and "B then A".
+
+    [i, 0, 0] is clip i with its own caption, [i, 1, 1] the clip run backwards with the caption in the other order.
+    Captions without " then " are left out.
+    """
+    told = [i for i, caption in enumerate(data.captions) if " then " in caption]
+    videos = [torch.stack([model.encode_video(batch["video"], batch["video_mask"])[0],
+                           model.encode_video(batch["video"].flip(1), batch["video_mask"].flip(1))[0]], dim=1)
+              for batch in data.video_batches(batch_size, progress=False)]
+    videos = torch.cat(videos)[torch.as_tensor(data.video_of_text)[told]]                            # (N, 2, D)
+    captions = torch.stack([_embed(model, data, [data.captions[i] for i in told]),
+                            _embed(model, data, [in_other_order(data.captions[i]) for i in told])], dim=1)
+    return normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)
+
+
 def order_accuracy(model, data: ClipDataset, batch_size: int = 64) -> float:
     """How often a clip prefers its caption "A then B" to "B then A", and the clip run backwards the other, percent.
 
     Both are asked of every clip, so a liking for one of two sentences gains nothing: a model that does not see the
-    order of frames is right once and wrong once, exactly 50. Ties count half. Captions without " then " are left out.
+    order of frames is right once and wrong once, exactly 50. Ties count half.
     """
-    told = [i for i, caption in enumerate(data.captions) if " then " in caption]
-    clips = torch.as_tensor(data.video_of_text)[told]
-    ways = [torch.cat(videos)[clips] for videos in zip(*(
-        [model.encode_video(batch["video"].flip(1) if way else batch["video"],
-                            batch["video_mask"].flip(1) if way else batch["video_mask"])[0] for way in (0, 1)]
-        for batch in data.video_batches(batch_size, progress=False)), strict=True)]                # 2 x (N, D)
-    own, other = (_embed(model, data, captions) for captions in (
-        [data.captions[i] for i in told], [in_other_order(data.captions[i]) for i in told]))        # (N, D) each
-    right = []
-    for video, fitting, wrong in ((ways[0], own, other), (ways[1], other, own)):
-        margin = torch.cosine_similarity(video, fitting) - torch.cosine_similarity(video, wrong)
-        right.append((margin.sign() + 1) / 2)
-    return float(100 * torch.cat(right).double().mean())
+    scores = order_scores(model, data, batch_size)
+    margins = torch.cat([scores[:, 0, 0] - scores[:, 0, 1], scores[:, 1, 1] - scores[:, 1, 0]])
+    return float(100 * ((margins.sign() + 1) / 2).double().mean())
 
 
 def _embed(model, data, captions):
