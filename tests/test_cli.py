@@ -89,5 +89,7 @@ def test_world_adapt_evaluate(tmp_path):
     assert json.loads((world / "world.json").read_text())["dial"] == 0
     adapted = minivl("adapt", "--data", world, "--scale", "tiny", "--steps", 1, MINIVL_RUNS=str(tmp_path / "runs"))
     assert adapted.returncode == 0 and "t2v R@1" in adapted.stdout, adapted.stderr
+    card = (tmp_path / "runs" / "adapt" / "model" / "README.md").read_text()
+    assert "| val, t2v R@1 |" in card and "    minivl adapt --data" in card and "One run, so there is no spread" in card
     scored = minivl("evaluate", "--model", tmp_path / "runs" / "adapt" / "model", "--data", world)
     assert scored.returncode == 0 and "within group" in scored.stdout, scored.stderr

@@ -1,6 +1,9 @@
 """The program itself, and the options that several commands share."""
 
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,3 +61,11 @@ def print_dry_run(recipe, settings):
     from minivl.dry_run import dry_run
 
     print(dry_run(dataclasses.replace(recipe, settings=settings)))
+
+
+def complete_card(folder: Path, split: str, scores: dict[str, float]) -> None:
+    """Put the command that is running and the scores that it found into the card of the model that it saved."""
+    from minivl.pretrained import describe
+
+    describe(folder, command=shlex.join(["minivl", *sys.argv[1:]]),
+             scores={f"{split}, {name}": value for name, value in scores.items()})

@@ -14,6 +14,7 @@ from minivl.cli.options import (
     ScaleOption,
     app,
     chosen_recipe,
+    complete_card,
     print_dry_run,
     with_engine,
 )
@@ -109,7 +110,9 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
     adapted = retrieval.adapt_at_scale(settings, seed, runs_dir() / name, train=train)
     if os.environ.get("RANK", "0") == "0":  # one of several processes is enough
         split = plan.split if plan else "val"
-        _print_scores(split, retrieval.evaluate(adapted, _clips(plan, data, split, model, settings)))
+        scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
+        _print_scores(split, scores)
+        complete_card(runs_dir() / name / "model", split, scores.row())
         print(f"saved: {runs_dir() / name / 'model'}")
 
 

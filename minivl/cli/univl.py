@@ -12,6 +12,7 @@ from minivl.cli.options import (
     ScaleOption,
     app,
     chosen_recipe,
+    complete_card,
     print_dry_run,
     with_engine,
 )
@@ -106,8 +107,9 @@ def finetune(task: Annotated[str | None, typer.Argument(help="joint, align (retr
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed or 0, steps, subset)
     tuned.univl.save_pretrained(folder / "model", tuned.tokenizer, inputs={
         "max_words": tuned.config.max_words, "max_frames": tuned.config.max_frames})
-    _print_task_scores(task, split, finetuning.score(task, tuned, split, settings),
-                       finetuning.baseline_scores(task, split, settings))
+    scores = finetuning.score(task, tuned, split, settings)
+    _print_task_scores(task, split, scores, finetuning.baseline_scores(task, split, settings))
+    complete_card(folder / "model", split, scores)
     print(f"saved: {folder / 'model'}")
 
 
