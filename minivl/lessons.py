@@ -4,6 +4,7 @@ import inspect
 import os
 import platform
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
         settings["MINIVL_SCALE"] = scale_name
     written = out / source.name
     try:
-        _talking_client(notebook).execute(env=settings)
+        with tempfile.TemporaryDirectory(prefix="minivl-") as sockets:
+            _talking_client(notebook, sockets).execute(env=settings)
     except CellExecutionError as error:
         raise LessonError(f"the lesson stopped: {error.ename}: {error.evalue}\n"
                           f"The traceback and all outputs so far are in {written}") from error
@@ -83,8 +85,11 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     return written
 
 
-def _talking_client(notebook):
-    """A notebook client that also shows headings, prints, tables and progress bars in the terminal."""
+def _talking_client(notebook, sockets):
+    """A notebook client that also shows headings, prints, tables and progress bars in the terminal.
+
+    sockets: an empty folder, where the kernel can be talked to.
+    """
     from nbclient import NotebookClient
     from traitlets.config import Config
 
@@ -105,8 +110,10 @@ def _talking_client(notebook):
         if cell.cell_type == "markdown":
             print("".join(f"\n{line}\n" for line in cell.source.splitlines() if line.startswith("#")), end="")
 
-    # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel.
-    config = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}})
+    # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel. In a folder
+    # of their own, as two kernels that begin at the same moment would choose the same names.
+    config = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp",
+                                       "connection_file": str(Path(sockets) / "kernel.json")}})
     return TalkingClient(notebook, timeout=None, kernel_name="python3", on_cell_start=heading, config=config,
                          resources={"metadata": {"path": str(REPO)}})
 
