@@ -24,7 +24,7 @@ def test_full_scale_is_the_release_s_recipe():
     assert (full.adapt.warmup, full.adapt.max_grad_norm) == (0.1, 1.0)
     assert full.discovla == DiscoVLAConfig(lora_rank=8, vision_fusion_layers=4, text_fusion_layers=2,
                                            strategy="adapter", alpha=0.3, beta=1.0, distill="release")
-    assert dataclasses.astuple(full.inputs) == (12, 1.0, 32)
+    assert dataclasses.astuple(full.inputs) == (12, 1.0, 32, "rand-m7-n4-mstd0.5-inc1")
 
 
 def test_unknown_names_are_errors():
