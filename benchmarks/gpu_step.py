@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minivl.config import DiscoVLAConfig, TrainConfig, UniVLConfig
 from minivl.discovla import DiscoVLA
-from minivl.engine import layer_options
+from minivl.train.engine import layer_options
 from minivl.univl import UniVL
 
 NO_GPU = 3  # exit code

@@ -10,7 +10,7 @@ No value of ours is written in these files. `source` names it, and it is compute
     univl_tasks.csv::align, pretrained minus align, from scratch::t2v R@1  a gain, paired by seed, 95 % interval
     a.csv::one::R@1 minus b.csv::other::R@1                                the same, of two files
     dry_runs.csv::discovla-msrvtt-b32::trainable                           a number without seeds, by the first column
-    tests/test_objectives.py::test_cmfm                                    (releases.csv) a test that asserts it
+    tests/univl/test_objectives.py::test_cmfm                                    (releases.csv) a test that asserts it
 """
 
 import csv

@@ -1,6 +1,14 @@
-"""Tests run on all cores, a process on each: more threads than that would only wait for each other."""
+"""Tests run on all cores, a process on each: more threads than that would only wait for each other.
+
+Programs that tests start use the package and the helpers of this checkout, wherever else minivl is installed.
+"""
 
 import os
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from minivl.config import REPO
+from minivl.fullscale.recipes import recipes
 from minivl.ledger import (
     COLUMNS,
     NOT_RUN,
@@ -20,7 +21,6 @@ from minivl.ledger import (
     read_releases,
     releases_table,
 )
-from minivl.recipes import recipes
 
 SOURCE = "some.csv::good, tuned::R@1"
 ROW = {"paper": "A", "table": "table 1", "task": "retrieval", "corpus": "C", "protocol": "test split", "metric": "R@1",

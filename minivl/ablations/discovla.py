@@ -27,9 +27,10 @@ from minivl.ablations.runner import Cell, run_cells, save_results
 from minivl.clip import load_clip
 from minivl.config import ConfigError, Scale, WorldConfig, override, scale
 from minivl.data.world.build import cached_world
-from minivl.discovla.probes import frame_accuracy, order_accuracy
+from minivl.data.world.language import in_other_order
+from minivl.discovla.beyond.probes import frame_accuracy, order_accuracy
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
-from minivl.tasks.retrieval import adapt, clips, evaluate, zero_shot
+from minivl.tasks.clip.retrieval import adapt, clips, evaluate, zero_shot
 
 # Half of the quick start's batch and learning rate, for as many steps; `rounds` multiplies these.
 BATCH, LEARNING_RATE = 16, 5e-3
@@ -135,7 +136,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
             else zero_shot(load_clip("kitchen"))
     spent = time.process_time() - began
     return {**evaluate(model, test, progress=False).row(), "frame accuracy": frame_accuracy(model, val),
-            "order accuracy": order_accuracy(model, test),
+            "order accuracy": order_accuracy(model, test, in_other_order),
             "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
             "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
             "cpu seconds": spent}

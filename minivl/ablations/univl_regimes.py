@@ -16,9 +16,9 @@ import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
 from minivl.ablations.univl import STEPS, gather_curves, run_cell
+from minivl.assets.feature_world import retell
 from minivl.config import NARRATED_WORLD, Scale
 from minivl.tasks.univl.pretraining import make_tokenizer
-from minivl.univl.feature_world import retell
 
 LONG = {"stage_one": 200, "stage_two": 600}
 ALIGNED_CELLS = [

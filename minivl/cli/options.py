@@ -47,7 +47,7 @@ def chosen_recipe(name: str | None, kind: str, scale_name: str | None):
         return None
     if scale_name not in (None, "full"):
         raise ConfigError(f"--recipe {name} is a recipe of the full scale: leave out --scale {scale_name}")
-    from minivl.recipes import find_recipe
+    from minivl.fullscale.recipes import find_recipe
 
     return find_recipe(name, kind)
 
@@ -58,14 +58,14 @@ def print_dry_run(recipe, settings):
 
     if recipe is None:
         raise ConfigError("--dry-run needs --recipe NAME, see 'minivl recipe list'")
-    from minivl.dry_run import dry_run
+    from minivl.fullscale.dry_run import dry_run
 
     print(dry_run(dataclasses.replace(recipe, settings=settings)))
 
 
 def complete_card(folder: Path, split: str, scores: dict[str, float]) -> None:
     """Put the command that is running and the scores that it found into the card of the model that it saved."""
-    from minivl.pretrained import describe
+    from minivl.hub.folders import describe
 
     describe(folder, command=shlex.join(["minivl", *sys.argv[1:]]),
              scores={f"{split}, {name}": value for name, value in scores.items()})

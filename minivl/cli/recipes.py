@@ -19,7 +19,7 @@ app.add_typer(weights, name="weights")
 @recipe.command("list")
 def recipe_list():
     """All recipes, with the corpus and the published result."""
-    from minivl.recipes import recipes
+    from minivl.fullscale.recipes import recipes
 
     for entry in recipes().values():
         best = entry.results[0] if entry.results else None
@@ -30,7 +30,7 @@ def recipe_list():
 @recipe.command("show")
 def recipe_show(name: Annotated[str, typer.Argument(help="see 'minivl recipe list'")]):
     """Every hyperparameter of a recipe with its source, the command, and the published results."""
-    from minivl.recipes import find_recipe, hyperparameters
+    from minivl.fullscale.recipes import find_recipe, hyperparameters
 
     entry = find_recipe(name)
     protocol = f", protocol {entry.corpus.protocol}" if entry.corpus.protocol else ""
@@ -67,8 +67,8 @@ def recipe_dry_run(names: Annotated[list[str], typer.Argument(help="see 'minivl 
                                                                    "on a CPU, on a GPU the most that fits]")] = None,
                    out: Annotated[Path | None, typer.Option(help="also write the numbers into this .csv")] = None):
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
-    from minivl.dry_run import dry_run
-    from minivl.recipes import find_recipe, recipes
+    from minivl.fullscale.dry_run import dry_run
+    from minivl.fullscale.recipes import find_recipe, recipes
 
     reports = []
     for entry in [find_recipe(name) for name in (recipes() if names == ["all"] else names)]:
@@ -92,7 +92,7 @@ def _write_table(path: Path, rows: list[dict]) -> None:
 def weights_check(folder: Annotated[Path | None, typer.Option(help="where they lie [default: MINIVL_DATA/weights]; "
                                                               "then the hub's cache is looked into")] = None):
     """Which pretrained weights are here, and whether they can be read. Downloads nothing. Ends with 1 if one cannot."""
-    from minivl.weights import check_weights
+    from minivl.fullscale.weights import check_weights
 
     findings = check_weights(folder or scale("full").data / "weights")
     print("\n".join(map(str, findings)))
@@ -107,7 +107,7 @@ def weights_convert(kind: Annotated[str, typer.Argument(help="univl or s3d")],
                     bert: Annotated[str, typer.Option(help="UniVL's tokenizer: a folder or hub "
                                                       "name")] = "bert-base-uncased"):
     """Make a model folder of released weights, which every command takes."""
-    from minivl.weights import convert
+    from minivl.fullscale.weights import convert
 
     convert(kind, file, folder, bert)
     print(f"saved: {folder}")

@@ -37,9 +37,9 @@ def search(query: Annotated[str, typer.Argument(help="what to look for, in words
                                                       "new and changed files only [default: the cache]")] = None):
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
     from minivl.data.folder import find_videos
-    from minivl.tasks.retrieval import load_model
-    from minivl.tasks.search import Searcher, frames_of
-    from minivl.tasks.search import search as search_videos
+    from minivl.tasks.clip.retrieval import load_model
+    from minivl.tasks.clip.search import Searcher, frames_of
+    from minivl.tasks.clip.search import search as search_videos
 
     paths = [folder] if folder.is_file() else find_videos(folder)
     clip, network, inputs = load_model(model)
@@ -99,7 +99,7 @@ def adapt(name: Annotated[str, typer.Option(help="name of the run: everything go
         raise ConfigError("--captions are what PImgAlign and AlignDistill learn from: give --alpha or --beta, too")
     from minivl.clip import load_clip
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
-    from minivl.tasks import retrieval
+    from minivl.tasks.clip import retrieval
 
     known = read_pseudo_captions(captions) if captions else None
     model = load_clip(settings.clip.name, settings.clip.pretrained)
@@ -131,7 +131,7 @@ def _given(**options):
 
 def _clips(recipe, data, split, clip, settings, subset=None):
     """The clips of a split: those of a folder, or of the recipe's corpus."""
-    from minivl.tasks import retrieval
+    from minivl.tasks.clip import retrieval
 
     if recipe is None:
         return retrieval.clips(data or retrieval.data_folder(settings), split, clip, settings, subset)
@@ -153,7 +153,7 @@ def evaluate(model: ModelOption = "kitchen",
     """Text-to-video and video-to-text retrieval scores of a model on captioned clips."""
     import dataclasses
 
-    from minivl.tasks import retrieval
+    from minivl.tasks.clip import retrieval
 
     clip, network, inputs = retrieval.load_model(model)
     settings = dataclasses.replace(scale(scale_name), inputs=inputs)

@@ -22,7 +22,7 @@ def push(folder: Annotated[Path, typer.Argument(help="a saved model, or data wit
          public: Annotated[bool, typer.Option("--public", help="for everyone to see; else only for its owner")] = False,
          dry_run: Annotated[bool, typer.Option("--dry-run", help="complete the card and stop")] = False):
     """Upload a model or data to the Hugging Face hub, once the card is complete. Needs `hf auth login`."""
-    from minivl.pretrained import push_folder
+    from minivl.hub.folders import push_folder
 
     if any(folder.glob("*/metadata.jsonl")):
         kind, patterns = "dataset", _prepare_data(folder, command, limits)
@@ -36,7 +36,7 @@ def push(folder: Annotated[Path, typer.Argument(help="a saved model, or data wit
 
 
 def _prepare_model(folder, about):
-    from minivl.pretrained import describe
+    from minivl.hub.folders import describe
 
     if not any((folder / file).is_file() for file in ("model.safetensors", "open_clip_model.safetensors")):
         raise ConfigError(f"{folder} holds neither a model (model.safetensors) nor data (*/metadata.jsonl)")

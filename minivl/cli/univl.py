@@ -31,8 +31,8 @@ def feature_world(folder: Annotated[Path, typer.Argument(help="where to write it
                   s3d: S3DOption = S3D,
                   share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0):
     """Render narrated kitchen videos (or opinions), and keep their S3D features and words. Resumes by itself."""
-    from minivl.univl import S3D as Network
-    from minivl.univl.feature_world import KINDS, write_feature_world
+    from minivl.assets.feature_world import KINDS, write_feature_world
+    from minivl.s3d import S3D as Network
 
     if kind not in KINDS:
         raise ConfigError(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -125,8 +125,8 @@ def features(videos: Annotated[list[Path], typer.Argument(help="video files, or 
              out: Annotated[Path, typer.Option(help="a folder for one .npy per video")] = Path("features"),
              s3d: S3DOption = S3D):
     """S3D features of videos of any length, one vector per second. Finished ones are kept, bad files skipped."""
-    from minivl.univl import S3D as Network
-    from minivl.univl.features import write_features
+    from minivl.s3d import S3D as Network
+    from minivl.s3d.features import write_features
 
     files = {path.stem: path for path in _video_files(videos)}
     report = write_features(files, Network.from_pretrained(s3d), out)
@@ -145,10 +145,10 @@ def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or f
             s3d: S3DOption = S3D):
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     from minivl.data.wordpiece import load_tokenizer
-    from minivl.pretrained import find, read_settings
+    from minivl.hub.folders import find, read_settings
+    from minivl.s3d import S3D as Network
     from minivl.tasks.univl.data import CAPTIONER
     from minivl.tasks.univl.own_videos import caption_videos
-    from minivl.univl import S3D as Network
     from minivl.univl import UniVL
 
     files = _video_files(videos)

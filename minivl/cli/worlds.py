@@ -41,7 +41,7 @@ def pretrain_clip_command(out: Annotated[Path, typer.Argument(help="folder for t
     settings = scale(scale_name)
     if settings.world is None:
         raise ConfigError("at full scale CLIP is not pretrained but loaded (ViT-B-32/openai): use tiny or small")
-    from minivl.clip_pretraining import pretrain_clip
+    from minivl.assets.clip_pretraining import pretrain_clip
 
     scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, settings.world)
     for direction in ("t2v", "v2t"):
@@ -55,6 +55,6 @@ def pretrain_s3d_command(out: Annotated[Path, typer.Argument(help="folder for th
     settings = scale(scale_name)
     if settings.world is None:
         raise ConfigError("at full scale S3D is not pretrained but read (S3D.from_reference): use tiny or small")
-    from minivl.univl.s3d_pretraining import pretrain_s3d
+    from minivl.assets.s3d_pretraining import pretrain_s3d
 
     print(pretrain_s3d(out, runs_dir() / f"pretrain-s3d-{out.name}", settings.s3d_pretrain))

@@ -8,15 +8,16 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from minivl.checkpoints import load_weights
+from minivl.clip.contrastive import symmetric_contrastive
 from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig, override
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
+from minivl.discovla.beyond.temporal import TemporalEmbedding
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
-from minivl.discovla.temporal import TemporalEmbedding
-from minivl.losses import gather_with_gradient, symmetric_contrastive
-from minivl.pretrained import Shared, find, read_settings, write_folder
+from minivl.hub.checkpoints import load_weights
+from minivl.hub.folders import Shared, find, read_settings, write_folder
+from minivl.train.distributed import gather_with_gradient
 
 SHOWN = 5  # rows per error
 
@@ -162,7 +163,7 @@ class DiscoVLA(nn.Module, Shared):
         """All that the losses read of a batch, by name: caption and video (B, D), and where alpha or beta is above 0
         frame caption and frame (B, F, D), with `mask_padding` also the frame mask (B, F).
 
-        Every video is encoded on its own, so `minivl.gradient_cache` can encode a large batch in pieces.
+        Every video is encoded on its own, so `minivl.train.gradient_cache` can encode a large batch in pieces.
         """
         videos, frames = self.encode_video(batch["video"], batch["video_mask"])     # (B, D), (B, F, D)
         embeddings = {"caption": self.encode_caption(batch["text_ids"], batch["text_mask"]), "video": videos}
@@ -224,13 +225,13 @@ class DiscoVLA(nn.Module, Shared):
         return [p for p in self.parameters() if p.requires_grad]
 
     def transformer_layers(self):
-        """Layers that are only called as a whole: `minivl.engine` can checkpoint, compile and shard them."""
+        """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them."""
         return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
 
     def save_pretrained(self, folder, card: str = "", inputs: InputConfig | None = None) -> None:
         """Write what was trained, the settings, the name of the CLIP below them, and a model card.
 
-        card     Markdown about data, command, scores and limits: see `minivl.pretrained.sections`
+        card     Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         inputs   how clips were sampled in training
 
         Raises ValueError for a model whose CLIP has no name: only `from_open_clip` gives it one.

@@ -5,8 +5,8 @@ import re
 import warnings
 from collections.abc import Mapping
 
-from minivl.checkpoints import CheckpointError, load_weights, read_weights
 from minivl.config import DiscoVLAConfig
+from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
 
 OUR_NAMES = {
     "TVPt_LoRA_a": "lora.A",

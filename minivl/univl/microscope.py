@@ -41,7 +41,7 @@ def gradient_cosines(gradients: dict[str, dict[str, torch.Tensor]],
 
 
 class Microscope:
-    """A `losses` function for `minivl.training.fit` that also records gradients, every so many steps.
+    """A `losses` function for `minivl.train.loop.fit` that also records gradients, every so many steps.
 
         scope = Microscope(every=20)
         fit(model, dataset, config, run_dir, losses=scope)

@@ -190,7 +190,7 @@ class UniVL(Saving, nn.Module):
         return embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
 
     def transformer_layers(self):
-        """Layers that are only called as a whole: `minivl.engine` can checkpoint, compile and shard them.
+        """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them.
 
         Those of cross encoder and decoder are not: Align and beam search use parts of them.
         """

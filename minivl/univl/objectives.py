@@ -8,7 +8,7 @@ equation says, an argument chooses (`ObjectiveConfig` names these choices).
 import torch
 import torch.nn.functional as F
 
-from minivl.losses import mean_over_processes
+from minivl.train.distributed import mean_over_processes
 
 
 def products(a, b):

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from minivl.config import NarrationConfig, TrainConfig, UniVLPretrainConfig
-from minivl.training import fit, seed_everything
+from minivl.train.loop import fit, seed_everything
 from minivl.univl.model import UniVL
 from minivl.univl.saving import load_parts
 
@@ -69,8 +69,8 @@ def load_bert(model: UniVL, name: str) -> None:
     """
     from transformers import BertModel
 
-    from minivl.checkpoints import CheckpointError, load_weights
     from minivl.clip import ModelError
+    from minivl.hub.checkpoints import CheckpointError, load_weights
 
     try:
         bert, found = BertModel.from_pretrained(name, add_pooling_layer=False, output_loading_info=True)

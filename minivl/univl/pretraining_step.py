@@ -10,7 +10,7 @@
 import torch
 
 from minivl.config import ConfigError
-from minivl.losses import gather_with_gradient, processes
+from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl import objectives
 from minivl.univl.layers import used_length
 
@@ -66,7 +66,7 @@ class PretrainingStep:
 
     def pooled(self):
         """All that Joint reads: one text and one video per clip, (videos, n, D) each, and valid (videos, n) if some
-        text does not count. Every clip is encoded on its own, so `minivl.gradient_cache` can do it in pieces.
+        text does not count. Every clip is encoded on its own, so `minivl.train.gradient_cache` can do it in pieces.
 
         Raises ConfigError if there are other objectives, which read more than that.
         """

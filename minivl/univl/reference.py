@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import torch
 
-from minivl.checkpoints import CheckpointError, load_weights, read_weights
 from minivl.config import ObjectiveConfig, UniVLConfig
+from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
 
 # The start of a released name -> the start of ours. The decoder's two attentions are called `.att` inside.
 PREFIXES = {

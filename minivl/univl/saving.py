@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from minivl.checkpoints import CheckpointError, load_weights, read_weights
 from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig, override
-from minivl.pretrained import Shared, find, read_settings, write_folder
+from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
+from minivl.hub.folders import Shared, find, read_settings, write_folder
 
 
 class Saving(Shared):
@@ -14,7 +14,7 @@ class Saving(Shared):
     def save_pretrained(self, folder, tokenizer=None, card: str = "", inputs: dict | None = None) -> None:
         """Write settings, weights and a model card into `folder`, and the tokenizer, if there is one, beside them.
 
-        card     Markdown about data, command, scores and limits: see `minivl.pretrained.sections`
+        card     Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         inputs   {"max_words", "max_frames"} of its training: frames have the positions after `max_words`
         """
         settings = {"univl": dataclasses.asdict(self.config), "objectives": dataclasses.asdict(self.objectives)}

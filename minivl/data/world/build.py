@@ -17,34 +17,34 @@ from tqdm import tqdm
 
 from minivl.config import ConfigError, WorldConfig, cache_dir
 from minivl.data.video import write_video
-from minivl.data.world import language, opinions, recipes, timeline
+from minivl.data.world import language, meals, opinions, timeline
 
-SPLITS = tuple(recipes.SPLIT_SHARES)
+SPLITS = tuple(meals.SPLIT_SHARES)
 VERSION = 1  # raise it when the same settings give other videos or other words
 
 
-def _row(name: str, split: str, recipe: recipes.Recipe, group: int, moments: list[timeline.Moment],
+def _row(name: str, split: str, meal: meals.Meal, group: int, moments: list[timeline.Moment],
          config: WorldConfig, rng: np.random.Generator) -> dict:
     seconds = language.caption_seconds(moments, config.fps, config.frame_captions)
     return {
         "file_name": f"{name}.mp4", "video_id": name, "split": split, "group": group,
-        "caption": language.narrative_caption(moments, recipe, config, rng),
+        "caption": language.narrative_caption(moments, meal, config, rng),
         "frame_captions": language.frame_captions(moments, seconds, rng),
         "transcript": language.transcript(moments, config, rng),
         "steps": [{"label": m.step.label, "start": round(m.start, 3), "end": round(m.end, 3)}
                   for m in moments if m.step is not None],
-        "task": recipe.task, "task_steps": recipe.task_steps(),
+        "task": meal.task, "task_steps": meal.task_steps(),
     }
 
 
 def kitchen_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
     """Metadata of each clip of a split, and a function that draws its frames (T, size, size, 3)."""
-    for number, (group, recipe) in enumerate(
-            recipes.draw_split(split, count, config.seed, config.dishes, config.novel)):
+    for number, (group, meal) in enumerate(
+            meals.draw_split(split, count, config.seed, config.dishes, config.novel)):
         # Time, words and pixels have a random stream each: turning a knob of one leaves the others as they are.
         streams = np.random.default_rng([config.seed, SPLITS.index(split), number]).spawn(3)
-        moments = timeline.schedule(recipe, config, streams[0])
-        row = _row(f"{split}-{number:05d}", split, recipe, group, moments, config, streams[1])
+        moments = timeline.schedule(meal, config, streams[0])
+        row = _row(f"{split}-{number:05d}", split, meal, group, moments, config, streams[1])
         yield row, lambda m=moments, r=streams[2]: np.stack(list(timeline.frames(m, config, r)))
 
 
@@ -55,12 +55,12 @@ def narrated_clips(split: str, count: int, config: WorldConfig) -> Iterator[tupl
     Every video is a group of its own, so that few steps look alike. Give steps of some seconds, as real videos have
     (`step_seconds=(3.0, 5.0)`).
     """
-    for number, (group, recipe) in enumerate(
-            recipes.draw_split(split, count, config.seed, config.dishes, config.novel, whole_groups=False)):
+    for number, (group, meal) in enumerate(
+            meals.draw_split(split, count, config.seed, config.dishes, config.novel, whole_groups=False)):
         streams = np.random.default_rng([config.seed, 20 + SPLITS.index(split), number]).spawn(4)
-        recipe = recipes.season(recipe, streams[0])
-        moments = timeline.schedule(recipe, config, streams[1])
-        row = _row(f"narrated-{split}-{number:05d}", split, recipe, group, moments, config, streams[2])
+        meal = meals.season(meal, streams[0])
+        moments = timeline.schedule(meal, config, streams[1])
+        row = _row(f"narrated-{split}-{number:05d}", split, meal, group, moments, config, streams[2])
         row["step_captions"] = language.step_captions(moments)
         yield row, lambda m=moments, r=streams[3]: np.stack(list(timeline.frames(m, config, r)))
 

@@ -10,7 +10,7 @@ what is said and not how much.
 import numpy as np
 
 from minivl.config import WorldConfig
-from minivl.data.world.recipes import Dish, Recipe, Step, draw_recipe
+from minivl.data.world.meals import Dish, Meal, Step, draw_meal
 from minivl.data.world.timeline import Moment, frame_count, moment_at
 
 COOKS = ("someone", "a man", "a woman", "the cook", "a person")
@@ -88,19 +88,24 @@ def _literal(dish: Dish) -> str:
     return _fill("puts the {state} {ingredient} and {liquid} into the {vessel} and ", dish) + _TREAT[dish.treatment]
 
 
-def narrative_caption(moments: list[Moment], recipe: Recipe, config: WorldConfig, rng: np.random.Generator) -> str:
+def narrative_caption(moments: list[Moment], meal: Meal, config: WorldConfig, rng: np.random.Generator) -> str:
     """What a viewer tells about the whole clip; the dial decides how. The dish that is ready first comes first."""
     cook = _choose(rng, COOKS)
     steps = [m.step for m in moments if m.step is not None]
     if config.clauses is not None:
         told = sorted(rng.choice(len(steps), size=min(config.clauses, len(steps)), replace=False))
         return f"{cook} " + " then ".join(step_sentence(steps[i]) for i in told)
-    ready = sorted(recipe.dishes, key=lambda dish: max(i for i, s in enumerate(steps) if s.dish == dish))
+    ready = sorted(meal.dishes, key=lambda dish: max(i for i, s in enumerate(steps) if s.dish == dish))
     return f"{cook} " + " then ".join(_whole(d) if rng.random() < config.dial else _literal(d) for d in ready)
 
 
-def in_other_order(caption: str) -> str:
-    """A narrative caption that tells the same things in the reverse order: "someone A then B" -> "someone B then A"."""
+def in_other_order(caption: str) -> str | None:
+    """A narrative caption that tells the same things in the reverse order: "someone A then B" -> "someone B then A".
+
+    None for a caption that tells one thing only.
+    """
+    if " then " not in caption:
+        return None
     cook = next(cook for cook in sorted(COOKS, key=len, reverse=True) if caption.startswith(f"{cook} "))
     return f"{cook} " + " then ".join(reversed(caption.removeprefix(f"{cook} ").split(" then ")))
 
@@ -148,7 +153,7 @@ def pretraining_sentences(count: int, rng: np.random.Generator) -> list[str]:
     """Random pretraining captions, to train a tokenizer on. Novel ingredients do not occur."""
     sentences = []
     for _ in range(count):
-        dish = draw_recipe(rng, dishes=1).dishes[0]
+        dish = draw_meal(rng, dishes=1).dishes[0]
         step = Step(_choose(rng, dish.verbs()), dish)
         sentences.append(pretraining_caption(step, rng, plate=dish if rng.random() < 0.25 else None))
     return sentences

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from minivl.config import WorldConfig
-from minivl.data.world.recipes import Dish, draw_recipe
+from minivl.data.world.meals import Dish, draw_meal
 from minivl.data.world.render import GRID, OVERSAMPLE, Pen, Stage, develop, draw_ingredient
 
 WORDS = {"awful": -2.0, "bad": -1.0, "okay": 0.0, "good": 1.0, "wonderful": 2.0}  # points of sentiment
@@ -36,7 +36,7 @@ class Opinion:
 
 def draw_opinion(rng: np.random.Generator) -> Opinion:
     """A random opinion about a random dish; "not" turns the words around and halves them."""
-    dish = draw_recipe(rng, 1).dishes[0]
+    dish = draw_meal(rng, 1).dishes[0]
     word = list(WORDS)[rng.integers(len(WORDS))]
     negated = bool(rng.random() < 0.2)
     words = -0.5 * WORDS[word] if negated else WORDS[word]

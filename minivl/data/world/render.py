@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from minivl.data.world.recipes import INGREDIENTS, Dish, Step
+from minivl.data.world.meals import INGREDIENTS, Dish, Step
 
 GRID = 48  # units of the drawing
 OVERSAMPLE = 3

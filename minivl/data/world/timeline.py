@@ -1,4 +1,4 @@
-"""Puts the steps of a recipe on a clock and renders the clip."""
+"""Puts the steps of a meal on a clock and renders the clip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minivl.config import WorldConfig
-from minivl.data.world.recipes import Recipe, Step
+from minivl.data.world.meals import Meal, Step
 from minivl.data.world.render import Stage, draw_frame
 
 
@@ -19,9 +19,9 @@ class Moment:
     end: float
 
 
-def _interleave(recipe: Recipe, rng: np.random.Generator) -> list[Step]:
+def _interleave(meal: Meal, rng: np.random.Generator) -> list[Step]:
     """All steps in a random order that respects the order within each dish."""
-    queues = [[Step(verb, dish) for verb in dish.verbs()] for dish in recipe.dishes]
+    queues = [[Step(verb, dish) for verb in dish.verbs()] for dish in meal.dishes]
     order = []
     while any(queues):
         waiting = [q for q in queues if q]
@@ -30,12 +30,12 @@ def _interleave(recipe: Recipe, rng: np.random.Generator) -> list[Step]:
     return order
 
 
-def schedule(recipe: Recipe, config: WorldConfig, rng: np.random.Generator) -> list[Moment]:
+def schedule(meal: Meal, config: WorldConfig, rng: np.random.Generator) -> list[Moment]:
     """The moments of one clip, from second 0 without gaps."""
     shortest, longest = config.step_seconds
     moments, clock = [], 0.0
-    for step in _interleave(recipe, rng):
-        if rng.random() < config.filler / len(recipe.dishes) / 3:
+    for step in _interleave(meal, rng):
+        if rng.random() < config.filler / len(meal.dishes) / 3:
             moments.append(Moment(None, clock, clock := clock + rng.uniform(0.5, 0.8) * shortest))
         length = rng.uniform(shortest, longest) * (0.5 if step.verb == "slice" else 1.0)
         moments.append(Moment(step, clock, clock := clock + length))

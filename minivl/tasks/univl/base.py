@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import default_collate
 
 from minivl.config import NarrationConfig, TaskConfig
-from minivl.tasks.retrieval import default_device
-from minivl.training import fit, seed_everything
+from minivl.train.engine import default_device
+from minivl.train.loop import fit, seed_everything
 from minivl.univl import UniVL
 from minivl.univl.layers import used_length
 

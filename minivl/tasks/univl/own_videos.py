@@ -17,8 +17,9 @@ from minivl.data.segments import NOTHING_SAID, spoken_within
 from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles, write_text
 from minivl.data.video import VideoError, probe
 from minivl.data.wordpiece import decode_tokens, encode_texts
-from minivl.univl import S3D, UniVL
-from minivl.univl.features import FEATURE_RATE, stream_features
+from minivl.s3d import S3D
+from minivl.s3d.features import FEATURE_RATE, stream_features
+from minivl.univl import UniVL
 
 WINDOWS_AT_ONCE = 16
 

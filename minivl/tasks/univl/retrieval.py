@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from minivl.config import ConfigError
 from minivl.data.segments import SegmentDataset
-from minivl.losses import gather_with_gradient, processes
 from minivl.metrics.retrieval import retrieval_metrics
 from minivl.tasks.univl.base import Task, without_padding
+from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl.layers import used_length
 from minivl.univl.objectives import max_margin
 

@@ -14,11 +14,11 @@ from torch import nn
 
 from minivl.data.features import FeatureReader
 from minivl.data.schema import SchemaError
-from minivl.losses import mean_over_processes
 from minivl.metrics.segmentation import majority_baseline, segmentation_metrics
 from minivl.tasks.univl.base import Task
 from minivl.tasks.univl.whole_videos import encode_frames, in_windows, read_videos, require_columns
-from minivl.training import TrainingError, seed_everything
+from minivl.train.distributed import mean_over_processes
+from minivl.train.loop import TrainingError, seed_everything
 from minivl.univl.layers import init_weights
 
 BACKGROUND = "background"  # the class of frames that show no step

@@ -1,0 +1,107 @@
+"""Narrated kitchen videos and opinions as features: what UniVL reads, small enough to be bundled.
+
+Videos are rendered, encoded as mp4, read by the small S3D and thrown away. What stays is a folder in the one schema
+(`minivl.data.schema`): per split a `metadata.jsonl`, whose rows name their tensor in `features.safetensors`.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from minivl.config import WorldConfig
+from minivl.data.video import write_video
+from minivl.data.world.build import narrated_clips, opinion_clips
+from minivl.s3d.features import FEATURE_RATE, write_features
+from minivl.s3d.model import S3D
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of a feature world: clips `first` ... `first + count - 1` of a split of the rendered one."""
+
+    name: str
+    world_split: str
+    first: int
+    count: int
+    columns: tuple[str, ...]
+
+
+DOWNSTREAM = ("caption", "transcript", "steps", "step_captions", "task", "task_steps")
+NARRATED = (Part("pretrain", "train", 0, 1000, ("transcript",)), Part("train", "train", 1000, 120, DOWNSTREAM),
+            Part("val", "val", 0, 40, DOWNSTREAM), Part("test", "test", 0, 80, DOWNSTREAM))
+OPINIONS = (Part("train", "train", 0, 300, ("transcript", "sentiment")),
+            Part("val", "val", 0, 100, ("transcript", "sentiment")),
+            Part("test", "test", 0, 200, ("transcript", "sentiment")))
+KINDS: dict[str, tuple[tuple[Part, ...], Callable]] = {
+    "narrated": (NARRATED, narrated_clips), "opinions": (OPINIONS, opinion_clips)}
+
+
+def write_feature_world(folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0,
+                        progress: bool = True) -> Path:
+    """Write all splits of a feature world into `folder` and return it; what is there already is kept.
+
+    kind    "narrated" (split "pretrain" has transcripts only, as HowTo100M; the others have steps and captions) or
+            "opinions"
+    share   of the number of clips
+    """
+    parts, make_clips = KINDS[kind]
+    for part in parts:
+        directory = folder / part.name
+        if not (directory / "metadata.jsonl").exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world, progress)
+    return folder
+
+
+def retell(source: Path, folder: Path, world: WorldConfig, **speech) -> Path:
+    """Other words about the narrated videos of a feature world: the same features, transcripts told anew.
+
+    world   the settings that `source` was written with
+    speech  settings of transcripts that are changed, such as `transcript_shift=0.0`
+
+    Writes `folder`, whose rows point to the features in `source`, and returns it. Raises ValueError if `source` was
+    not written with the settings of `world`.
+    """
+    for part in NARRATED:
+        source_rows = [json.loads(line) for line in (source / part.name / "metadata.jsonl").open(encoding="utf-8")]
+        rows = []
+        for row, before, after in zip(source_rows, _told(part, world), _told(part, replace(world, **speech)),
+                                      strict=False):  # `source` may hold the first videos of a part only
+            if row["transcript"] != before["transcript"]:
+                raise ValueError(f"{source / part.name}: {row['video_id']} was not told with these settings")
+            rows.append({**row, "transcript": after["transcript"],
+                         "feature_file": str((source / part.name).resolve() / row["feature_file"])})
+        (folder / part.name).mkdir(parents=True, exist_ok=True)
+        _write_rows(folder / part.name, rows)
+    return folder
+
+
+def _told(part, world):
+    """Metadata of the clips of a part; nothing is rendered."""
+    clips = narrated_clips(part.world_split, part.first + part.count, world)
+    return (row for row, _ in islice(clips, part.first, None))
+
+
+def _write_part(directory, part, make_clips, count, net, world, progress):
+    clips = islice(make_clips(part.world_split, part.first + count, world), part.first, part.first + count)
+    rows, videos = [], {}
+    with tempfile.TemporaryDirectory() as rendered:
+        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video", disable=not progress):
+            path = videos[row["video_id"]] = Path(rendered) / row["file_name"]
+            write_video(path, draw(), world.fps)
+            rows.append({"feature_file": f"features.safetensors::{row['video_id']}", "feature_rate": FEATURE_RATE,
+                         "video_id": row["video_id"], **{name: row[name] for name in part.columns}})
+        write_features(videos, net, directory / "features.safetensors", batch_size=32, progress=progress)
+    _write_rows(directory, rows)
+
+
+def _write_rows(directory, rows):
+    unfinished = directory / f".metadata-{os.getpid()}.jsonl"
+    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    os.replace(unfinished, directory / "metadata.jsonl")

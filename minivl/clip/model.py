@@ -1,0 +1,156 @@
+"""CLIP through open_clip: the same three lines for the bundled small CLIP and for ViT-B-32 with OpenAI's weights."""
+
+import json
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minivl.config import BUNDLED
+from minivl.hub.checkpoints import load_weights
+from minivl.hub.folders import Shared, find, write_folder
+
+KITCHEN = BUNDLED / "clip_kitchen"
+HUB = "hf-hub:"  # as open_clip marks names of the hub
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+
+
+class ModelError(ValueError):
+    """A model that does not exist, or whose weights are not here."""
+
+
+@dataclass
+class Clip(Shared):
+    """An open_clip model with what is needed to feed it."""
+
+    name: str
+    pretrained: str | None
+    model: Any  # open_clip.CLIP
+    tokenizer: Any
+    image_size: int  # pixels
+    mean: tuple[float, float, float]  # of the pixel values in [0, 1]
+    std: tuple[float, float, float]
+
+    def save_pretrained(self, folder, card: str = "") -> None:
+        """Write an open_clip folder, which `load_clip` reads, and open_clip itself as "local-dir:folder".
+
+        card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
+        """
+        folder, source = Path(folder), _folder_of(self.name)
+        settings = (_architecture(self.name, self.pretrained, self.mean, self.std) if source is None
+                    else json.loads((source / CONFIG).read_text(encoding="utf-8")))
+        write_folder(folder, settings, self.model.state_dict(), _CARD.format(
+            name=Path(self.name).name, parameters=sum(p.numel() for p in self.model.parameters()),
+            size=self.image_size, card=card), CONFIG, WEIGHTS)
+        if "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]:  # the others have open_clip's own
+            self.tokenizer.save_pretrained(folder)
+
+
+def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: bool = True) -> Clip:
+    """Load a CLIP in evaluation mode.
+
+    name: "kitchen" for the bundled small CLIP; a folder with `open_clip_config.json`,
+        `open_clip_model.safetensors` and a tokenizer, or the name of such a one on the hub ("hf-hub:owner/name"); or an
+        architecture of open_clip ("ViT-B-32").
+    pretrained: for an architecture, open_clip's tag of its weights ("openai") or a weights file;
+        None gives random weights. Folders bring their own. OpenAI's weights as a file need an
+        architecture with their activation ("ViT-B-32-quickgelu"); the tag brings it along.
+    Raises ModelError for a name that open_clip does not know or for weights that can't be had, and
+    CheckpointError for a weights file that does not fit.
+    """
+    import open_clip
+
+    folder = _folder_of(name)
+    if folder is not None:
+        return _load_folder(name, folder, weights)
+    if name not in open_clip.list_models():
+        raise ModelError(f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
+                         f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)")
+    from_file = weights and pretrained is not None and Path(pretrained).is_file()
+    tag = pretrained if weights and not from_file else None
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag and tag not in tags:
+        raise ModelError(f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags "
+                         f"{', '.join(tags)}")
+    try:
+        with _quiet():
+            model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
+    except Exception as error:  # open_clip passes on whatever the hub client raised
+        raise ModelError(f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
+                         "path of a weights file in place of the tag.") from error
+    if from_file:
+        load_weights(model, pretrained)
+    return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
+
+
+def _folder_of(name: str) -> Path | None:
+    """The folder of a CLIP that is one, or is on the hub; None for an architecture."""
+    if name == "kitchen":
+        return KITCHEN
+    if name.startswith(HUB):
+        return find(name.removeprefix(HUB))
+    return Path(name) if Path(name).is_dir() else None
+
+
+def _architecture(name, pretrained, mean, std) -> dict:
+    """`open_clip_config.json` of an architecture."""
+    import open_clip
+
+    config = open_clip.get_model_config(name)
+    if pretrained == "openai":
+        config["quick_gelu"] = True
+    return {"model_cfg": config, "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic",
+                                                    "resize_mode": "shortest"}}
+
+
+def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
+    import open_clip
+
+    config = (folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).is_file() else ""
+    own_words = "text_cfg" in config and "hf_tokenizer_name" not in config  # then it has open_clip's own tokenizer
+    for needed in (CONFIG, *([WEIGHTS] if weights else []), *([] if own_words else ["tokenizer.json"])):
+        if not (folder / needed).is_file():
+            raise ModelError(f"{folder} is not an open_clip folder: {needed} is missing")
+    try:
+        with _quiet():
+            model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
+    if weights:
+        load_weights(model, folder / WEIGHTS)
+    return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}"))
+
+
+@contextmanager
+def _quiet():
+    """open_clip logs that a model without weights is random, and logs the errors that it raises."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _clip(name, pretrained, model, tokenizer) -> Clip:
+    import open_clip
+
+    settings = open_clip.get_model_preprocess_cfg(model)
+    size = settings["size"]
+    return Clip(name, pretrained, model.eval(), tokenizer, size if isinstance(size, int) else size[0],
+                tuple(settings["mean"]), tuple(settings["std"]))
+
+
+_CARD = """\
+---
+library_name: open_clip
+pipeline_tag: zero-shot-image-classification
+---
+# CLIP {name}
+
+An `open_clip.CLIP` with {parameters:,} parameters that reads {size} x {size} pixels. Saved by minivl.
+
+    from minivl.clip import load_clip
+    clip = load_clip("this folder")
+
+{card}"""

@@ -1,0 +1,62 @@
+"""A video of any length from beginning to end, one window of time after the other, in constant memory.
+
+Frames are picked by their time stamps: sample i of a window is what is on screen at that moment. So any frame rate
+will do, also one that varies, as phones write it; a slow one repeats frames.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from minivl.data.images import crop_square
+from minivl.data.video import AGAIN, VideoError, _open_video, _to_rgb, probe
+
+ROUNDING = 1e-3  # seconds; webm and mkv files round time stamps that much
+LONGEST_FRAME = 3600.0  # seconds on screen; longer ones are damaged time stamps
+
+
+def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator[np.ndarray]:
+    """Each window of so many seconds as `count` frames, uint8 (count, size, size, 3), the middle square of each.
+
+    Sample i of window k is what is on screen at (k + i / count) * seconds. The last frame stays on screen until its
+    second is over, and the last window has fewer samples if the video ends before it.
+    A video is decoded once, and only one window is in memory. Raises VideoError for a file that is no video, cut off
+    or damaged.
+    """
+    path, window, sampled, rate = Path(path), [], 0, count / seconds
+    for frame, until in on_screen(path):
+        wanted = math.ceil((until - ROUNDING) * rate) - sampled  # samples that show this frame
+        if wanted <= 0:
+            continue
+        if frame.is_corrupt:  # the decoder made something up for what it could not read
+            raise VideoError(path, f"is damaged after second {sampled / rate:g}: {AGAIN}")
+        image = crop_square(_to_rgb(path, frame)[None], size)[0]                    # (size, size, 3)
+        sampled += wanted
+        for _ in range(wanted):
+            window.append(image)
+            if len(window) == count:
+                yield np.stack(window)
+                window = []
+    if window:
+        yield np.stack(window)
+
+
+def on_screen(path: Path) -> Iterator[tuple]:
+    """Every frame and the second, counted from the first frame, at which the next one replaces it.
+
+    Where a time stamp is missing, runs backwards or leaps, a frame counts as long as the one before it.
+    """
+    length = min(1.0, 1 / probe(path).fps)
+    with _open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        shown, clock = None, 0.0
+        for frame in container.decode(stream):
+            if shown is not None:
+                if None not in (frame.time, shown.time) and 0 <= frame.time - shown.time <= LONGEST_FRAME:
+                    length = frame.time - shown.time
+                clock += length
+                yield shown, clock
+            shown = frame
+        yield shown, math.floor(clock + ROUNDING) + 1

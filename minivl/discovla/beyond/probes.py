@@ -1,0 +1,88 @@
+"""Two questions to a model that retrieval scores don't answer: does it still know single frames, and their order?"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from minivl.data.clips import ClipDataset
+from minivl.data.sampling import frame_indices
+from minivl.data.text import tokenize
+from minivl.data.video import probe
+
+
+@torch.inference_mode()
+def frame_accuracy(model, data: ClipDataset) -> float:
+    """How often a frame finds a caption of its own step among the frame captions of its clip, percent.
+
+    Frames and captions are embedded as for retrieval (`encode_video`, `encode_caption`), so fusion acts on frames.
+    Needs the columns `frame_captions` (one per sampled frame) and `steps` of the kitchen world. By chance it is some
+    15 %: `frame_chance` computes it.
+    """
+    right = [labels[similarity.argmax(1).cpu().numpy()] == labels
+             for similarity, labels in _frames_and_captions(model, data)]
+    return float(100 * np.concatenate(right).mean())
+
+
+def frame_chance(data: ClipDataset) -> float:
+    """What `frame_accuracy` gives for captions picked at random, percent."""
+    labels = [_step_labels(data, clip) for clip in range(len(data.paths))]
+    return float(100 * np.concatenate([(own[:, None] == own).mean(1) for own in labels]).mean())
+
+
+@torch.inference_mode()
+def order_scores(model, data: ClipDataset, in_other_order: Callable[[str], str | None],
+                 batch_size: int = 64) -> torch.Tensor:
+    """Cosines (N, 2, 2) of clips, as recorded and run backwards, with "A then B" and "B then A".
+
+    [i, 0, 0] is clip i with its own caption, [i, 1, 1] the clip run backwards with the caption in the other order.
+    Captions for which `in_other_order` gives None, because they tell one thing only, are left out.
+    """
+    turned = [in_other_order(caption) for caption in data.captions]
+    told = [i for i, other in enumerate(turned) if other is not None]
+    videos = [torch.stack([model.encode_video(batch["video"], batch["video_mask"])[0],
+                           model.encode_video(batch["video"].flip(1), batch["video_mask"].flip(1))[0]], dim=1)
+              for batch in data.video_batches(batch_size, progress=False)]
+    videos = torch.cat(videos)[torch.as_tensor(data.video_of_text)[told]]                            # (N, 2, D)
+    captions = torch.stack([_embed(model, data, [data.captions[i] for i in told]),
+                            _embed(model, data, [turned[i] for i in told])], dim=1)
+    return normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)
+
+
+def order_accuracy(model, data: ClipDataset, in_other_order: Callable[[str], str | None],
+                   batch_size: int = 64) -> float:
+    """How often a clip prefers its caption "A then B" to "B then A", and the clip run backwards the other, percent.
+
+    Both are asked of every clip, so a liking for one of two sentences gains nothing: a model that does not see the
+    order of frames is right once and wrong once, exactly 50. Ties count half.
+    """
+    scores = order_scores(model, data, in_other_order, batch_size)
+    margins = torch.cat([scores[:, 0, 0] - scores[:, 0, 1], scores[:, 1, 1] - scores[:, 1, 0]])
+    return float(100 * ((margins.sign() + 1) / 2).double().mean())
+
+
+def _embed(model, data, captions):
+    ids, mask = tokenize(data.clip.tokenizer, captions, data.inputs.max_words)
+    return torch.cat([model.encode_caption(*part) for part in zip(ids.split(256), mask.split(256), strict=True)])
+
+
+def _frames_and_captions(model, data):
+    """For each clip cosines of frames and captions (F, F), and the steps that both belong to (F,)."""
+    clip = 0
+    for batch in data.video_batches(64, progress=False):
+        frames = normalize(model.encode_video(batch["video"], batch["video_mask"])[1], dim=-1)      # (B, F, D)
+        told = data.rows.select(range(clip, clip + len(frames)))["frame_captions"]
+        ids, mask = tokenize(data.clip.tokenizer, [c for captions in told for c in captions], data.inputs.max_words)
+        captions = normalize(model.encode_caption(ids, mask), dim=-1).view_as(frames)               # (B, F, D)
+        for own_frames, own_captions in zip(frames, captions, strict=True):
+            yield own_frames @ own_captions.T, _step_labels(data, clip)
+            clip += 1
+
+
+def _step_labels(data, clip):
+    """The step that is done at each sampled frame of a clip, as text; "" where nothing is done."""
+    video, steps = probe(data.paths[clip]), data.rows[clip]["steps"]
+    indices, _ = frame_indices(video.num_frames, video.fps, data.inputs.max_frames, data.inputs.frames_per_second)
+    return np.array([next((s["label"] for s in steps if s["start"] <= i / video.fps < s["end"]), "")
+                     for i in indices])

@@ -1,0 +1,1 @@
+"""Retrieval and search with CLIP, adapted or not."""

@@ -1,0 +1,225 @@
+"""What search keeps on disk: embeddings of the windows of videos, brought up to date when files change.
+
+    manifest.json             file -> size, time of change, and its windows in seconds, or why it was skipped
+    rows-<key>.safetensors    "embeddings" (n, D) and "keys" (n,): every window has a number of its own
+    neighbours.faiss          only for large collections, see `minivl.tasks.clip.neighbours`
+
+Rows are written before the manifest that names them, each file whole or not at all: what a killed process leaves is
+either used or removed. One process at a time writes; others wait for it and then find its work done.
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from minivl.data.video import VideoError
+
+FORMAT = 1  # raise it when the files above change their meaning
+BATCH = 64  # windows that are written together; an interruption loses at most those
+SMALL, MOST_SMALL = 16_384, 64  # files with fewer rows than this are joined when there are more of them than that
+
+Encoder = Callable[[Path], tuple[list[tuple[float, float]], np.ndarray]]
+
+
+class SearchIndex:
+    """Embeddings of the windows of the videos below a folder, made by one model.
+
+    place    where it is kept. If that cannot be written, a warning says so and the index lasts as long as this object
+    folder   paths are kept relative to it
+
+    Use it `with index.alone():`. After `update`, `windows(path)` says which keys are whose, `embeddings()` gives all.
+    """
+
+    def __init__(self, place: Path, folder: Path):
+        self.place, self.folder = place, folder.absolute()
+        self.files: dict[str, dict] = {}  # {size, changed, first, windows} or {size, changed, skipped}
+        self.parts: dict[str, int] = {}  # file of rows -> how many
+        self.next_key = 0
+        self._unwritten: dict[str, dict[str, np.ndarray]] = {}  # file of rows -> {keys, embeddings}
+        self.kept = True  # whether it can be written
+
+    def update(self, paths: list[Path], encode: Encoder, progress: bool = True) -> None:
+        """Read what is there, forget files that are gone, encode those of `paths` that are new or have changed.
+
+        `encode(path)` gives the windows (start, end) in seconds and their embeddings (n, D); a file for which it raises
+        VideoError is remembered as skipped, and tried again when it has changed. What is done is kept, whatever
+        interrupts the rest.
+        """
+        self._read()
+        gone = [name for name in self.files if not (self.folder / name).exists()]
+        for name in gone:
+            del self.files[name]
+        new = [path for path in paths if not self._is_current(path)]
+        waiting: list[tuple[str, dict, np.ndarray | None]] = []
+        try:
+            for path in tqdm(new, desc="reading videos", unit="video", disable=not (progress and new)):
+                waiting.append(self._encoded(path, encode))
+                if sum(len(entry.get("windows", "1")) for _, entry, _ in waiting) >= BATCH:
+                    self._add(waiting)
+                    waiting = []
+        finally:
+            if waiting or gone:
+                self._add(waiting)
+        if (new or gone) and self.kept:
+            self._tidy()
+
+    def windows(self, path: Path) -> tuple[range, list[tuple[float, float]]]:
+        """Keys of the windows of a file, and their (start, end) in seconds; none if it was skipped."""
+        entry = self.files[self._name(path)]
+        spans = [tuple(span) for span in entry.get("windows", [])]
+        return range(entry.get("first", 0), entry.get("first", 0) + len(spans)), spans
+
+    @property
+    def count(self) -> int:
+        """How many windows there are of files that are there."""
+        return sum(len(entry.get("windows", ())) for entry in self.files.values())
+
+    def skipped(self, path: Path) -> str | None:
+        """Why a file was skipped; None if it was not."""
+        return self.files[self._name(path)].get("skipped")
+
+    def embeddings(self) -> tuple[np.ndarray, np.ndarray]:
+        """Keys (n,), ascending, and embeddings (n, D) of all windows of files that are there."""
+        keys, rows = self._rows(self.parts)
+        live = np.array([key for name in self.files for key in self.windows(self.folder / name)[0]], np.int64)
+        kept = np.flatnonzero(np.isin(keys, live))
+        kept = kept[np.argsort(keys[kept])]
+        return keys[kept], rows[kept]
+
+    def _rows(self, parts) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and embeddings of some files of rows."""
+        from safetensors.numpy import load_file
+
+        loaded = [self._unwritten[name] if name in self._unwritten else load_file(self.place / name) for name in parts]
+        return (np.concatenate([part["keys"] for part in loaded] or [np.empty(0, np.int64)]),
+                np.concatenate([part["embeddings"] for part in loaded] or [np.empty((0, 1), np.float32)]))
+
+    def _name(self, path: Path) -> str:
+        return os.path.relpath(path.absolute(), self.folder)
+
+    def _is_current(self, path: Path) -> bool:
+        entry = self.files.get(self._name(path))
+        return entry is not None and _identity(path).items() <= entry.items()
+
+    def _encoded(self, path: Path, encode: Encoder) -> tuple[str, dict, np.ndarray | None]:
+        identity = _identity(path)  # before it is read: a file that changes meanwhile is read again next time
+        try:
+            windows, rows = encode(path)
+        except VideoError as error:
+            return self._name(path), {**identity, "skipped": error.reason}, None
+        return self._name(path), {**identity, "windows": windows}, rows.astype(np.float32)
+
+    def _add(self, encoded) -> None:
+        """Take over some files, on disk, too."""
+        rows = [part for _, _, part in encoded if part is not None]
+        first = self.next_key
+        for name, entry, part in encoded:
+            if part is not None:
+                entry["first"] = self.next_key
+                self.next_key += len(part)
+            self.files[name] = entry
+        new = {}
+        if rows:
+            new[f"rows-{first:012d}.safetensors"] = {"embeddings": np.concatenate(rows),
+                                                     "keys": np.arange(first, self.next_key)}
+        self._save(new)
+
+    def _save(self, new: dict[str, dict[str, np.ndarray]]) -> None:
+        """Write new rows, then the manifest."""
+        from safetensors.numpy import save
+
+        self.parts |= {name: len(part["keys"]) for name, part in new.items()}
+        self._unwritten |= new
+        manifest = {"format": FORMAT, "next_key": self.next_key, "parts": self.parts, "files": self.files}
+        try:
+            if self.kept:
+                for name, part in new.items():
+                    _write(self.place / name, save(part))
+                _write(self.place / "manifest.json", json.dumps(manifest, ensure_ascii=False).encode())
+                self._unwritten.clear()
+        except OSError as error:
+            self._not_kept(error)
+
+    def _tidy(self) -> None:
+        """Join small files of rows, drop rows of files that are gone, remove what the manifest does not name."""
+        small = [name for name, count in self.parts.items() if count < SMALL]
+        mostly_gone = 2 * self.count < sum(self.parts.values())
+        joined = list(self.parts) if mostly_gone else small if len(small) > MOST_SMALL else []
+        if joined:
+            keys, rows = self.embeddings()
+            chosen = np.isin(keys, self._rows(joined)[0])
+            self.parts = {name: count for name, count in self.parts.items() if name not in joined}
+            name = f"rows-{self.next_key:012d}.safetensors"
+            self.next_key += 1  # its name is taken
+            self._save({name: {"keys": keys[chosen], "embeddings": rows[chosen]}} if chosen.any() else {})
+        for path in self.place.glob("rows-*") if self.kept else ():
+            if path.name not in self.parts:
+                path.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        """What is on disk; nothing if there is none, or it is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        self.files, self.parts, self.next_key = {}, {}, 0
+        try:
+            manifest = json.loads((self.place / "manifest.json").read_text(encoding="utf-8"))
+            if manifest["format"] == FORMAT:
+                for name, count in manifest["parts"].items():
+                    with safe_open(self.place / name, "np") as part:  # reads the header only
+                        if part.get_slice("keys").get_shape() != [count]:
+                            raise ValueError(f"{name} is of another index")
+                self.parts, self.files, self.next_key = manifest["parts"], manifest["files"], manifest["next_key"]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            warnings.warn(f"the index in {self.place} is damaged and made anew ({error})", stacklevel=4)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this lasts no other process reads or writes this index."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.place / "lock")
+        try:
+            self.place.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                print(f"another process is at work on the index in {self.place}: waiting for it", file=sys.stderr)
+                lock.acquire()
+        except OSError as error:
+            self._not_kept(error)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _not_kept(self, error: OSError) -> None:
+        self.kept = False
+        warnings.warn(f"the index cannot be kept in {self.place} ({error.strerror}): the videos will be read again "
+                      "next time. Free some space, or choose another place with --index", stacklevel=5)
+
+
+def _identity(path: Path) -> dict:
+    """What tells that a file has changed; zeros if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return {"size": 0, "changed": 0}
+    return {"size": status.st_size, "changed": status.st_mtime_ns}
+
+
+def _write(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.part")  # only one process writes at a time
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""Text-video retrieval: adapt a CLIP to videos and score it."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from minivl.clip import HUB, Clip, ModelError, load_clip
+from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, override, scale
+from minivl.data.clips import ClipDataset
+from minivl.data.schema import load_split
+from minivl.data.world.build import cached_world
+from minivl.data.world.language import in_other_order
+from minivl.discovla import DiscoVLA
+from minivl.discovla.beyond.temporal import ReversedTwins, twin_losses
+from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.hub.folders import find, read_settings, sections
+from minivl.metrics.retrieval import group_metrics, retrieval_metrics
+from minivl.train.engine import default_device
+from minivl.train.loop import fit, model_losses, seed_everything
+
+ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
+
+
+def data_folder(settings: Scale, progress: bool = True) -> Path:
+    """Where the clips of a scale lie; the world is rendered if this is the first time."""
+    return settings.data if settings.world is None else cached_world(settings.world, progress)
+
+
+def clips(folder: Path, split: str, clip: Clip, settings: Scale, subset: int | None = None) -> ClipDataset:
+    """The clips of a split as `clip` reads them; `subset` takes the first so many."""
+    rows = load_split(folder, split)
+    if subset is not None:
+        rows = rows.select(range(min(subset, len(rows))))
+    return ClipDataset(rows, clip, settings.inputs, keep_frames=settings.world is not None)
+
+
+def zero_shot(clip: Clip) -> DiscoVLA:
+    """Plain CLIP used on videos: the mean of the normalised frame embeddings, nothing trained.
+
+    This is DiscoVLA without fusion layers before its first training step. Half of LoRA starts at random; here it is
+    always the same, so that an index on disk can tell whether it was made with this model.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DiscoVLA(clip.model, ZERO_SHOT).eval().to(default_device())
+
+
+def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
+    """A model for search by its name, with its CLIP and how it samples clips.
+
+    name: a folder saved by `adapt`; else a CLIP as `load_clip` names it, with "/tag" for open_clip's weights
+    ("ViT-B-32/openai"), used zero-shot; or either of them on the hub ("hf-hub:owner/name").
+    Raises ModelError or CheckpointError if there is no such model.
+    """
+    if name.startswith(HUB):
+        name = str(find(name.removeprefix(HUB)))
+    if (Path(name) / "config.json").is_file():
+        model = DiscoVLA.from_pretrained(name).eval().to(default_device())
+        clip = load_clip(model.backbone.name, model.backbone.pretrained)
+        if inputs := read_settings(Path(name), ()).get("inputs"):
+            return clip, model, override(InputConfig(), **inputs)
+    else:
+        architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
+        if not tag and not Path(name).is_dir() and name != "kitchen":
+            known = ("'kitchen', a folder on disk, hf-hub:owner/name, or an open_clip name with a weights tag such as "
+                     "ViT-B-32/openai")
+            raise ModelError(f"unknown model {name!r}: give {known}")
+        clip = load_clip(architecture, tag or None)
+        model = zero_shot(clip)
+    return clip, model, scale("small" if clip.name == "kitchen" else "full").inputs
+
+
+@dataclass
+class Scores:
+    """What retrieval on one set of clips gave."""
+
+    similarity: np.ndarray  # (N_text, N_video) cosines; with one caption per clip, row i belongs to column i
+    metrics: dict  # see retrieval_metrics
+    groups: dict | None  # see group_metrics; None where clips have no groups
+
+    def row(self) -> dict[str, float]:
+        """The numbers of a results table, flat."""
+        flat = {f"{direction} {name}": value for direction in ("t2v", "v2t")
+                for name, value in self.metrics[direction].items()}
+        return {**flat, "R@sum": self.metrics["R@sum"], **(self.groups or {})}
+
+
+@torch.inference_mode()
+def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
+    """Text-to-video and video-to-text retrieval: every clip and every caption of `data` is encoded once."""
+    model.eval()
+    device = next(model.parameters()).device
+    videos = torch.cat([model.encode_video(batch["video"].to(device), batch["video_mask"].to(device))[0]
+                        for batch in data.video_batches(batch_size, progress=progress)])
+    texts = torch.cat([model.encode_caption(ids.to(device), mask.to(device))
+                       for ids, mask in data.text_batches(batch_size)])
+    similarity = model.similarity(texts, videos).float().cpu().numpy()
+    groups = data.rows["group"] if "group" in data.rows.column_names else None
+    return Scores(similarity, retrieval_metrics(similarity, data.video_of_text),
+                  None if groups is None else group_metrics(similarity, np.asarray(groups), data.video_of_text))
+
+
+def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: DiscoVLAConfig, training: TrainConfig,
+          run_dir: Path, progress: bool = True, twins: bool = False) -> DiscoVLA:
+    """Adapt a CLIP to the clips of `train`; the model is saved in `run_dir/model` and returned.
+
+    With `twins` a step also has every clip run backwards, see `ReversedTwins`: twice as many as `batch_size`. Where
+    alpha or beta is above 0, `train` needs frame captions: those that `with_pseudo_captions` gave it, else the
+    column `frame_captions` of its rows. A run that was interrupted goes on where its last checkpoint stands; a
+    finished one is read back. Raises SchemaError if there are no frame captions.
+    """
+    from accelerate import PartialState
+
+    settings = {"clip": [clip_name, pretrained], "inputs": vars(train.inputs)}
+    if config.alpha or config.beta:
+        train = train if train.frame_captions else with_pseudo_captions(train, rendered_captions(train))
+        settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]
+    else:  # fusion in the text tower is for frame captions: without them no gradient would reach it
+        config = replace(config, text_fusion_layers=0)
+    settings |= {"discovla": vars(config), "clips": len(train)} | ({"twins": True} if twins else {})
+    seed_everything(training.seed)
+    model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
+    data, losses = (ReversedTwins(train, in_other_order), twin_losses) if twins else (train, model_losses)
+    fit(model, data, training, run_dir, losses, settings=settings, progress=progress)
+    if PartialState().is_main_process:
+        made = ", ".join(f"{name} {value}" for name, value in vars(training).items())
+        source = "/".join(Path(train.paths[0]).parts[-3:-1])  # corpus/split
+        model.save_pretrained(run_dir / "model", sections(
+            data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."), train.inputs)
+    return model.eval()
+
+
+def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, train: ClipDataset, progress: bool = True) -> DiscoVLA:
+    """`adapt` with the settings of a scale."""
+    return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla,
+                 replace(settings.adapt, seed=seed), run_dir, progress)

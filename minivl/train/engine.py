@@ -1,0 +1,144 @@
+"""A model made ready for its devices: several processes, the whole model on each (DDP) or cut into shards (FSDP),
+in mixed precision, its layers compiled or checkpointed. All on Hugging Face Accelerate and torch.
+
+What acts on layers acts on those that the model names: `transformer_layers()` lists layers that are only ever called
+as a whole. Whatever else a model has is left as it is.
+"""
+
+import copy
+import os
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from minivl.config import TrainConfig
+from minivl.train.run_folder import TrainingError
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+class Engine(nn.Module):
+    """DDP, FSDP and autocast act on `forward` alone, so all that is computed with a model goes through it."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, compute, *arguments):
+        return compute(self.model, *arguments)
+
+
+def make_accelerator(config: TrainConfig):
+    """Accelerate, as the launcher of this process has set it up; TrainingError for what `fit` cannot use."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # Accelerate keeps the precision of the first run for the whole process, but a notebook has many runs.
+    AcceleratorState._reset_state()
+    on_cpu = not torch.accelerator.is_available()  # has to be said: torchrun on CPU is several lone processes otherwise
+    accelerator = Accelerator(cpu=on_cpu, gradient_accumulation_steps=config.gradient_accumulation,
+                              mixed_precision=config.mixed_precision)
+    if accelerator.distributed_type.name in ("DEEPSPEED", "MEGATRON_LM"):
+        raise TrainingError(f"fit does not know {accelerator.distributed_type.name}: launch it as plain multi-GPU or "
+                            "multi-CPU, or with --use_fsdp --fsdp_version 2")
+    if asks_for_shards() and os.environ.get("FSDP_VERSION") != "2":
+        raise TrainingError("fit shards models by the second version of FSDP: launch it with --fsdp_version 2")
+    return accelerator
+
+
+def asks_for_shards() -> bool:
+    """Whether the launcher was told `--use_fsdp`."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def prepare(accelerator, model: nn.Module) -> nn.Module:
+    """An `Engine` with the model, to be trained on this process' device: see `shard` for FSDP."""
+    if asks_for_shards() and accelerator.num_processes > 1:
+        # Accelerate shards on GPUs only. Sharded before, the model is the same everywhere, and it adds autocast.
+        return accelerator.prepare_model(shard(Engine(model).to(accelerator.device)), evaluation_mode=True)
+    return accelerator.prepare(Engine(model))
+
+
+def shard(engine: Engine) -> Engine:
+    """Cut the parameters of a model into one piece per process, in place (`fully_shard`, FSDP2).
+
+    Each layer that the model names is gathered while it computes and then forgotten; all else is one more group.
+    Frozen parameters are cut, too. Gradients and the optimiser's state only exist in pieces. Raises TrainingError for
+    trained scalars, which cannot be cut.
+    """
+    from accelerate.utils import FullyShardedDataParallelPlugin
+    from torch.distributed.fsdp import fully_shard
+
+    scalars = {name: p for name, p in engine.model.named_parameters() if p.ndim == 0}
+    if trained := [name for name, p in scalars.items() if p.requires_grad]:
+        raise TrainingError(f"FSDP cannot cut the scalar {', '.join(trained)}: launch without --use_fsdp")
+    plugin = FullyShardedDataParallelPlugin()  # reads what the launcher was told
+    options = {"offload_policy": plugin.cpu_offload}
+    for layer in layers_of(engine.model):
+        fully_shard(layer, reshard_after_forward=plugin.reshard_after_forward, **options)
+    return fully_shard(engine, ignored_params=set(scalars.values()), **options)
+
+
+def own_copy(model: nn.Module) -> nn.Module:
+    """What `prepare` may change: the model itself, or a copy of one that is to be sharded."""
+    return copy.deepcopy(model) if asks_for_shards() else model
+
+
+def whole(tree):
+    """Nested dicts and lists with whole tensors, on the CPU, in place of sharded ones; all processes must call it."""
+    if isinstance(tree, dict):
+        return {key: whole(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [whole(value) for value in tree]
+    return tree.full_tensor().cpu() if hasattr(tree, "full_tensor") else tree
+
+
+def cut_like(state: dict, optimizer) -> dict:
+    """The `state_dict` of an optimiser of whole parameters, for one whose parameters may be sharded."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def cut(value, like):
+        if isinstance(like, DTensor) and value.shape == like.shape:
+            return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+        return value
+
+    return state | {"state": {i: {name: cut(value, parameters[i]) for name, value in values.items()}
+                              for i, values in state["state"].items()}}
+
+
+@contextmanager
+def layer_options(model: nn.Module, config: TrainConfig):
+    """In this context the layers are compiled (`compile`), or keep only their input for the backward pass and
+    compute the rest again (`activation_checkpointing`, with the same dropout masks).
+
+    Raises TrainingError if the model does not name its layers.
+    """
+    asked = config.compile or config.activation_checkpointing
+    layers = layers_of(model) if asked else []
+    if asked and not layers:
+        raise TrainingError(f"compile and activation_checkpointing act on the layers that a model names, and "
+                            f"{type(model).__name__} has no transformer_layers(): leave both out")
+    for layer in layers:
+        if config.compile:
+            layer.forward = torch.compile(layer.forward)
+        if config.activation_checkpointing:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """The layers that a model, or a model inside it, names."""
+    return [layer for module in model.modules() if hasattr(module, "transformer_layers")
+            for layer in module.transformer_layers()]
