@@ -30,8 +30,12 @@ def block_output(block, x, frames, class_at, own, shared):
         rows = torch.arange(S)
         B = S // frames
         heads = q.shape[2:]
-        video = attend(q[rows, class_at].view(B, frames, *heads), k.reshape(B, frames * N, *heads),
-                       v.reshape(B, frames * N, *heads), shared)
+        video = attend(
+            q[rows, class_at].view(B, frames, *heads),
+            k.reshape(B, frames * N, *heads),
+            v.reshape(B, frames * N, *heads),
+            shared,
+        )
         adapter = attn.adapter
         image = out[rows, class_at] @ adapter.down.weight.T + adapter.down.bias
         image = quick_gelu(image) @ adapter.up.weight.T + adapter.up.bias
@@ -57,8 +61,8 @@ def encode_video(model, video):
 def encode_text(model, ids, mask, frames=None):
     """(S, L) -> (S, D)."""
     clip, L = model.clip, ids.shape[1]
-    padding = torch.zeros(mask.shape).masked_fill(mask == 0, -torch.inf)                     # (S, L)
-    own = torch.full((L, L), -torch.inf).triu(1) + padding[:, None, None]                    # (S, 1, L, L)
+    padding = torch.zeros(mask.shape).masked_fill(mask == 0, -torch.inf)  # (S, L)
+    own = torch.full((L, L), -torch.inf).triu(1) + padding[:, None, None]  # (S, 1, L, L)
     shared = padding.view(len(ids) // frames, 1, 1, -1) if frames else None
     x, end = clip.token_embedding(ids) + clip.positional_embedding[:L], ids.argmax(1)
     for block in clip.transformer.resblocks:
@@ -68,6 +72,7 @@ def encode_text(model, ids, mask, frames=None):
 
 def total_loss(model, batch):
     """video + 0.3 image + 1.0 distill, the last as in the release."""
+
     def contrast(M):
         return -((s * M).log_softmax(1).diagonal().mean() + (s * M).log_softmax(0).diagonal().mean()) / 2
 

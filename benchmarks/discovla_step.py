@@ -40,6 +40,7 @@ def random_model(**changes):
 
 def random_batch(videos, frames):
     """Videos, and captions of 8 to 32 tokens."""
+
     def text(*shape):
         length = torch.randint(8, WORDS + 1, (*shape, 1))
         place = torch.arange(WORDS)
@@ -48,8 +49,14 @@ def random_batch(videos, frames):
 
     torch.manual_seed(1)
     (ids, mask), (f_ids, f_mask) = text(videos), text(videos, frames)
-    return {"video": torch.randn(videos, frames, 3, SIZE, SIZE), "video_mask": torch.ones(videos, frames),
-            "text_ids": ids, "text_mask": mask, "f_text_ids": f_ids, "f_text_mask": f_mask}
+    return {
+        "video": torch.randn(videos, frames, 3, SIZE, SIZE),
+        "video_mask": torch.ones(videos, frames),
+        "text_ids": ids,
+        "text_mask": mask,
+        "f_text_ids": f_ids,
+        "f_text_mask": f_mask,
+    }
 
 
 def step(model, loss):
@@ -69,6 +76,7 @@ def kept(model, loss):
         if storage.data_ptr() not in weights:
             storages[storage.data_ptr()] = (storage.nbytes(), storage)  # holding it keeps its address its own
         return tensor
+
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         loss()
     return sum(size for size, _ in storages.values()) / 1e6
@@ -106,14 +114,24 @@ def training(args):
     def anomaly():
         with torch.autograd.detect_anomaly(check_nan=True):
             step(model, plain)
+
     (expected, gradients), (actual, our_gradients) = step(model, plain), step(model, ours)
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
     for name, gradient in gradients.items():
         torch.testing.assert_close(our_gradients[name], gradient, rtol=0, atol=1e-3 * float(gradient.abs().max()))
     memory = {"plain, anomaly detection": kept(model, plain), "plain": kept(model, plain), "ours": kept(model, ours)}
-    report(f"training step, {args.videos} videos of {args.frames} frames: the same loss ({expected:.3f}) and gradients",
-           clock(args.repeats, {"plain, anomaly detection": anomaly, "plain": lambda: step(model, plain),
-                                "ours": lambda: step(model, ours)}), memory)
+    report(
+        f"training step, {args.videos} videos of {args.frames} frames: the same loss ({expected:.3f}) and gradients",
+        clock(
+            args.repeats,
+            {
+                "plain, anomaly detection": anomaly,
+                "plain": lambda: step(model, plain),
+                "ours": lambda: step(model, ours),
+            },
+        ),
+        memory,
+    )
 
 
 def strategies(args):
@@ -121,10 +139,13 @@ def strategies(args):
     for frames in (4, 8, 16, 32):
         batch = random_batch(max(1, args.videos * args.frames // frames // 2), frames)
         losses = {strategy: (lambda m=model, b=batch: m.losses(b)["total"]) for strategy, model in models.items()}
-        report(f"training step by strategy, {len(batch['video'])} videos of {frames} frames",
-               clock(args.repeats, {name: (lambda m=models[name], work=loss: step(m, work))
-                                    for name, loss in losses.items()}),
-               {name: kept(models[name], loss) for name, loss in losses.items()})
+        report(
+            f"training step by strategy, {len(batch['video'])} videos of {frames} frames",
+            clock(
+                args.repeats, {name: (lambda m=models[name], work=loss: step(m, work)) for name, loss in losses.items()}
+            ),
+            {name: kept(models[name], loss) for name, loss in losses.items()},
+        )
 
 
 @torch.inference_mode()
@@ -133,9 +154,16 @@ def encoding(args):
     video = random_batch(2 * args.videos, args.frames)["video"]
     model = models["adapter"]
     torch.testing.assert_close(model.encode_video(video)[0], encode_video(model, video)[0], rtol=1e-4, atol=1e-5)
-    report(f"encoding {len(video)} videos of {args.frames} frames: the same features",
-           clock(args.repeats, {"plain": lambda: encode_video(model, video),
-                                **{name: (lambda m=m: m.encode_video(video)) for name, m in models.items()}}))
+    report(
+        f"encoding {len(video)} videos of {args.frames} frames: the same features",
+        clock(
+            args.repeats,
+            {
+                "plain": lambda: encode_video(model, video),
+                **{name: (lambda m=m: m.encode_video(video)) for name, m in models.items()},
+            },
+        ),
+    )
 
 
 def main():
@@ -144,8 +172,10 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"torch {torch.__version__}, {args.threads} threads, {platform.processor() or platform.machine()}; vision "
-          f"width 256, 6 layers, 65 tokens, text width 256, 4 layers, {WORDS} words, H_V 3, H_L 2, rank 8")
+    print(
+        f"torch {torch.__version__}, {args.threads} threads, {platform.processor() or platform.machine()}; vision "
+        f"width 256, 6 layers, 65 tokens, text width 256, 4 layers, {WORDS} words, H_V 3, H_L 2, rank 8"
+    )
     training(args)
     strategies(args)
     encoding(args)

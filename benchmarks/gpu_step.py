@@ -37,15 +37,25 @@ def discovla(args):
 
     size, width, layers = (56, 64, 2) if args.tiny else (224, 768, 12)
     videos, frames, words, vocabulary = (2, 4, 16, 100) if args.tiny else (args.videos, 12, 32, 49408)
-    text = {"context_length": words, "vocab_size": vocabulary, "width": width * 2 // 3 // 8 * 8, "heads": 8,
-            "layers": layers}
+    text = {
+        "context_length": words,
+        "vocab_size": vocabulary,
+        "width": width * 2 // 3 // 8 * 8,
+        "heads": 8,
+        "layers": layers,
+    }
     vision = {"image_size": size, "patch_size": size // 7, "width": width, "head_width": 64, "layers": layers}
     fusion = (4, 2) if layers > 4 else (1, 1)
     ids = torch.randint(1, vocabulary - 1, (videos, frames + 1, words))
     ids[..., -1] = vocabulary - 1  # end of text
-    batch = {"video": torch.randn(videos, frames, 3, size, size), "video_mask": torch.ones(videos, frames),
-             "text_ids": ids[:, 0], "text_mask": torch.ones_like(ids[:, 0]), "f_text_ids": ids[:, 1:],
-             "f_text_mask": torch.ones_like(ids[:, 1:])}
+    batch = {
+        "video": torch.randn(videos, frames, 3, size, size),
+        "video_mask": torch.ones(videos, frames),
+        "text_ids": ids[:, 0],
+        "text_mask": torch.ones_like(ids[:, 0]),
+        "f_text_ids": ids[:, 1:],
+        "f_text_mask": torch.ones_like(ids[:, 1:]),
+    }
     return DiscoVLA(CLIP(512, vision, text, quick_gelu=True), DiscoVLAConfig(8, *fusion)), batch
 
 
@@ -53,22 +63,39 @@ def univl(args, parts):
     """UniVL-base, and a batch of clips, 15% of whose words and features are masked."""
     sizes = UniVLConfig(parts=parts)
     if args.tiny:
-        sizes = UniVLConfig(hidden_size=32, num_heads=2, intermediate_size=64, text_layers=1, video_layers=1,
-                            cross_layers=1, decoder_layers=1, vocab_size=200, parts=parts)
+        sizes = UniVLConfig(
+            hidden_size=32,
+            num_heads=2,
+            intermediate_size=64,
+            text_layers=1,
+            video_layers=1,
+            cross_layers=1,
+            decoder_layers=1,
+            vocab_size=200,
+            parts=parts,
+        )
     clips = 4 if args.tiny else args.clips
     ids = torch.randint(110, sizes.vocab_size, (3, clips, WORDS))
     words, frames = torch.rand(clips, WORDS) < 0.15, torch.rand(clips, FRAMES) < 0.15
     video, real = torch.randn(clips, FRAMES, sizes.video_dim), torch.ones(clips, WORDS).long()
     return UniVL(sizes), {
-        "input_ids": ids[0], "attention_mask": real, "video": video, "video_mask": torch.ones(clips, FRAMES).long(),
-        "pairs_masked_text": ids[0].masked_fill(words, 103), "pairs_token_labels": ids[0].masked_fill(~words, -1),
+        "input_ids": ids[0],
+        "attention_mask": real,
+        "video": video,
+        "video_mask": torch.ones(clips, FRAMES).long(),
+        "pairs_masked_text": ids[0].masked_fill(words, 103),
+        "pairs_token_labels": ids[0].masked_fill(~words, -1),
         "masked_video": video.masked_fill(frames[..., None], 0.0),
         "video_labels_index": torch.arange(FRAMES).expand(clips, -1).masked_fill(~frames, -1),
-        "input_caption_ids": ids[1], "decoder_mask": real, "output_caption_ids": ids[2]}
+        "input_caption_ids": ids[1],
+        "decoder_mask": real,
+        "output_caption_ids": ids[2],
+    }
 
 
 def measure(model, batch, device, repeats, **options):
     """Median seconds of a step and peak memory in bytes (None on a CPU)."""
+
     def step():
         with torch.autocast(device.type, torch.bfloat16):
             total = model.losses(batch)["total"]
@@ -106,8 +133,11 @@ def wait(device):
 
 def rows(args, device, peak):
     """One row of results per model and option."""
-    models = {"DiscoVLA ViT-B/32": lambda: discovla(args), "UniVL stage one": lambda: univl(args, ()),
-              "UniVL stage two": lambda: univl(args, ("cross", "decoder", "heads"))}
+    models = {
+        "DiscoVLA ViT-B/32": lambda: discovla(args),
+        "UniVL stage one": lambda: univl(args, ()),
+        "UniVL stage two": lambda: univl(args, ("cross", "decoder", "heads")),
+    }
     variants = {"plain": {}, "compiled": {"compile": True}, "checkpointed": {"activation_checkpointing": True}}
     for name, make in models.items():
         torch.manual_seed(0)
@@ -118,9 +148,16 @@ def rows(args, device, peak):
             if args.no_compile and "compile" in options:
                 continue
             seconds, memory = measure(model, batch, device, args.repeats, **options)
-            yield {"model": name, "variant": variant, "batch": len(batch["video"]), "seconds": seconds,
-                   "peak_memory_bytes": memory, "flops": count, "flops_per_second": count / seconds,
-                   "share_of_peak": peak and count / seconds / (peak * 1e12)}
+            yield {
+                "model": name,
+                "variant": variant,
+                "batch": len(batch["video"]),
+                "seconds": seconds,
+                "peak_memory_bytes": memory,
+                "flops": count,
+                "flops_per_second": count / seconds,
+                "share_of_peak": peak and count / seconds / (peak * 1e12),
+            }
         del model, batch
 
 
@@ -144,8 +181,15 @@ def main():
     for row in rows(args, device, peak):
         results.append(row)
         print("{model:>18} {variant:>12}: {seconds:.4f} s".format(**row), flush=True)
-    report = {"device": name, "torch": torch.__version__, "command": " ".join(["python", *sys.argv]), "tiny": args.tiny,
-              "precision": "bfloat16 autocast", "peak_tflops": peak, "results": results}
+    report = {
+        "device": name,
+        "torch": torch.__version__,
+        "command": " ".join(["python", *sys.argv]),
+        "tiny": args.tiny,
+        "precision": "bfloat16 autocast",
+        "peak_tflops": peak,
+        "results": results,
+    }
     args.out.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 

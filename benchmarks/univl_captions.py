@@ -15,13 +15,21 @@ def main():
 
     def ours(stopping="release"):
         return model.generate(*clips, num_beams=args.beams, max_length=args.words, stopping=stopping, num_return=1)
+
     plain, found = captions(model, *clips, args.beams, args.words), ours()
-    for (tokens, score), written, total in zip(plain, found.tokens[:, 0].tolist(), found.scores[:, 0].tolist(),
-                                               strict=True):
+    for (tokens, score), written, total in zip(
+        plain, found.tokens[:, 0].tolist(), found.scores[:, 0].tolist(), strict=True
+    ):
         assert [token for token in written if token != -1] == tokens and abs(total - score) < 1e-3, (tokens, written)
     print(f"{args.clips} clips, beam {args.beams}: the same captions, {sum(len(t) for t, _ in plain)} words in all")
-    report(clock(args.repeats, plain=lambda: captions(model, *clips, args.beams, args.words), release=ours,
-                 finished=lambda: ours("finished")))
+    report(
+        clock(
+            args.repeats,
+            plain=lambda: captions(model, *clips, args.beams, args.words),
+            release=ours,
+            finished=lambda: ours("finished"),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -17,12 +17,23 @@ import torch.nn.functional as F
 from minivl.config import ObjectiveConfig, UniVLConfig
 from minivl.univl import UniVL
 
-SIZES = UniVLConfig(vocab_size=4000, video_dim=256, hidden_size=256, num_heads=4, intermediate_size=1024,
-                    text_layers=4, video_layers=2, cross_layers=2, decoder_layers=2, dropout=0.0)
+SIZES = UniVLConfig(
+    vocab_size=4000,
+    video_dim=256,
+    hidden_size=256,
+    num_heads=4,
+    intermediate_size=1024,
+    text_layers=4,
+    video_layers=2,
+    cross_layers=2,
+    decoder_layers=2,
+    dropout=0.0,
+)
 WORDS, FRAMES = 32, 32
 
 
 # The four modules
+
 
 def normalise(norm, x):
     """LayerNorm with the parameters of `norm`."""
@@ -36,8 +47,10 @@ def gelu(x):
 
 def attend(query, key, value, x, memory, bias, heads):
     """Attention before its output matrix: x (N, Q, D) reads memory (N, K, D), bias (N, 1, 1 or Q, K) -> (N, Q, D)."""
-    q, k, v = (linear(y).unflatten(-1, (heads, -1)).transpose(1, 2)
-               for linear, y in ((query, x), (key, memory), (value, memory)))
+    q, k, v = (
+        linear(y).unflatten(-1, (heads, -1)).transpose(1, 2)
+        for linear, y in ((query, x), (key, memory), (value, memory))
+    )
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias
     return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
@@ -58,8 +71,12 @@ def bias_of(mask):
 def encode_text(model, ids, mask):
     """(N, W) -> (N, W, D)."""
     tables, places = model.text.embeddings, torch.arange(ids.shape[1])
-    x = normalise(tables.LayerNorm, tables.word_embeddings(ids) + tables.position_embeddings(places)
-                  + tables.token_type_embeddings(torch.zeros_like(ids)))
+    x = normalise(
+        tables.LayerNorm,
+        tables.word_embeddings(ids)
+        + tables.position_embeddings(places)
+        + tables.token_type_embeddings(torch.zeros_like(ids)),
+    )
     for layer in model.text.encoder.layer:
         own, out = layer.attention.self, layer.attention.output
         found = attend(own.query, own.key, own.value, x, x, bias_of(mask), model.config.num_heads)
@@ -109,12 +126,15 @@ def predict(head, x, table):
 
 # Similarity
 
+
 def pooled(text, text_mask, video, video_mask):
     """The means of texts, without [CLS], and of videos."""
     words = text_mask.clone()
     words[:, 0] = 0
-    return ((text * words[..., None]).sum(1) / words.sum(1, keepdim=True),
-            (video * video_mask[..., None]).sum(1) / video_mask.sum(1, keepdim=True).clamp(min=1))
+    return (
+        (text * words[..., None]).sum(1) / words.sum(1, keepdim=True),
+        (video * video_mask[..., None]).sum(1) / video_mask.sum(1, keepdim=True).clamp(min=1),
+    )
 
 
 def align(model, text, text_mask, video, video_mask, at_once=5):
@@ -122,13 +142,19 @@ def align(model, text, text_mask, video, video_mask, at_once=5):
     rows = []
     for words, mask in zip(text.split(at_once), text_mask.split(at_once), strict=True):
         A, B = len(words), len(video)
-        _, first, _ = cross_encode(model, words.repeat_interleave(B, 0), mask.repeat_interleave(B, 0),
-                                   video.repeat(A, 1, 1), video_mask.repeat(A, 1))
+        _, first, _ = cross_encode(
+            model,
+            words.repeat_interleave(B, 0),
+            mask.repeat_interleave(B, 0),
+            video.repeat(A, 1, 1),
+            video_mask.repeat(A, 1),
+        )
         rows.append(model.similarity(first).view(A, B))
     return torch.cat(rows)
 
 
 # One step of pretraining
+
 
 def total_loss(model, batch):
     """The sum of the five objectives, for one clip per video."""
@@ -140,10 +166,14 @@ def total_loss(model, batch):
     others = S.masked_fill(torch.eye(len(S)).bool(), -1e12)
     joint = (torch.cat([S.T, others], 1).logsumexp(1) - S.diagonal()).mean()
 
-    masked = (encode_text(model, batch["pairs_masked_text"], text_mask), text_mask,
-              encode_video(model, batch["masked_video"], video_mask), video_mask)
+    masked = (
+        encode_text(model, batch["pairs_masked_text"], text_mask),
+        text_mask,
+        encode_video(model, batch["masked_video"], video_mask),
+        video_mask,
+    )
     cross, _, mask = cross_encode(model, *masked)
-    words = predict(model.word_head, cross[:, :W], table).flatten(0, 1)                      # (N*W, V)
+    words = predict(model.word_head, cross[:, :W], table).flatten(0, 1)  # (N*W, V)
     cmlm = F.cross_entropy(words, batch["pairs_token_labels"].flatten(), ignore_index=-1)
     cmfm = frame_loss(model, cross[:, W:], batch)
     again, _, _ = cross_encode(model, *masked)
@@ -153,14 +183,15 @@ def total_loss(model, batch):
 
 
 def frame_loss(model, hidden, batch):
-    predicted = predict(model.frame_head, hidden, model.video.project.weight.T).flatten(0, 1)        # (N*T, F)
+    predicted = predict(model.frame_head, hidden, model.video.project.weight.T).flatten(0, 1)  # (N*T, F)
     real = batch["video_mask"].flatten().bool()
-    logits = predicted @ normalise(model.video.frame_norm, batch["video"]).flatten(0, 1).T           # (N*T, N*T)
+    logits = predicted @ normalise(model.video.frame_norm, batch["video"]).flatten(0, 1).T  # (N*T, N*T)
     logits = logits.masked_fill(~(real[:, None] & real), -1e8)
     return -logits.log_softmax(1).diagonal()[batch["video_labels_index"].flatten() >= 0].mean()
 
 
 # Captions
+
 
 @torch.no_grad()
 def captions(model, ids, text_mask, video, video_mask, beams=5, max_length=20):
@@ -175,10 +206,12 @@ def captions(model, ids, text_mask, video, video_mask, beams=5, max_length=20):
         so_far = torch.tensor(prefixes)
         gains = decode(model, so_far, torch.ones_like(so_far), cross, mask)[:, -1].log_softmax(-1)
         for clip, own in zip(active, gains.split(beams), strict=True):
-            own = own[:len(beam[clip])]                                                      # one beam at first
+            own = own[: len(beam[clip])]  # one beam at first
             totals, places = (own + torch.tensor([score for _, score in beam[clip]])[:, None]).flatten().topk(beams)
-            beam[clip] = [(beam[clip][place // own.shape[1]][0] + [place % own.shape[1]], total)
-                          for total, place in zip(totals.tolist(), places.tolist(), strict=True)]
+            beam[clip] = [
+                (beam[clip][place // own.shape[1]][0] + [place % own.shape[1]], total)
+                for total, place in zip(totals.tolist(), places.tolist(), strict=True)
+            ]
         active = [clip for clip in active if beam[clip][0][0][-1] != model.config.eos_token_id]
         if not active:
             break
@@ -186,6 +219,7 @@ def captions(model, ids, text_mask, video, video_mask, beams=5, max_length=20):
 
 
 # Models, data, clock
+
 
 def random_model(parts=("cross", "decoder", "heads"), objectives=None):
     """A UniVL of the benchmark's size. Its matrices are larger than when training starts, so that outputs differ."""
@@ -198,9 +232,11 @@ def random_model(parts=("cross", "decoder", "heads"), objectives=None):
 
 def random_clips(clips, lengths=(8, WORDS)):
     """Texts, masks and videos of random length: ids (N, W), mask (N, W), video (N, T, F), mask (N, T)."""
+
     def masks(size):
         real = torch.randint(lengths[0], lengths[1] + 1, (clips, 1))
         return (torch.arange(size) < real).long()
+
     text_mask, video_mask = masks(WORDS), masks(FRAMES)
     ids = torch.randint(200, SIZES.vocab_size, (clips, WORDS)) * text_mask
     return ids, text_mask, torch.randn(clips, FRAMES, SIZES.video_dim) * video_mask[..., None], video_mask
@@ -226,10 +262,12 @@ def arguments(description, repeats, **more):
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {args.threads} threads, {platform.machine()}; hidden {SIZES.hidden_size}, "
-          f"{SIZES.num_heads} heads, text {SIZES.text_layers}, video {SIZES.video_layers}, cross {SIZES.cross_layers}, "
-          f"decoder {SIZES.decoder_layers} layers, vocabulary {SIZES.vocab_size}, features {SIZES.video_dim}, "
-          f"{WORDS} words and {FRAMES} frames of which {args.shortest} to {WORDS} are real")
+    print(
+        f"torch {torch.__version__}, {args.threads} threads, {platform.machine()}; hidden {SIZES.hidden_size}, "
+        f"{SIZES.num_heads} heads, text {SIZES.text_layers}, video {SIZES.video_layers}, cross {SIZES.cross_layers}, "
+        f"decoder {SIZES.decoder_layers} layers, vocabulary {SIZES.vocab_size}, features {SIZES.video_dim}, "
+        f"{WORDS} words and {FRAMES} frames of which {args.shortest} to {WORDS} are real"
+    )
     return args
 
 

@@ -28,8 +28,10 @@ BATCH = 64  # clips that are encoded at a time
 @torch.inference_mode()
 def plain_joint(model, clips):
     """Encoded clips in batches, and the matrix of cosines."""
-    batches = [(encode_text(model, ids, text_mask), text_mask, encode_video(model, video, video_mask), video_mask)
-               for ids, text_mask, video, video_mask in zip(*(part.split(BATCH) for part in clips), strict=True)]
+    batches = [
+        (encode_text(model, ids, text_mask), text_mask, encode_video(model, video, video_mask), video_mask)
+        for ids, text_mask, video, video_mask in zip(*(part.split(BATCH) for part in clips), strict=True)
+    ]
     rows = []
     for text, text_mask, _, _ in batches:
         means = [pooled(text, text_mask, video, video_mask) for _, _, video, video_mask in batches]
@@ -46,8 +48,12 @@ def plain_align(model, text, text_mask, video, video_mask):
 @torch.inference_mode()
 def our_joint(model, clips):
     batches = list(zip(*(part.split(BATCH) for part in clips), strict=True))
-    encoded = (torch.cat([model.encode_text(batch[0], batch[1]) for batch in batches]), clips[1],
-               torch.cat([model.encode_video(batch[2], batch[3]) for batch in batches]), clips[3])
+    encoded = (
+        torch.cat([model.encode_text(batch[0], batch[1]) for batch in batches]),
+        clips[1],
+        torch.cat([model.encode_video(batch[2], batch[3]) for batch in batches]),
+        clips[3],
+    )
     return encoded, model.joint_similarity(*encoded, normalize=True)
 
 
@@ -55,7 +61,7 @@ def our_joint(model, clips):
 def best_ones(model, encoded, joint, queries, top):
     """The best videos of each query (queries, top), and their scores by FT-Align."""
     text, text_mask, video, video_mask = encoded
-    best = joint[:queries].topk(top).indices                                                 # (queries, top)
+    best = joint[:queries].topk(top).indices  # (queries, top)
     query, chosen = torch.arange(queries).repeat_interleave(top), best.flatten()
     return best, model.align_pairs(text[query], text_mask[query], video[chosen], video_mask[chosen]).view_as(best)
 
@@ -70,7 +76,7 @@ def main():
     report(clock(args.repeats, plain=lambda: plain_joint(model, clips), ours=lambda: our_joint(model, clips)))
 
     texts, text_mask, videos, video_mask = encoded
-    some = (texts[:args.queries], text_mask[:args.queries], videos, video_mask)
+    some = (texts[: args.queries], text_mask[: args.queries], videos, video_mask)
     with torch.inference_mode():
         full = plain_align(model, *some)
         torch.testing.assert_close(model.align_similarity(*some), full, atol=1e-3, rtol=1e-3)
@@ -81,9 +87,15 @@ def main():
     def timed(work):
         with torch.inference_mode():
             work()
-    report(clock(args.repeats, plain=lambda: timed(lambda: plain_align(model, *some)),
-                 all=lambda: timed(lambda: model.align_similarity(*some)),
-                 best=lambda: best_ones(model, ours, our_matrix, args.queries, args.top)))
+
+    report(
+        clock(
+            args.repeats,
+            plain=lambda: timed(lambda: plain_align(model, *some)),
+            all=lambda: timed(lambda: model.align_similarity(*some)),
+            best=lambda: best_ones(model, ours, our_matrix, args.queries, args.top),
+        )
+    )
 
 
 if __name__ == "__main__":

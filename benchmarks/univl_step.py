@@ -19,11 +19,19 @@ def random_batch(clips, shortest):
     words, frames = words & text_mask.bool(), frames & video_mask.bool()
     _, caption_mask, _, _ = random_clips(clips, (shortest, WORDS))
     caption = torch.randint(200, SIZES.vocab_size, (2, clips, WORDS)) * caption_mask
-    return {"input_ids": ids, "attention_mask": text_mask, "video": video, "video_mask": video_mask,
-            "pairs_masked_text": ids.masked_fill(words, 103), "pairs_token_labels": ids.masked_fill(~words, -1),
-            "masked_video": video.masked_fill(frames[..., None], 0.0),
-            "video_labels_index": torch.arange(FRAMES).expand(clips, -1).masked_fill(~frames, -1),
-            "input_caption_ids": caption[0], "decoder_mask": caption_mask, "output_caption_ids": caption[1]}
+    return {
+        "input_ids": ids,
+        "attention_mask": text_mask,
+        "video": video,
+        "video_mask": video_mask,
+        "pairs_masked_text": ids.masked_fill(words, 103),
+        "pairs_token_labels": ids.masked_fill(~words, -1),
+        "masked_video": video.masked_fill(frames[..., None], 0.0),
+        "video_labels_index": torch.arange(FRAMES).expand(clips, -1).masked_fill(~frames, -1),
+        "input_caption_ids": caption[0],
+        "decoder_mask": caption_mask,
+        "output_caption_ids": caption[1],
+    }
 
 
 def step(model, loss):
@@ -47,8 +55,15 @@ def main():
     def ours_with(objectives):
         model.objectives = objectives
         step(model, lambda: model.pretraining_losses(batch)["total"])
-    report(clock(args.repeats, plain=lambda: step(model, lambda: total_loss(model, batch)),
-                 release=lambda: ours_with(ObjectiveConfig.release()), paper=lambda: ours_with(ObjectiveConfig())))
+
+    report(
+        clock(
+            args.repeats,
+            plain=lambda: step(model, lambda: total_loss(model, batch)),
+            release=lambda: ours_with(ObjectiveConfig.release()),
+            paper=lambda: ours_with(ObjectiveConfig()),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -25,8 +25,21 @@ from minivl.metrics.bootstrap import paired_seeds
 RESULTS = BUNDLED / "results"
 REPRODUCED, SMALL, NOT_RUN = STATUSES = ("reproduced", "small world only", "not run here")
 KINDS = ("level", "gain")  # a score, or by how much one method is better than another
-COLUMNS = ("paper", "table", "task", "corpus", "protocol", "metric", "kind", "paper_value", "command", "status",
-           "source", "source_command", "note")
+COLUMNS = (
+    "paper",
+    "table",
+    "task",
+    "corpus",
+    "protocol",
+    "metric",
+    "kind",
+    "paper_value",
+    "command",
+    "status",
+    "source",
+    "source_command",
+    "note",
+)
 RELEASE_COLUMNS = ("paper", "topic", "equations", "release", "setting", "source", "effect")
 # What stands in paper_value where there is no number.
 CLAIMED, UNKNOWN = "+", "not at hand"
@@ -63,8 +76,9 @@ def measure(source: str, results: Path = RESULTS) -> Measured:
         return Measured(float(columns[0].mean()), float(columns[0].std()), len(columns[0]))
     first, second = columns
     if set(first.index) != set(second.index):
-        raise LedgerError(f"source {source!r}: the seeds of the two cells differ: {sorted(first.index)} and "
-                          f"{sorted(second.index)}")
+        raise LedgerError(
+            f"source {source!r}: the seeds of the two cells differ: {sorted(first.index)} and {sorted(second.index)}"
+        )
     found = paired_seeds(first, second.loc[first.index])
     return Measured(found["difference"], float((first - second).std()), found["seeds"], found["low"], found["high"])
 
@@ -73,8 +87,10 @@ def _scores(source, results):
     """The scores of FILE::CELL::SCORE by seed."""
     parts = source.split("::")
     if len(parts) != 3:
-        raise LedgerError(f"source {source!r}: write FILE::CELL::SCORE, FILE::CELL minus CELL::SCORE, or the first "
-                          "form twice with `minus` between")
+        raise LedgerError(
+            f"source {source!r}: write FILE::CELL::SCORE, FILE::CELL minus CELL::SCORE, or the first "
+            "form twice with `minus` between"
+        )
     file, cell, score = parts
     if not (Path(results) / file).is_file():
         raise LedgerError(f"source {source!r}: there is no {file} in {results} (yet): run the command that makes it")
@@ -83,8 +99,9 @@ def _scores(source, results):
         raise LedgerError(f"source {source!r}: {file} has no score {score!r}; it has {', '.join(table.columns)}")
     key = "cell" if "cell" in table else table.columns[0]
     if cell not in set(table[key]):
-        raise LedgerError(f"source {source!r}: {file} has no {key} {cell!r}; it has "
-                          f"{', '.join(dict.fromkeys(table[key]))}")
+        raise LedgerError(
+            f"source {source!r}: {file} has no {key} {cell!r}; it has {', '.join(dict.fromkeys(table[key]))}"
+        )
     scores = table[table[key] == cell].set_index("seed" if "seed" in table else key)[score].dropna()
     if not len(scores):
         raise LedgerError(f"source {source!r}: cell {cell!r} has no {score!r}")
@@ -127,8 +144,11 @@ def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS
                 raise LedgerError(f"empty: {', '.join(empty)}")
             if bool(row["effect"]) != row["source"].startswith("tests/"):
                 raise LedgerError("`effect` says in words what a test asserts; numbers come from sources")
-            measured = _named_test(row["source"], repo) if row["effect"] else (
-                measure(row["source"], results) if row["source"] else None)
+            measured = (
+                _named_test(row["source"], repo)
+                if row["effect"]
+                else (measure(row["source"], results) if row["source"] else None)
+            )
         except LedgerError as error:
             raise LedgerError(f"{path}, line {line}: {error}") from error
         rows.append({**row, "measured": measured})
@@ -137,14 +157,26 @@ def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS
 
 def ledger_table(ledger: pd.DataFrame) -> pd.DataFrame:
     """The ledger as it is read by people: values as text, one row per cell."""
-    return pd.DataFrame([{
-        "task": row.task, "corpus and protocol": f"{row.corpus}: {row.protocol}", "metric": row.metric,
-        "paper": _paper_value(row), "ours": _value(row.ours, row.kind, row.status), "delta": _delta(row),
-        "status": row.status, "where the paper has it": row.table} for row in ledger.itertuples()])
+    return pd.DataFrame(
+        [
+            {
+                "task": row.task,
+                "corpus and protocol": f"{row.corpus}: {row.protocol}",
+                "metric": row.metric,
+                "paper": _paper_value(row),
+                "ours": _value(row.ours, row.kind, row.status),
+                "delta": _delta(row),
+                "status": row.status,
+                "where the paper has it": row.table,
+            }
+            for row in ledger.itertuples()
+        ]
+    )
 
 
 def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
     """Differences between papers and releases with their measured effect, as text."""
+
     def effect(row):
         if row.measured is None:
             return "not measured"
@@ -153,9 +185,19 @@ def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
         cells, _, score = row.source.partition("::")[2].rpartition("::")
         return f"{score}: {_value(row.measured, 'gain', SMALL)} ({cells})"
 
-    return pd.DataFrame([{"paper": row.paper, "topic": row.topic, "equations say": row.equations,
-                          "release does": row.release, "setting": row.setting, "measured effect": effect(row)}
-                         for row in releases.itertuples()])
+    return pd.DataFrame(
+        [
+            {
+                "paper": row.paper,
+                "topic": row.topic,
+                "equations say": row.equations,
+                "release does": row.release,
+                "setting": row.setting,
+                "measured effect": effect(row),
+            }
+            for row in releases.itertuples()
+        ]
+    )
 
 
 def _lines(path, columns):
@@ -165,8 +207,9 @@ def _lines(path, columns):
     with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         if tuple(reader.fieldnames or ()) != columns:
-            raise LedgerError(f"{path}: the columns are {', '.join(reader.fieldnames or ())}; expected "
-                              f"{', '.join(columns)}")
+            raise LedgerError(
+                f"{path}: the columns are {', '.join(reader.fieldnames or ())}; expected {', '.join(columns)}"
+            )
         for row in reader:
             if None in row or None in row.values():
                 raise LedgerError(f"{path}, line {reader.line_num}: {len(columns)} fields are expected")
@@ -178,19 +221,24 @@ def _check(row):
     if empty:
         raise LedgerError(f"empty: {', '.join(empty)}. A value that is not known is {UNKNOWN!r}")
     if row["status"] not in STATUSES or row["kind"] not in KINDS:
-        raise LedgerError(f"status {row['status']!r} and kind {row['kind']!r}: choose from {', '.join(STATUSES)} and "
-                          f"{', '.join(KINDS)}")
+        raise LedgerError(
+            f"status {row['status']!r} and kind {row['kind']!r}: choose from {', '.join(STATUSES)} and "
+            f"{', '.join(KINDS)}"
+        )
     if (row["status"] == NOT_RUN) == bool(row["source"]):
-        raise LedgerError(f"the status is {row['status']!r} and the source {row['source']!r}: exactly what was run has "
-                          "a source")
+        raise LedgerError(
+            f"the status is {row['status']!r} and the source {row['source']!r}: exactly what was run has a source"
+        )
     if bool(row["source"]) != bool(row["source_command"]):
         raise LedgerError("source and source_command belong together")
     if row["paper_value"] != UNKNOWN and not (row["paper_value"] == CLAIMED and row["kind"] == "gain"):
         try:
             float(row["paper_value"])
         except ValueError as error:
-            raise LedgerError(f"paper_value {row['paper_value']!r}: a number, {UNKNOWN!r}, or for gains {CLAIMED!r}, "
-                              "which is claimed without a number at hand") from error
+            raise LedgerError(
+                f"paper_value {row['paper_value']!r}: a number, {UNKNOWN!r}, or for gains {CLAIMED!r}, "
+                "which is claimed without a number at hand"
+            ) from error
 
 
 def _named_test(source, repo):

@@ -27,8 +27,10 @@ def banner() -> Scale:
     pd.set_option("display.width", 140)
     warnings.filterwarnings("ignore", "IProgress not found")  # progress bars are text, with or without widgets
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(f"scale: {settings.name} (set MINIVL_SCALE to tiny, small or full) · {device} · "
-          f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}")
+    print(
+        f"scale: {settings.name} (set MINIVL_SCALE to tiny, small or full) · {device} · "
+        f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
+    )
     return settings
 
 
@@ -44,6 +46,7 @@ def show_source(thing, equation: str = "") -> None:
 
 def mean_and_spread(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
     """One row per method: mean ± standard deviation (n - 1) over its runs; a single run shows no spread."""
+
     def cell(values: pd.Series) -> str:
         if values.isna().all():
             return "-"  # a score that these clips don't have
@@ -77,8 +80,9 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
         with tempfile.TemporaryDirectory(prefix="minivl-") as sockets:
             _talking_client(notebook, sockets).execute(env=settings)
     except CellExecutionError as error:
-        raise LessonError(f"the lesson stopped: {error.ename}: {error.evalue}\n"
-                          f"The traceback and all outputs so far are in {written}") from error
+        raise LessonError(
+            f"the lesson stopped: {error.ename}: {error.evalue}\nThe traceback and all outputs so far are in {written}"
+        ) from error
     finally:
         _drop_progress(notebook)
         nbformat.write(notebook, written)
@@ -112,16 +116,31 @@ def _talking_client(notebook, sockets):
 
     # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel. In a folder
     # of their own, as two kernels that begin at the same moment would choose the same names.
-    config = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp",
-                                       "connection_file": str(Path(sockets) / "kernel.json")}})
-    return TalkingClient(notebook, timeout=None, kernel_name="python3", on_cell_start=heading, config=config,
-                         resources={"metadata": {"path": str(REPO)}})
+    config = Config(
+        {
+            "KernelManager": {
+                "transport": "ipc" if os.name == "posix" else "tcp",
+                "connection_file": str(Path(sockets) / "kernel.json"),
+            }
+        }
+    )
+    return TalkingClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        on_cell_start=heading,
+        config=config,
+        resources={"metadata": {"path": str(REPO)}},
+    )
 
 
 def _drop_progress(notebook) -> None:
     """Take progress bars out of the outputs: they are of use only while they move."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr"
-                                                            and ("\r" in o.text or not o.text.strip()))]
+            cell.outputs = [
+                o
+                for o in cell.outputs
+                if not (o.output_type == "stream" and o.name == "stderr" and ("\r" in o.text or not o.text.strip()))
+            ]
             cell.metadata.pop("execution", None)  # clock times, which would differ in every diff

@@ -23,16 +23,35 @@ from minivl.ledger import (
 )
 
 SOURCE = "some.csv::good, tuned::R@1"
-ROW = {"paper": "A", "table": "table 1", "task": "retrieval", "corpus": "C", "protocol": "test split", "metric": "R@1",
-       "kind": "level", "paper_value": "28.9", "command": "minivl x", "status": SMALL, "source": SOURCE,
-       "source_command": "minivl y", "note": ""}
+ROW = {
+    "paper": "A",
+    "table": "table 1",
+    "task": "retrieval",
+    "corpus": "C",
+    "protocol": "test split",
+    "metric": "R@1",
+    "kind": "level",
+    "paper_value": "28.9",
+    "command": "minivl x",
+    "status": SMALL,
+    "source": SOURCE,
+    "source_command": "minivl y",
+    "note": "",
+}
 GAIN = {**ROW, "kind": "gain", "metric": "gain", "source": "some.csv::good, tuned minus bad::R@1"}
 
 
 @pytest.fixture
 def results(tmp_path):
-    table = [("good, tuned", 0, 10.0, None), ("good, tuned", 1, 13.0, None), ("good, tuned", 2, 16.0, None),
-             ("bad", 2, 5.0, 1.0), ("bad", 1, 3.0, 2.0), ("bad", 0, 1.0, 4.0), ("few", 0, 7.0, None)]
+    table = [
+        ("good, tuned", 0, 10.0, None),
+        ("good, tuned", 1, 13.0, None),
+        ("good, tuned", 2, 16.0, None),
+        ("bad", 2, 5.0, 1.0),
+        ("bad", 1, 3.0, 2.0),
+        ("bad", 0, 1.0, 4.0),
+        ("few", 0, 7.0, None),
+    ]
     pd.DataFrame(table, columns=["cell", "seed", "R@1", "loss"]).to_csv(tmp_path / "some.csv", index=False)
     return tmp_path
 
@@ -59,10 +78,17 @@ def test_values_come_from_the_results(results):
     assert measure("runs.csv::a::trainable", results).mean == 561200
 
 
-@pytest.mark.parametrize("source, message", [
-    ("later.csv::good, tuned::R@1", "there is no later.csv"), ("some.csv::good::R@1", "no cell 'good'"),
-    ("some.csv::bad::R@5", "no score 'R@5'"), ("some.csv::bad", "FILE::CELL::SCORE"),
-    ("some.csv::good, tuned::loss", "has no 'loss'"), ("some.csv::bad minus few::R@1", "of the two cells differ")])
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ("later.csv::good, tuned::R@1", "there is no later.csv"),
+        ("some.csv::good::R@1", "no cell 'good'"),
+        ("some.csv::bad::R@5", "no score 'R@5'"),
+        ("some.csv::bad", "FILE::CELL::SCORE"),
+        ("some.csv::good, tuned::loss", "has no 'loss'"),
+        ("some.csv::bad minus few::R@1", "of the two cells differ"),
+    ],
+)
 def test_sources_that_do_not_exist_are_named(results, source, message):
     with pytest.raises(LedgerError, match=re.escape(message)):
         measure(source, results)
@@ -71,25 +97,43 @@ def test_sources_that_do_not_exist_are_named(results, source, message):
 
 
 def test_the_table(results):
-    rows = [ROW, GAIN, {**GAIN, "metric": "claim", "paper_value": "+"},
-            {**ROW, "metric": "R@5", "status": NOT_RUN, "source": "", "source_command": ""},
-            {**ROW, "metric": "same data", "status": "reproduced", "paper_value": "12.5"},
-            {**ROW, "metric": "unknown", "paper_value": "not at hand", "source": "some.csv::few::R@1"}]
+    rows = [
+        ROW,
+        GAIN,
+        {**GAIN, "metric": "claim", "paper_value": "+"},
+        {**ROW, "metric": "R@5", "status": NOT_RUN, "source": "", "source_command": ""},
+        {**ROW, "metric": "same data", "status": "reproduced", "paper_value": "12.5"},
+        {**ROW, "metric": "unknown", "paper_value": "not at hand", "source": "some.csv::few::R@1"},
+    ]
     table = ledger_table(read_ledger(written(results, *rows), results)).set_index("metric")
-    assert table["ours"].tolist() == ["13.00 ± 3.00 (3 seeds)", "+10.00 [+7.52, +12.48]: higher",
-                                      "+10.00 [+7.52, +12.48]: higher", NOT_RUN, "13.00 ± 3.00 (3 seeds)",
-                                      "7"]
+    assert table["ours"].tolist() == [
+        "13.00 ± 3.00 (3 seeds)",
+        "+10.00 [+7.52, +12.48]: higher",
+        "+10.00 [+7.52, +12.48]: higher",
+        NOT_RUN,
+        "13.00 ± 3.00 (3 seeds)",
+        "7",
+    ]
     assert table["delta"].tolist() == ["other data", "other data", "-", "-", "+0.50", "-"]
     assert table.loc["claim", "paper"] == "better, no number at hand"
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"protocol": " "}, "empty: protocol"), ({"paper_value": ""}, "empty: paper_value"),
-    ({"status": "done"}, "status 'done'"), ({"kind": "delta"}, "kind 'delta'"),
-    ({"status": NOT_RUN}, "exactly what was run"), ({"source": "", "source_command": ""}, "exactly what was run"),
-    ({"source_command": ""}, "belong together"), ({"paper_value": "+"}, "a number"),
-    ({"paper_value": "about 3"}, "a number"), ({"kind": "gain"}, "only a gain"),
-    ({"source": GAIN["source"]}, "only a gain")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"protocol": " "}, "empty: protocol"),
+        ({"paper_value": ""}, "empty: paper_value"),
+        ({"status": "done"}, "status 'done'"),
+        ({"kind": "delta"}, "kind 'delta'"),
+        ({"status": NOT_RUN}, "exactly what was run"),
+        ({"source": "", "source_command": ""}, "exactly what was run"),
+        ({"source_command": ""}, "belong together"),
+        ({"paper_value": "+"}, "a number"),
+        ({"paper_value": "about 3"}, "a number"),
+        ({"kind": "gain"}, "only a gain"),
+        ({"source": GAIN["source"]}, "only a gain"),
+    ],
+)
 def test_rows_that_say_too_little(results, changes, message):
     with pytest.raises(LedgerError, match=f"line 2.*{message}"):
         read_ledger(written(results, {**ROW, **changes}), results)
@@ -110,28 +154,46 @@ def test_files_that_are_no_ledger(results):
 
 def test_differences_of_paper_and_release(results):
     row = dict.fromkeys(RELEASE_COLUMNS, "x") | {"source": "", "effect": ""}
-    rows = [row, {**row, "source": GAIN["source"]},
-            {**row, "source": "tests/test_ledger.py::test_the_table", "effect": "it is asserted"}]
+    rows = [
+        row,
+        {**row, "source": GAIN["source"]},
+        {**row, "source": "tests/test_ledger.py::test_the_table", "effect": "it is asserted"},
+    ]
     read = read_releases(written(results, *rows, columns=RELEASE_COLUMNS), results)
     assert releases_table(read)["measured effect"].tolist() == [
-        "not measured", "R@1: +10.00 [+7.52, +12.48]: higher (good, tuned minus bad)",
-        "it is asserted (test_the_table)"]
-    for changes, message in (({"source": "tests/test_ledger.py::test_nothing", "effect": "y"}, "no such test"),
-                             ({"effect": "3 points"}, "says in words"), ({"release": ""}, "empty: release")):
+        "not measured",
+        "R@1: +10.00 [+7.52, +12.48]: higher (good, tuned minus bad)",
+        "it is asserted (test_the_table)",
+    ]
+    for changes, message in (
+        ({"source": "tests/test_ledger.py::test_nothing", "effect": "y"}, "no such test"),
+        ({"effect": "3 points"}, "says in words"),
+        ({"release": ""}, "empty: release"),
+    ):
         with pytest.raises(LedgerError, match=f"line 2: .*{message}"):
             read_releases(written(results, {**row, **changes}, columns=RELEASE_COLUMNS), results)
 
 
 # The committed files
 
+
 def test_the_committed_ledger_names_every_cell_of_the_plan():
     ledger = read_ledger()
     cells = set(zip(ledger["corpus"], ledger["metric"], ledger["paper_value"], strict=True))
     assert cells >= {
-        ("YouCook2", "t2v R@1", "28.9"), ("MSR-VTT", "t2v R@1", "21.2"), ("YouCook2", "BLEU-4", "17.35"),
-        ("YouCook2", "CIDEr", "1.81"), ("COIN", "frame accuracy", "70.02"), ("CrossTask", "average recall", "42.0"),
-        ("CMU-MOSI", "correlation", "0.767"), ("MSR-VTT", "t2v R@1", "47.0"), ("MSR-VTT", "v2t R@1", "47.7"),
-        ("MSR-VTT", "t2v R@1", "50.5"), ("MSR-VTT", "R@sum", "201.7"), ("MSR-VTT", "R@sum", "4.4")}
+        ("YouCook2", "t2v R@1", "28.9"),
+        ("MSR-VTT", "t2v R@1", "21.2"),
+        ("YouCook2", "BLEU-4", "17.35"),
+        ("YouCook2", "CIDEr", "1.81"),
+        ("COIN", "frame accuracy", "70.02"),
+        ("CrossTask", "average recall", "42.0"),
+        ("CMU-MOSI", "correlation", "0.767"),
+        ("MSR-VTT", "t2v R@1", "47.0"),
+        ("MSR-VTT", "v2t R@1", "47.7"),
+        ("MSR-VTT", "t2v R@1", "50.5"),
+        ("MSR-VTT", "R@sum", "201.7"),
+        ("MSR-VTT", "R@sum", "4.4"),
+    }
     assert {"LSMDC", "ActivityNet Captions", "DiDeMo"} <= set(ledger["corpus"])
     assert ledger["table"].str.contains("EnhancedV").any()
     assert set(ledger["source"].str.partition("::")[0]) <= {"", *(path.name for path in RESULTS.glob("*.csv"))}

@@ -38,8 +38,7 @@ def test_committed_executed_top_to_bottom(name):
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_figures_have_alternative_text(name):
-    pictures = [output for cell in code_cells(name) for output in cell.outputs
-                if "image/png" in output.get("data", {})]
+    pictures = [output for cell in code_cells(name) for output in cell.outputs if "image/png" in output.get("data", {})]
     assert pictures
     assert all(len(picture.metadata.get("image/png", picture.metadata).get("alt", "")) > 20 for picture in pictures)
 
@@ -57,8 +56,12 @@ def test_the_table_of_the_readme_is_that_of_the_quick_start():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
     table = readme.split("<!-- scores:start -->")[1].split("<!-- scores:end -->")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
-    measured = "".join(output.get("data", {}).get("text/plain", "") for cell in code_cells("00_quickstart")
-                       for output in cell.outputs if "LoRA + IVFusion" in str(output.get("data", {}).get("text/html")))
+    measured = "".join(
+        output.get("data", {}).get("text/plain", "")
+        for cell in code_cells("00_quickstart")
+        for output in cell.outputs
+        if "LoRA + IVFusion" in str(output.get("data", {}).get("text/html"))
+    )
     assert len(rows) >= 5
     for name, before, after in rows[2:]:
         line = next(line for line in measured.splitlines() if line.startswith(name))

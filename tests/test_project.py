@@ -20,14 +20,22 @@ def names(requirements):
 
 
 def tracked(pattern):
-    files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", pattern],
-                           cwd=REPO, capture_output=True, text=True, check=True).stdout
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", pattern],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     return [REPO / f for f in files.split("\0") if f and (REPO / f).is_file()]
 
 
 def test_conda_supplies_python_and_pyproject_the_rest():
-    lines = [line.strip().removeprefix("- ") for line in (REPO / "environment.yml").read_text().splitlines()
-             if line.strip().startswith("- ")]
+    lines = [
+        line.strip().removeprefix("- ")
+        for line in (REPO / "environment.yml").read_text().splitlines()
+        if line.strip().startswith("- ")
+    ]
     assert lines == ["conda-forge", "python=3.11", "pip", "pip:", "-e .[dev]"]
     assert PYPROJECT["project"]["requires-python"] == ">=3.11"
 
@@ -70,8 +78,10 @@ FLOORS = [
     {"ablations", "lessons"},
     {"cli", "__main__"},
 ]
-MODULES = {".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
-           for path in sorted((REPO / "minivl").rglob("*.py"))}
+MODULES = {
+    ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((REPO / "minivl").rglob("*.py"))
+}
 
 
 def floor(room):
@@ -117,7 +127,13 @@ def test_the_papers_never_import_each_other(paper, other):
     own = [name for name in MODULES if room_of(f"{name}.") == paper]
     for module in own:
         assert not {name for name in reachable(module) if room_of(name) == other}, module
-    program = "; ".join([f"import {name}" for name in own] + ["import sys", f"""print([
-        name for name in sys.modules if name.startswith("minivl.{other}")])"""])
+    program = "; ".join(
+        [f"import {name}" for name in own]
+        + [
+            "import sys",
+            f"""print([
+        name for name in sys.modules if name.startswith("minivl.{other}")])""",
+        ]
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -71,31 +71,51 @@ STUDIES: dict[str, list[Cell]] = {
     "strategies": [Cell(f"strategy {name}", {"strategy": name}) for name in ("video", "average")],
     "settings": [
         Cell("alpha 1", {"alpha": 1.0}),
-        *(Cell(f"beta {beta}, s {s or 'of CLIP'}",
-               {**PIMGALIGN, "beta": beta, "distill": "paper", "distill_scale": s})
-          for beta, s in ((1.0, None), (0.1, None))),
+        *(
+            Cell(
+                f"beta {beta}, s {s or 'of CLIP'}", {**PIMGALIGN, "beta": beta, "distill": "paper", "distill_scale": s}
+            )
+            for beta, s in ((1.0, None), (0.1, None))
+        ),
         *(Cell(f"H_V {layers}", {"vision_fusion_layers": layers}) for layers in (1, 4)),
         Cell("H_L 3", {**PIMGALIGN, "text_fusion_layers": 3}),
         Cell("rank 32", {"lora_rank": 32}),
     ],
     # At CLIP's own scale PImgAlign's weighted sum is nearly a maximum: a frame that fits many videos decides.
-    "pooling": [Cell(f"{method}, pooled at {pool}", {**settings, "pool_scale": pool}) for pool in (5.0, 0.0)
-                for method, settings in (("PImgAlign", PIMGALIGN), ("AlignDistill", ALIGNDISTILL))],
-    "noise": [Cell(f"noise {noise}, {kind}", {**PIMGALIGN, "noise": noise, "noise_kind": kind})
-              for noise, kind in ((0.5, "other"), (1.0, "other"), (1.0, "vague"))],
+    "pooling": [
+        Cell(f"{method}, pooled at {pool}", {**settings, "pool_scale": pool})
+        for pool in (5.0, 0.0)
+        for method, settings in (("PImgAlign", PIMGALIGN), ("AlignDistill", ALIGNDISTILL))
+    ],
+    "noise": [
+        Cell(f"noise {noise}, {kind}", {**PIMGALIGN, "noise": noise, "noise_kind": kind})
+        for noise, kind in ((0.5, "other"), (1.0, "other"), (1.0, "vague"))
+    ],
     "distillation": [
-        Cell(f"{behaviour}, batch {batch}",
-             {**PIMGALIGN, "beta": 1.0, "distill": behaviour, "batch_size": batch, "rounds": BATCH / batch})
-        for batch in (8, 32) for behaviour in ("paper", "release")],
-    "converged": [*_in("stories, many videos, converged", {"dial": 1.0, "videos_train": 1500, **CONVERGED}),
-                  *_in("converged", CONVERGED),
-                  Cell("converged, strategy average", {"strategy": "average", **CONVERGED})],
+        Cell(
+            f"{behaviour}, batch {batch}",
+            {**PIMGALIGN, "beta": 1.0, "distill": behaviour, "batch_size": batch, "rounds": BATCH / batch},
+        )
+        for batch in (8, 32)
+        for behaviour in ("paper", "release")
+    ],
+    "converged": [
+        *_in("stories, many videos, converged", {"dial": 1.0, "videos_train": 1500, **CONVERGED}),
+        *_in("converged", CONVERGED),
+        Cell("converged, strategy average", {"strategy": "average", **CONVERGED}),
+    ],
     "dial": [cell for dial in (0.0, 1.0) for cell in _in(f"dial {dial}", {"dial": dial})],
     "regimes": [cell for name, world in REGIMES.items() for cell in _in(name, world)],
     # Twins are two clips: as many clips per step as without.
-    "order": _in("order", {"clauses": 2, **CONVERGED},
-                 {"DiscoVLA": {}, "positions": {"temporal": 8},
-                  "positions and twins": {"temporal": 8, "twins": True, "batch_size": BATCH // 2}}),
+    "order": _in(
+        "order",
+        {"clauses": 2, **CONVERGED},
+        {
+            "DiscoVLA": {},
+            "positions": {"temporal": 8},
+            "positions and twins": {"temporal": 8, "twins": True, "batch_size": BATCH // 2},
+        },
+    ),
 }
 SCORES = ("t2v R@1", "v2t R@1", "R@sum", "find group", "within group", "frame accuracy", "val R@sum")
 
@@ -129,22 +149,36 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
 
     began = time.process_time()
-    training = replace(settings.adapt, steps=int(rounds * settings.adapt.steps), batch_size=min(batch, len(train)),
-                       learning_rate=LEARNING_RATE, slower=PLACES_LEARN_FASTER, seed=seed, checkpoint_every=10_000)
+    training = replace(
+        settings.adapt,
+        steps=int(rounds * settings.adapt.steps),
+        batch_size=min(batch, len(train)),
+        learning_rate=LEARNING_RATE,
+        slower=PLACES_LEARN_FASTER,
+        seed=seed,
+        checkpoint_every=10_000,
+    )
     with TemporaryDirectory() as run_dir:
-        model = adapt("kitchen", None, train, config, training, Path(run_dir), progress=False, twins=twins) if rounds \
+        model = (
+            adapt("kitchen", None, train, config, training, Path(run_dir), progress=False, twins=twins)
+            if rounds
             else zero_shot(load_clip("kitchen"))
+        )
     spent = time.process_time() - began
-    return {**evaluate(model, test, progress=False).row(), "frame accuracy": frame_accuracy(model, val),
-            "order accuracy": order_accuracy(model, test, in_other_order),
-            "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
-            "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
-            "cpu seconds": spent}
+    return {
+        **evaluate(model, test, progress=False).row(),
+        "frame accuracy": frame_accuracy(model, val),
+        "order accuracy": order_accuracy(model, test, in_other_order),
+        "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
+        "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
+        "cpu seconds": spent,
+    }
 
 
 @lru_cache(maxsize=2)  # the last worlds: decoding one takes as long as a quarter of an adaptation
 def world_clips(scale_name: str, world: WorldConfig, videos: int | None):
     """Training, validation and test clips of a kitchen world, which is rendered if it is new."""
     folder, clip, settings = cached_world(world, progress=False), load_clip("kitchen"), scale(scale_name)
-    return tuple(clips(folder, split, clip, settings, videos if split == "train" else None)
-                 for split in ("train", "val", "test"))
+    return tuple(
+        clips(folder, split, clip, settings, videos if split == "train" else None) for split in ("train", "val", "test")
+    )

@@ -13,8 +13,9 @@ from minivl.config import STRATEGIES, DiscoVLAConfig
 from minivl.discovla import DiscoVLA
 
 
-def strategy_costs(config: DiscoVLAConfig, frames=(4, 8, 16, 32), videos: int = 4, repeats: int = 5,
-                   progress: bool = True) -> pd.DataFrame:
+def strategy_costs(
+    config: DiscoVLAConfig, frames=(4, 8, 16, 32), videos: int = 4, repeats: int = 5, progress: bool = True
+) -> pd.DataFrame:
     """One row per strategy and number of frames, for the vision tower of the small CLIP.
 
     parameters         trained, in the vision tower
@@ -34,10 +35,16 @@ def strategy_costs(config: DiscoVLAConfig, frames=(4, 8, 16, 32), videos: int = 
                 model.encode_video(video)[0].sum().backward()
                 seconds[name].append((time.process_time() - began) / videos)
         for name, model in models.items():
-            rows.append({"strategy": name, "frames": count, "parameters": _trained(model),
-                         "operations": _operations(model, video) / videos,
-                         "seconds": statistics.median(seconds[name][1:]),  # the first one warms up
-                         "megabytes": _kept_bytes(model, video) / videos / 1e6})
+            rows.append(
+                {
+                    "strategy": name,
+                    "frames": count,
+                    "parameters": _trained(model),
+                    "operations": _operations(model, video) / videos,
+                    "seconds": statistics.median(seconds[name][1:]),  # the first one warms up
+                    "megabytes": _kept_bytes(model, video) / videos / 1e6,
+                }
+            )
     return pd.DataFrame(rows)
 
 

@@ -42,8 +42,9 @@ class Cell:
 
     def __post_init__(self):
         if not re.fullmatch(r"\w[\w .,+=-]*", self.name):
-            raise AblationError(f"cell name {self.name!r}: use letters, digits, spaces and _ . , + = -, as it names a "
-                                "file")
+            raise AblationError(
+                f"cell name {self.name!r}: use letters, digits, spaces and _ . , + = -, as it names a file"
+            )
         try:
             json.dumps(self.settings)
         except TypeError as error:
@@ -53,8 +54,9 @@ class Cell:
 Run = Callable[[Cell, int], dict[str, float]]
 
 
-def run_cells(cells: Sequence[Cell], seeds: Iterable[int], run: Run, out: Path, progress: bool = True,
-              workers: int = 1) -> pd.DataFrame:
+def run_cells(
+    cells: Sequence[Cell], seeds: Iterable[int], run: Run, out: Path, progress: bool = True, workers: int = 1
+) -> pd.DataFrame:
     """Call run(cell, seed) for every cell and seed whose result is not in the folder `out` yet.
 
     run      trains and scores one cell with one seed, and returns its scores by name
@@ -68,8 +70,9 @@ def run_cells(cells: Sequence[Cell], seeds: Iterable[int], run: Run, out: Path, 
     """
     out, seeds = Path(out), list(seeds)
     if len({cell.name for cell in cells}) < len(cells) or len(set(seeds)) < len(seeds):
-        raise AblationError("cells need different names, and seeds may not repeat: "
-                            f"{[cell.name for cell in cells]}, {seeds}")
+        raise AblationError(
+            f"cells need different names, and seeds may not repeat: {[cell.name for cell in cells]}, {seeds}"
+        )
     wanted = [(cell, seed) for seed in seeds for cell in cells]  # so that all cells have a result early
     waiting = [(cell, seed) for cell, seed in wanted if not _is_done(cell, seed, out)]
     out.mkdir(parents=True, exist_ok=True)
@@ -83,8 +86,10 @@ def run_cells(cells: Sequence[Cell], seeds: Iterable[int], run: Run, out: Path, 
                 failures[cell.name, seed] = failure
     if failures:
         listed = "\n".join(f"  {name}, seed {seed}: {failure}" for (name, seed), failure in failures.items())
-        raise AblationError(f"{len(failures)} of {len(wanted)} runs failed; the others are kept in {out}, beside the "
-                            f"tracebacks (*.error.txt). Call again to repeat only these:\n{listed}")
+        raise AblationError(
+            f"{len(failures)} of {len(wanted)} runs failed; the others are kept in {out}, beside the "
+            f"tracebacks (*.error.txt). Call again to repeat only these:\n{listed}"
+        )
     return _table([_read(_file(out, cell, seed)) for cell in cells for seed in seeds])
 
 
@@ -106,12 +111,16 @@ def compare(table: pd.DataFrame, a: str, b: str, score: str) -> dict[str, float]
     Raises AblationError for an unknown cell or score, and if both don't have a score for the same seeds.
     """
     if score not in table or not {a, b} <= set(table["cell"]):
-        raise AblationError(f"cannot compare {score!r} of {a!r} and {b!r}: there are the columns {list(table.columns)} "
-                            f"and the cells {sorted(set(table['cell']))}")
+        raise AblationError(
+            f"cannot compare {score!r} of {a!r} and {b!r}: there are the columns {list(table.columns)} "
+            f"and the cells {sorted(set(table['cell']))}"
+        )
     first, second = (table[table["cell"] == name].set_index("seed")[score].dropna() for name in (a, b))
     if set(first.index) != set(second.index):
-        raise AblationError(f"{a!r} has {score!r} for the seeds {sorted(first.index)} and {b!r} for "
-                            f"{sorted(second.index)}: run both with the same seeds")
+        raise AblationError(
+            f"{a!r} has {score!r} for the seeds {sorted(first.index)} and {b!r} for "
+            f"{sorted(second.index)}: run both with the same seeds"
+        )
     return paired_seeds(first, second.loc[first.index])
 
 
@@ -155,9 +164,14 @@ def _run_one(cell, seed, run, out):
     trace = path.with_suffix(".error.txt")
     try:
         scores = _checked(run(cell, seed))
-        record = {"cell": cell.name, "seed": seed, "settings": cell.settings, "scores": scores,
-                  "seconds": round(time.perf_counter() - start, 1),
-                  "versions": {"minivl": minivl.__version__, "torch": torch.__version__}}
+        record = {
+            "cell": cell.name,
+            "seed": seed,
+            "settings": cell.settings,
+            "scores": scores,
+            "seconds": round(time.perf_counter() - start, 1),
+            "versions": {"minivl": minivl.__version__, "torch": torch.__version__},
+        }
         _replace_text(path, json.dumps(record, indent=2) + "\n")
     except Exception as error:  # whatever it is, the other cells go on
         _replace_text(trace, traceback.format_exc())
@@ -170,8 +184,9 @@ def _checked(scores):
     scores = {name: float(value) for name, value in scores.items()}
     wrong = [name for name, value in scores.items() if name in OWN_COLUMNS or not math.isfinite(value)]
     if not scores or wrong:
-        raise AblationError(f"the scores are {scores}: there must be some, all finite, and not named as one of "
-                            f"{', '.join(OWN_COLUMNS)}")
+        raise AblationError(
+            f"the scores are {scores}: there must be some, all finite, and not named as one of {', '.join(OWN_COLUMNS)}"
+        )
     return scores
 
 
@@ -181,12 +196,16 @@ def _is_done(cell, seed, out):
     if not path.exists():
         return False
     stored, wanted = _read(path)["settings"], json.loads(json.dumps(cell.settings))
-    differing = [f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
-                 for key in sorted(stored.keys() | wanted.keys())
-                 if key not in stored or key not in wanted or stored[key] != wanted[key]]
+    differing = [
+        f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
+        for key in sorted(stored.keys() | wanted.keys())
+        if key not in stored or key not in wanted or stored[key] != wanted[key]
+    ]
     if differing:
-        raise AblationError(f"{path} is a result with other settings: {'; '.join(differing)}. Choose another name or "
-                            "folder, or delete that file to run it again.")
+        raise AblationError(
+            f"{path} is a result with other settings: {'; '.join(differing)}. Choose another name or "
+            "folder, or delete that file to run it again."
+        )
     return True
 
 
@@ -203,10 +222,19 @@ def _read(path):
 
 
 def _table(records):
-    table = pd.DataFrame([{"cell": record["cell"], "seed": record["seed"],
-                           **{f"settings.{name}": value for name, value in record["settings"].items()},
-                           **record["scores"], "seconds": record["seconds"], **record["versions"]}
-                          for record in records])
+    table = pd.DataFrame(
+        [
+            {
+                "cell": record["cell"],
+                "seed": record["seed"],
+                **{f"settings.{name}": value for name, value in record["settings"].items()},
+                **record["scores"],
+                "seconds": record["seconds"],
+                **record["versions"],
+            }
+            for record in records
+        ]
+    )
     settings = [column for column in table if column.startswith("settings.")]  # cells may differ in which they have
     return table[["cell", "seed", *settings, *table.columns.drop(["cell", "seed", *settings])]]
 

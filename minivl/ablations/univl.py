@@ -43,8 +43,16 @@ CELLS = [
     Cell("no pretraining", {"stage_one": 0, "stage_two": 0}),
 ]
 OBJECTIVES = ("joint", "cmlm", "cmfm", "align", "decoder", "contrast_hidden_texts")
-SCORES = ("R@1", "R@1 before fine-tuning", "BLEU-4, video", "CIDEr, video", "exact, video",
-          "BLEU-4, video + transcript", "CIDEr, video + transcript", "exact, video + transcript")
+SCORES = (
+    "R@1",
+    "R@1 before fine-tuning",
+    "BLEU-4, video",
+    "CIDEr, video",
+    "exact, video",
+    "BLEU-4, video + transcript",
+    "CIDEr, video + transcript",
+    "exact, video + transcript",
+)
 
 
 def run_ablation(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
@@ -52,8 +60,9 @@ def run_ablation(settings: Scale, seeds, out: Path, workers: int = 1, progress: 
     make_tokenizer(settings.univl_pretrain, settings, out / "tokenizer")
     table = run_cells(CELLS, seeds, partial(run_cell, settings, Path(out).resolve()), out, progress, workers)
     save_results(table, out / "univl_ablation.csv")
-    gather_curves(out / "curves", CELLS, seeds).to_csv(out / "univl_ablation_curves.csv", index=False,
-                                                       float_format="%.4g")
+    gather_curves(out / "curves", CELLS, seeds).to_csv(
+        out / "univl_ablation_curves.csv", index=False, float_format="%.4g"
+    )
     return table
 
 
@@ -84,11 +93,19 @@ def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer
     if not changes["stage_two"]:
         train["learning_rate"] = 0.0  # the loop takes at least one step, which moves nothing then
     return replace(
-        config, tokenizer=str(tokenizer), hide_text=changes.get("hide_text", 0.0), staged=changes["stage_one"] > 0,
+        config,
+        tokenizer=str(tokenizer),
+        hide_text=changes.get("hide_text", 0.0),
+        staged=changes["stage_one"] > 0,
         objectives=replace(ObjectiveConfig(), **objectives),
-        stage_one=replace(config.stage_one, steps=max(1, changes["stage_one"]),
-                          batch_size=config.stage_one.batch_size // shares, **train),
-        stage_two=replace(config.stage_two, steps=max(1, changes["stage_two"]), batch_size=VIDEOS // shares, **train))
+        stage_one=replace(
+            config.stage_one,
+            steps=max(1, changes["stage_one"]),
+            batch_size=config.stage_one.batch_size // shares,
+            **train,
+        ),
+        stage_two=replace(config.stage_two, steps=max(1, changes["stage_two"]), batch_size=VIDEOS // shares, **train),
+    )
 
 
 def downstream(folder: Path, model, settings: Scale, seed: int) -> dict[str, float]:
@@ -96,20 +113,28 @@ def downstream(folder: Path, model, settings: Scale, seed: int) -> dict[str, flo
     from minivl.data.wordpiece import load_tokenizer
 
     tokenizer, scores = load_tokenizer(folder / "model"), {}
-    tasks = [("", Retrieval, "joint", {}), (", video", Captioning, "captioning", {"text": None}),
-             (", video + transcript", Captioning, "captioning", {"text": "transcript"})]
+    tasks = [
+        ("", Retrieval, "joint", {}),
+        (", video", Captioning, "captioning", {"text": None}),
+        (", video + transcript", Captioning, "captioning", {"text": "transcript"}),
+    ]
     for suffix, kind, name, options in tasks:
         config = settings.univl_tasks[name]
         steps = config.train.steps if kind is Retrieval else min(CAPTION_STEPS, config.train.steps)
         config = replace(config, train=replace(config.train, steps=steps, seed=seed, checkpoint_every=10_000))
-        train, test = (task_rows("retrieval" if kind is Retrieval else "captioning", split, settings)
-                       for split in ("train", "test"))
+        train, test = (
+            task_rows("retrieval" if kind is Retrieval else "captioning", split, settings)
+            for split in ("train", "test")
+        )
         task = kind.start(folder / "model", tokenizer, config, **options)
         if kind is Retrieval:
             scores["R@1 before fine-tuning"] = task.evaluate(test, progress=False)["t2v R@1"]
         task.fit(train, folder / f"fine-tuning{suffix}", progress=False)
-        found = task.evaluate(test, progress=False) if kind is Retrieval else task.evaluate(
-            test, progress=False, meteor=False)
+        found = (
+            task.evaluate(test, progress=False)
+            if kind is Retrieval
+            else task.evaluate(test, progress=False, meteor=False)
+        )
         wanted = {"t2v R@1": "R@1"} if kind is Retrieval else {"BLEU-4": "BLEU-4", "CIDEr": "CIDEr", "exact": "exact"}
         scores |= {f"{ours}{suffix}": found[theirs] for theirs, ours in wanted.items()}
     return scores

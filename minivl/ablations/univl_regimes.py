@@ -52,6 +52,7 @@ def run_regimes(settings: Scale, seeds, out: Path, workers: int = 1, progress: b
         tables.append(run_cells(cells, seeds, partial(run_cell, world, folder), folder, progress, workers))
     table = pd.concat(tables)
     save_results(table, out / "univl_regimes.csv")
-    gather_curves(out / "runs-long" / "curves", LONG_CELLS, seeds).to_csv(out / "univl_long_curves.csv", index=False,
-                                                                          float_format="%.4g")
+    gather_curves(out / "runs-long" / "curves", LONG_CELLS, seeds).to_csv(
+        out / "univl_long_curves.csv", index=False, float_format="%.4g"
+    )
     return table

@@ -25,17 +25,25 @@ GUESSES = {
     "sentiment": ("mean", "majority sign", "random"),
 }
 MAIN_SCORES = ["t2v R@1", "BLEU-4", "CIDEr", "frame accuracy", "recall", "correlation"]
-CELLS = [Cell(f"{task}, {start}", {"task": task, "start": start})
-         for task in GUESSES for start in ("pretrained", "from scratch")]
-GUESSING = [Cell(f"{task}, {guess}", {"task": task, "start": guess})
-            for task, guesses in GUESSES.items() for guess in guesses]
+CELLS = [
+    Cell(f"{task}, {start}", {"task": task, "start": start})
+    for task in GUESSES
+    for start in ("pretrained", "from scratch")
+]
+GUESSING = [
+    Cell(f"{task}, {guess}", {"task": task, "start": guess}) for task, guesses in GUESSES.items() for guess in guesses
+]
 
 
 def run_tasks(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
     """Run all cells, fine-tuned ones with all seeds, one row each; results that are there are kept."""
     seeds, run = list(seeds), partial(run_cell, settings)
-    table = pd.concat([run_cells(CELLS, seeds, run, out, progress, workers),
-                       run_cells(GUESSING, seeds[:1], run, out, progress, workers)])  # no luck in a guess
+    table = pd.concat(
+        [
+            run_cells(CELLS, seeds, run, out, progress, workers),
+            run_cells(GUESSING, seeds[:1], run, out, progress, workers),
+        ]
+    )  # no luck in a guess
     save_results(table, Path(out) / "univl_tasks.csv")
     return table
 

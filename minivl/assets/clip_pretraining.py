@@ -43,8 +43,11 @@ def _fact(step: Step | None, plate: Dish | None) -> tuple:
     if step is None:
         return ("idle",)
     dish = step.dish
-    details = {"slice": (dish.ingredient,), "add": (dish.ingredient, dish.sliced, dish.vessel),
-               "pour": (dish.liquid, dish.vessel)}
+    details = {
+        "slice": (dish.ingredient,),
+        "add": (dish.ingredient, dish.sliced, dish.vessel),
+        "pour": (dish.liquid, dish.vessel),
+    }
     return (step.verb, *details.get(step.verb, (dish.vessel,)))
 
 
@@ -66,12 +69,15 @@ def draw_picture(split: str, world: WorldConfig, rng: np.random.Generator) -> Ca
     return CaptionedFrame(frame, language.pretraining_caption(step, rng, plate), _fact(step, plate))
 
 
-def draw_pictures(split: str, count: int, world: WorldConfig, distinct: bool = False,
-                  progress: bool = False) -> list[CaptionedFrame]:
+def draw_pictures(
+    split: str, count: int, world: WorldConfig, distinct: bool = False, progress: bool = False
+) -> list[CaptionedFrame]:
     """`count` pictures; `distinct` keeps one picture per fact, so that each caption fits exactly one."""
     rng = np.random.default_rng([world.seed, 100, len(split)])
-    pictures = [draw_picture(split, world, rng)
-                for _ in tqdm(range(count), desc=f"drawing {split} pictures", disable=not progress)]
+    pictures = [
+        draw_picture(split, world, rng)
+        for _ in tqdm(range(count), desc=f"drawing {split} pictures", disable=not progress)
+    ]
     return list({p.fact: p for p in pictures}.values()) if distinct else pictures
 
 
@@ -88,16 +94,25 @@ def train_tokenizer(sentences: list[str], vocabulary: int, folder: Path) -> None
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     letters = list("abcdefghijklmnopqrstuvwxyz0123456789'-,.!?")
-    tokenizer.train_from_iterator([*sentences, *letters, *(f"{a} {b}{a}" for a in letters for b in letters)],
-                                  trainers.BpeTrainer(vocab_size=vocabulary - 2, special_tokens=[PAD, UNKNOWN],
-                                                      initial_alphabet=letters, end_of_word_suffix="</w>",
-                                                      min_frequency=50, show_progress=False))
+    tokenizer.train_from_iterator(
+        [*sentences, *letters, *(f"{a} {b}{a}" for a in letters for b in letters)],
+        trainers.BpeTrainer(
+            vocab_size=vocabulary - 2,
+            special_tokens=[PAD, UNKNOWN],
+            initial_alphabet=letters,
+            end_of_word_suffix="</w>",
+            min_frequency=50,
+            show_progress=False,
+        ),
+    )
     tokenizer.add_special_tokens([START, END])
     start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}",
-                                                             special_tokens=[(START, start), (END, end)])
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=START, eos_token=END, pad_token=PAD,
-                            unk_token=UNKNOWN).save_pretrained(folder)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=[(START, start), (END, end)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=START, eos_token=END, pad_token=PAD, unk_token=UNKNOWN
+    ).save_pretrained(folder)
 
 
 class ImageTextContrast(nn.Module):
@@ -127,7 +142,10 @@ class CaptionedFrames(torch.utils.data.Dataset):
         return len(self.frames)
 
     def __getitem__(self, index: int) -> dict:
-        return {"image": preprocess(self.frames[index:index + 1], *self.settings)[0], "text_ids": self.text_ids[index]}
+        return {
+            "image": preprocess(self.frames[index : index + 1], *self.settings)[0],
+            "text_ids": self.text_ids[index],
+        }
 
 
 def write_clip_folder(folder: Path, architecture: dict, vocabulary_size: int) -> None:
@@ -135,9 +153,15 @@ def write_clip_folder(folder: Path, architecture: dict, vocabulary_size: int) ->
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     text = {**architecture["text_cfg"], "vocab_size": vocabulary_size, "hf_tokenizer_name": "tokenizer.json"}
-    config = {"model_cfg": {**architecture, "text_cfg": text},
-              "preprocess_cfg": {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic",
-                                 "resize_mode": "shortest"}}
+    config = {
+        "model_cfg": {**architecture, "text_cfg": text},
+        "preprocess_cfg": {
+            "mean": OPENAI_DATASET_MEAN,
+            "std": OPENAI_DATASET_STD,
+            "interpolation": "bicubic",
+            "resize_mode": "shortest",
+        },
+    }
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
@@ -151,8 +175,9 @@ def image_text_retrieval(clip, pictures: list[CaptionedFrame]) -> dict:
     return retrieval_metrics((texts @ images.T).cpu().numpy())
 
 
-def pretrain_clip(folder: Path, run_dir: Path, config: ClipPretrainConfig, world: WorldConfig,
-                  progress: bool = True) -> dict:
+def pretrain_clip(
+    folder: Path, run_dir: Path, config: ClipPretrainConfig, world: WorldConfig, progress: bool = True
+) -> dict:
     """Pretrain from nothing, save everything into `folder`, return the held-out scores.
 
     Interrupted? The same call goes on from the last checkpoint in `run_dir`.
@@ -181,12 +206,24 @@ def write_card(folder: Path, config: ClipPretrainConfig, world: WorldConfig) -> 
     pictures = draw_pictures("test", config.held_out, world, distinct=True)
     scores = image_text_retrieval(clip, pictures)
     (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    rows = "\n".join(f"| {task} | " + " | ".join(f"{scores[key][name]:.1f}" for name in ("R@1", "R@5", "R@10")) + " |"
-                     for task, key in (("caption finds picture", "t2v"), ("picture finds caption", "v2t")))
-    (folder / "README.md").write_text(_CARD.format(
-        parameters=sum(p.numel() for p in clip.model.parameters()), vocabulary=clip.model.vocab_size,
-        size=clip.image_size, images=config.images, epochs=config.train.epochs, batch=config.train.batch_size,
-        pictures=len(pictures), chance=100 / len(pictures), rows=rows), encoding="utf-8")
+    rows = "\n".join(
+        f"| {task} | " + " | ".join(f"{scores[key][name]:.1f}" for name in ("R@1", "R@5", "R@10")) + " |"
+        for task, key in (("caption finds picture", "t2v"), ("picture finds caption", "v2t"))
+    )
+    (folder / "README.md").write_text(
+        _CARD.format(
+            parameters=sum(p.numel() for p in clip.model.parameters()),
+            vocabulary=clip.model.vocab_size,
+            size=clip.image_size,
+            images=config.images,
+            epochs=config.train.epochs,
+            batch=config.train.batch_size,
+            pictures=len(pictures),
+            chance=100 / len(pictures),
+            rows=rows,
+        ),
+        encoding="utf-8",
+    )
     return scores
 
 

@@ -33,17 +33,26 @@ class Part:
 
 
 DOWNSTREAM = ("caption", "transcript", "steps", "step_captions", "task", "task_steps")
-NARRATED = (Part("pretrain", "train", 0, 1000, ("transcript",)), Part("train", "train", 1000, 120, DOWNSTREAM),
-            Part("val", "val", 0, 40, DOWNSTREAM), Part("test", "test", 0, 80, DOWNSTREAM))
-OPINIONS = (Part("train", "train", 0, 300, ("transcript", "sentiment")),
-            Part("val", "val", 0, 100, ("transcript", "sentiment")),
-            Part("test", "test", 0, 200, ("transcript", "sentiment")))
+NARRATED = (
+    Part("pretrain", "train", 0, 1000, ("transcript",)),
+    Part("train", "train", 1000, 120, DOWNSTREAM),
+    Part("val", "val", 0, 40, DOWNSTREAM),
+    Part("test", "test", 0, 80, DOWNSTREAM),
+)
+OPINIONS = (
+    Part("train", "train", 0, 300, ("transcript", "sentiment")),
+    Part("val", "val", 0, 100, ("transcript", "sentiment")),
+    Part("test", "test", 0, 200, ("transcript", "sentiment")),
+)
 KINDS: dict[str, tuple[tuple[Part, ...], Callable]] = {
-    "narrated": (NARRATED, narrated_clips), "opinions": (OPINIONS, opinion_clips)}
+    "narrated": (NARRATED, narrated_clips),
+    "opinions": (OPINIONS, opinion_clips),
+}
 
 
-def write_feature_world(folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0,
-                        progress: bool = True) -> Path:
+def write_feature_world(
+    folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0, progress: bool = True
+) -> Path:
     """Write all splits of a feature world into `folder` and return it; what is there already is kept.
 
     kind    "narrated" (split "pretrain" has transcripts only, as HowTo100M; the others have steps and captions) or
@@ -71,12 +80,18 @@ def retell(source: Path, folder: Path, world: WorldConfig, **speech) -> Path:
     for part in NARRATED:
         source_rows = [json.loads(line) for line in (source / part.name / "metadata.jsonl").open(encoding="utf-8")]
         rows = []
-        for row, before, after in zip(source_rows, _told(part, world), _told(part, replace(world, **speech)),
-                                      strict=False):  # `source` may hold the first videos of a part only
+        for row, before, after in zip(
+            source_rows, _told(part, world), _told(part, replace(world, **speech)), strict=False
+        ):  # `source` may hold the first videos of a part only
             if row["transcript"] != before["transcript"]:
                 raise ValueError(f"{source / part.name}: {row['video_id']} was not told with these settings")
-            rows.append({**row, "transcript": after["transcript"],
-                         "feature_file": str((source / part.name).resolve() / row["feature_file"])})
+            rows.append(
+                {
+                    **row,
+                    "transcript": after["transcript"],
+                    "feature_file": str((source / part.name).resolve() / row["feature_file"]),
+                }
+            )
         (folder / part.name).mkdir(parents=True, exist_ok=True)
         _write_rows(folder / part.name, rows)
     return folder
@@ -95,8 +110,14 @@ def _write_part(directory, part, make_clips, count, net, world, progress):
         for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video", disable=not progress):
             path = videos[row["video_id"]] = Path(rendered) / row["file_name"]
             write_video(path, draw(), world.fps)
-            rows.append({"feature_file": f"features.safetensors::{row['video_id']}", "feature_rate": FEATURE_RATE,
-                         "video_id": row["video_id"], **{name: row[name] for name in part.columns}})
+            rows.append(
+                {
+                    "feature_file": f"features.safetensors::{row['video_id']}",
+                    "feature_rate": FEATURE_RATE,
+                    "video_id": row["video_id"],
+                    **{name: row[name] for name in part.columns},
+                }
+            )
         write_features(videos, net, directory / "features.safetensors", batch_size=32, progress=progress)
     _write_rows(directory, rows)
 

@@ -38,10 +38,10 @@ def mil_nce_of_sentences(similarity, positive, valid):
     Every second needs a positive. The mean over seconds is returned.
     """
     none = torch.finfo(similarity.dtype).min
-    own = similarity.masked_fill(~positive, none).logsumexp(dim=1)                          # (C,)
-    sentences = similarity.masked_fill(~valid, none).logsumexp(dim=1)                       # (C,)
-    other_seconds = similarity.masked_fill(positive | ~valid, none).logsumexp(dim=0)        # (N,)
-    seconds = other_seconds.masked_fill(~positive, none).logsumexp(dim=1)                   # (C,)
+    own = similarity.masked_fill(~positive, none).logsumexp(dim=1)  # (C,)
+    sentences = similarity.masked_fill(~valid, none).logsumexp(dim=1)  # (C,)
+    other_seconds = similarity.masked_fill(positive | ~valid, none).logsumexp(dim=0)  # (N,)
+    seconds = other_seconds.masked_fill(~positive, none).logsumexp(dim=1)  # (C,)
     return (torch.logaddexp(sentences, seconds) - own).mean()
 
 
@@ -55,7 +55,7 @@ class SentenceEmbedding(nn.Module):
 
     def forward(self, words):
         """Word numbers (N, W), 0 for padding -> (N, E)."""
-        hidden = torch.relu(self.fc1(self.word_embd(words)))                                # (N, W, hidden)
+        hidden = torch.relu(self.fc1(self.word_embd(words)))  # (N, W, hidden)
         hidden = hidden * (words > 0)[..., None]  # 0 is the least that relu gives, so padding never is the maximum
         return self.fc2(hidden.amax(dim=1))
 
@@ -72,13 +72,13 @@ class NarratedVideoModel(nn.Module):
         seconds, words, positive = batch["seconds"], batch["words"], batch["positive"]
         V, M, S = positive.shape
         T, H, W = seconds.shape[2:5]
-        video = self.net.segments(seconds.reshape(V * M * T, H, W, 3))                      # (V*M, 3, T, H, W)
-        video = gather_with_gradient(self.net(video).embedding)                             # (V*M, E)
-        text = gather_with_gradient(self.text(words.flatten(0, 1)))                         # (V*S, E)
-        positive = gather_with_gradient(positive.float()).bool()                            # (V, M, S)
-        valid = gather_with_gradient((words > 0).any(-1).float()).bool().flatten()          # (V*S,)
+        video = self.net.segments(seconds.reshape(V * M * T, H, W, 3))  # (V*M, 3, T, H, W)
+        video = gather_with_gradient(self.net(video).embedding)  # (V*M, E)
+        text = gather_with_gradient(self.text(words.flatten(0, 1)))  # (V*S, E)
+        positive = gather_with_gradient(positive.float()).bool()  # (V, M, S)
+        valid = gather_with_gradient((words > 0).any(-1).float()).bool().flatten()  # (V*S,)
         same_video = torch.eye(len(positive), device=video.device).bool()
-        positive = (same_video[:, None, :, None] & positive[:, :, None]).flatten(0, 1).flatten(1)   # (V*M, V*S)
+        positive = (same_video[:, None, :, None] & positive[:, :, None]).flatten(0, 1).flatten(1)  # (V*M, V*S)
         loss = mil_nce_of_sentences(video @ text.T, positive, valid)
         return {"mil_nce": loss, "total": loss}
 
@@ -112,8 +112,10 @@ class NarratedSeconds(torch.utils.data.Dataset):
         self.rows = [row for row in rows if row["transcript"]]
         self.config = config
         self.longest = max(len(row["transcript"]) for row in self.rows)
-        self.words = [torch.tensor([vocabulary.encode(said["text"], config.max_words) for said in row["transcript"]])
-                      for row in self.rows]
+        self.words = [
+            torch.tensor([vocabulary.encode(said["text"], config.max_words) for said in row["transcript"]])
+            for row in self.rows
+        ]
         self._kept: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -131,7 +133,7 @@ class NarratedSeconds(torch.utils.data.Dataset):
         video, M = self.video(index), self.config.seconds_per_video
         chosen = [_second_of(said, len(video)) for said in np.random.choice(self.rows[index]["transcript"], M)]
         words = torch.zeros(self.longest, self.config.max_words, dtype=torch.long)
-        words[:len(self.words[index])] = self.words[index]
+        words[: len(self.words[index])] = self.words[index]
         positive = torch.zeros(M, self.longest, dtype=torch.bool)
         for m, second in enumerate(chosen):
             positive[m, nearest(self.rows[index]["transcript"], second + 0.5, self.config.positives)] = True
@@ -157,9 +159,18 @@ def mood_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[di
     for number in range(count):
         rng = np.random.default_rng([config.seed, 40 + SPLITS.index(split), number])
         opinion = opinions.draw_opinion(rng)
-        row = {"file_name": f"mood-{split}-{number:05d}.mp4", "mood": opinion.face, "transcript": [
-            {"text": f"the cook {_look(opinion.face * min(1.0, (second + 0.5) / opinion.seconds))}",
-             "start": float(second), "end": second + 1.0} for second in range(int(np.ceil(opinion.seconds)))]}
+        row = {
+            "file_name": f"mood-{split}-{number:05d}.mp4",
+            "mood": opinion.face,
+            "transcript": [
+                {
+                    "text": f"the cook {_look(opinion.face * min(1.0, (second + 0.5) / opinion.seconds))}",
+                    "start": float(second),
+                    "end": second + 1.0,
+                }
+                for second in range(int(np.ceil(opinion.seconds)))
+            ],
+        }
         yield row, lambda o=opinion, r=rng: np.stack(list(opinions.opinion_frames(o, config, r)))
 
 
@@ -170,11 +181,13 @@ def _look(mood: float) -> str:
 def render_videos(folder: Path, config: S3DPretrainConfig, progress: bool = True) -> None:
     """Everything that S3D learns from and is tested on: videos of two dishes, of one dish, and of faces."""
     world, single = config.world, dataclasses.replace(config.world, dishes=1)
-    parts = [("two", narrated_clips, "train", world.videos_train, world),
-             ("one", narrated_clips, "train", config.single_dishes, single),
-             ("mood", mood_clips, "train", config.moods, world),
-             ("two", narrated_clips, "val", world.videos_val, world),
-             ("mood", mood_clips, "val", config.moods, world)]
+    parts = [
+        ("two", narrated_clips, "train", world.videos_train, world),
+        ("one", narrated_clips, "train", config.single_dishes, single),
+        ("mood", mood_clips, "train", config.moods, world),
+        ("two", narrated_clips, "val", world.videos_val, world),
+        ("mood", mood_clips, "val", config.moods, world),
+    ]
     for name, make_clips, split, count, knobs in parts:
         if not (folder / name / split / "metadata.jsonl").exists():
             write_split(folder / name / split, make_clips(split, count, knobs), count, world.fps, progress)
@@ -193,8 +206,14 @@ def pretrain_s3d(folder: Path, run_dir: Path, config: S3DPretrainConfig, progres
     net = S3D(config.net)
     text = SentenceEmbedding(len(vocabulary), config.word_dim, config.text_hidden, config.net.embed_dim)
     model = NarratedVideoModel(net, text)
-    fit(model, NarratedSeconds(rows, vocabulary, config), config.train, run_dir, progress=progress,
-        settings=dataclasses.asdict(config))
+    fit(
+        model,
+        NarratedSeconds(rows, vocabulary, config),
+        config.train,
+        run_dir,
+        progress=progress,
+        settings=dataclasses.asdict(config),
+    )
     net.cpu().eval()
     scores = probe_s3d(net, videos, config)
     net.save_pretrained(folder, _CARD.format(table=report(scores), config=config, world=config.world))

@@ -52,8 +52,9 @@ def probe_s3d(net: S3D, folder: Path, config: S3DPretrainConfig) -> dict[str, di
     Percent of seconds, and under "mood" the correlation of a linear regression with what a face shows at the end of
     its clip. `folder` holds the videos as `render_videos` wrote them.
     """
-    videos = {(name, split): _decode(folder / name, split, config)
-              for name in ("two", "mood") for split in ("train", "val")}
+    videos = {
+        (name, split): _decode(folder / name, split, config) for name in ("two", "mood") for split in ("train", "val")
+    }
     readers = {"trained": _features(net), "pixels": _pixels}
     readers |= {f"random {seed}": _features(_random_network(seed, videos["two", "train"], config)) for seed in SEEDS}
     return {name: _scores(read, videos) for name, read in readers.items()}
@@ -62,21 +63,28 @@ def probe_s3d(net: S3D, folder: Path, config: S3DPretrainConfig) -> dict[str, di
 def _decode(folder: Path, split: str, config: S3DPretrainConfig) -> list[tuple[dict, np.ndarray]]:
     """Rows of a split, each with the seconds of its video, uint8 (seconds, T, H, W, 3)."""
     rows = list(load_split(folder, split))[:VIDEOS]
-    return [(row, np.stack(list(seconds_of_video(row["video"]["path"], config.net.frames_per_second,
-                                                 config.net.image_size)))) for row in rows]
+    return [
+        (
+            row,
+            np.stack(list(seconds_of_video(row["video"]["path"], config.net.frames_per_second, config.net.image_size))),
+        )
+        for row in rows
+    ]
 
 
 def _features(net: S3D) -> Callable:
     """A function from seconds (seconds, T, H, W, 3) to their features (seconds, feature_dim)."""
+
     @torch.no_grad()
     def read(seconds: np.ndarray) -> torch.Tensor:
         return net(net.segments(torch.from_numpy(seconds).flatten(0, 1))).features
+
     return read
 
 
 def _pixels(seconds: np.ndarray) -> torch.Tensor:
     """The mean picture of each second, 12 x 12: (seconds, 432)."""
-    mean = torch.from_numpy(seconds).float().mean(dim=1).permute(0, 3, 1, 2) / 255          # (seconds, 3, H, W)
+    mean = torch.from_numpy(seconds).float().mean(dim=1).permute(0, 3, 1, 2) / 255  # (seconds, 3, H, W)
     return F.adaptive_avg_pool2d(mean, 12).flatten(1)
 
 
@@ -95,16 +103,25 @@ def _scores(read: Callable, videos: dict) -> dict:
     for fact in FACTS:
         train, val = (_examples(fact, videos["two", split], features["two", split]) for split in ("train", "val"))
         scores[fact] = (linear_accuracy(*train, *val), nearest_mean_accuracy(*train, *val))
-    train, val = ((torch.stack([f[-1] for f in features["mood", split]]),
-                   torch.tensor([row["mood"] for row, _ in videos["mood", split]])) for split in ("train", "val"))
+    train, val = (
+        (
+            torch.stack([f[-1] for f in features["mood", split]]),
+            torch.tensor([row["mood"] for row, _ in videos["mood", split]]),
+        )
+        for split in ("train", "val")
+    )
     scores["mood"] = linear_correlation(*train, *val)
     return scores
 
 
 def _examples(fact: str, videos, features) -> tuple[torch.Tensor, list[str]]:
     """The seconds that show a fact: their features (N, F) and what they show."""
-    shown = [(feature, known[fact]) for (row, seconds), rows in zip(videos, features, strict=True)
-             for feature, known in zip(rows, facts(row, len(seconds)), strict=True) if fact in known]
+    shown = [
+        (feature, known[fact])
+        for (row, seconds), rows in zip(videos, features, strict=True)
+        for feature, known in zip(rows, facts(row, len(seconds)), strict=True)
+        if fact in known
+    ]
     return torch.stack([feature for feature, _ in shown]), [value for _, value in shown]
 
 
@@ -130,7 +147,7 @@ def nearest_mean_accuracy(features, labels, new_features, new_labels) -> float:
     """Percent right of the class whose mean feature is nearest."""
     x, new = _standardised(features, new_features)
     classes = sorted(set(labels))
-    means = torch.stack([x[[label == c for label in labels]].mean(0) for c in classes])     # (classes, F)
+    means = torch.stack([x[[label == c for label in labels]].mean(0) for c in classes])  # (classes, F)
     return _percent(classes, -torch.cdist(new, means), new_labels)
 
 
@@ -155,7 +172,7 @@ def report(scores: dict[str, dict]) -> str:
     """The scores as a Markdown table: each cell linear / nearest mean, over the seeds where the weights are random."""
     rows = ["| fact | trained | random weights | pixels |", "|---|---|---|---|"]
     for fact in FACTS:
-        random = np.array([scores[f"random {seed}"][fact] for seed in SEEDS])               # (seeds, 2)
+        random = np.array([scores[f"random {seed}"][fact] for seed in SEEDS])  # (seeds, 2)
         means = " / ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(random.mean(0), random.std(0, ddof=1), strict=True))
         cells = [" / ".join(f"{value:.1f}" for value in scores[name][fact]) for name in ("trained", "pixels")]
         rows.append(f"| {fact} | {cells[0]} | {means} | {cells[1]} |")

@@ -12,15 +12,21 @@ ablate = typer.Typer(no_args_is_help=True, help="Leave parts of a method out, an
 app.add_typer(ablate, name="ablate")
 
 SeedsOption = Annotated[int, typer.Option("--seeds", min=2, help="how many")]
-FirstOption = Annotated[int, typer.Option("--first-seed", min=0, help="the lowest of them; the committed results begin "
-                                          "at 0")]
+FirstOption = Annotated[
+    int, typer.Option("--first-seed", min=0, help="the lowest of them; the committed results begin at 0")
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="processes that share the runs")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="folder of the results [default: runs/ablate-NAME]")]
 
 
 @ablate.command("univl")
-def ablate_univl(seeds: SeedsOption = 5, first_seed: FirstOption = 0, workers: WorkersOption = 1,
-                 out: OutOption = None, scale_name: ScaleOption = None):
+def ablate_univl(
+    seeds: SeedsOption = 5,
+    first_seed: FirstOption = 0,
+    workers: WorkersOption = 1,
+    out: OutOption = None,
+    scale_name: ScaleOption = None,
+):
     """UniVL's objectives and strategies, scored on retrieval and captioning. Finished runs are kept."""
     from minivl.ablations.univl import SCORES, run_ablation
 
@@ -30,8 +36,13 @@ def ablate_univl(seeds: SeedsOption = 5, first_seed: FirstOption = 0, workers: W
 
 
 @ablate.command("univl-regimes")
-def ablate_univl_regimes(seeds: SeedsOption = 5, first_seed: FirstOption = 0, workers: WorkersOption = 1,
-                         out: OutOption = None, scale_name: ScaleOption = None):
+def ablate_univl_regimes(
+    seeds: SeedsOption = 5,
+    first_seed: FirstOption = 0,
+    workers: WorkersOption = 1,
+    out: OutOption = None,
+    scale_name: ScaleOption = None,
+):
     """The same where speech fits the picture, and with three times the steps. Finished runs are kept."""
     from minivl.ablations.univl import SCORES
     from minivl.ablations.univl_regimes import run_regimes
@@ -42,8 +53,13 @@ def ablate_univl_regimes(seeds: SeedsOption = 5, first_seed: FirstOption = 0, wo
 
 
 @ablate.command("univl-tasks")
-def ablate_univl_tasks(seeds: SeedsOption = 3, first_seed: FirstOption = 0, workers: WorkersOption = 1,
-                       out: OutOption = None, scale_name: ScaleOption = None):
+def ablate_univl_tasks(
+    seeds: SeedsOption = 3,
+    first_seed: FirstOption = 0,
+    workers: WorkersOption = 1,
+    out: OutOption = None,
+    scale_name: ScaleOption = None,
+):
     """The five tasks, fine-tuned from the bundled UniVL and from scratch, beside guessing. Finished runs are kept."""
     from minivl.ablations.univl_tasks import MAIN_SCORES, run_tasks
 
@@ -53,11 +69,20 @@ def ablate_univl_tasks(seeds: SeedsOption = 3, first_seed: FirstOption = 0, work
 
 
 @ablate.command("discovla")
-def ablate_discovla(study: Annotated[list[str] | None, typer.Argument(
-                        help="components, strategies, settings, pooling, noise, distillation, converged, dial, "
-                             "regimes, order [default: all]")] = None,
-                    seeds: SeedsOption = 5, first_seed: FirstOption = 0, workers: WorkersOption = 1,
-                    out: OutOption = None, scale_name: ScaleOption = None):
+def ablate_discovla(
+    study: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="components, strategies, settings, pooling, noise, distillation, converged, dial, "
+            "regimes, order [default: all]"
+        ),
+    ] = None,
+    seeds: SeedsOption = 5,
+    first_seed: FirstOption = 0,
+    workers: WorkersOption = 1,
+    out: OutOption = None,
+    scale_name: ScaleOption = None,
+):
     """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept."""
     from minivl.ablations.discovla import SCORES, STUDIES, run_study
 

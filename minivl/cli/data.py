@@ -10,8 +10,9 @@ from minivl.cli.options import app
 data = typer.Typer(no_args_is_help=True, help="Real corpora: what they are, and what of them is on disk.")
 app.add_typer(data, name="data")
 
-NameArgument = Annotated[str, typer.Argument(help="howto100m, youcook2, msrvtt, lsmdc, activitynet, didemo, coin, "
-                                             "crosstask or mosi")]
+NameArgument = Annotated[
+    str, typer.Argument(help="howto100m, youcook2, msrvtt, lsmdc, activitynet, didemo, coin, crosstask or mosi")
+]
 
 
 @data.command("card")
@@ -34,12 +35,15 @@ def data_check(name: NameArgument, folder: Annotated[Path, typer.Argument(help="
 
 
 @data.command("audit")
-def data_audit(folder: Annotated[Path, typer.Argument(help="a folder with train/, val/ or test/, or with --corpus that "
-                                                      "of a real corpus")],
-               corpus: Annotated[str | None, typer.Option(help="howto100m, youcook2, ...: as for 'card'")] = None,
-               split: Annotated[str, typer.Option(help="which part to read")] = "train",
-               subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
-               picture: Annotated[Path | None, typer.Option(help="also draw the shares: a .png file")] = None):
+def data_audit(
+    folder: Annotated[
+        Path, typer.Argument(help="a folder with train/, val/ or test/, or with --corpus that of a real corpus")
+    ],
+    corpus: Annotated[str | None, typer.Option(help="howto100m, youcook2, ...: as for 'card'")] = None,
+    split: Annotated[str, typer.Option(help="which part to read")] = "train",
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
+    picture: Annotated[Path | None, typer.Option(help="also draw the shares: a .png file")] = None,
+):
     """Who and what appears in a corpus' texts: counts of words, shares of clips, who is named with which activity."""
     from minivl.data import corpora
     from minivl.data.audit import audit
@@ -48,8 +52,10 @@ def data_audit(folder: Annotated[Path, typer.Argument(help="a folder with train/
     rows = corpora.load(corpus, folder, split, subset=subset) if corpus else load_split(folder, split)
     found = audit(rows if corpus or subset is None else rows.select(range(min(subset, len(rows)))))
     print(found)
-    print("\nCounted are the words of minivl/data/audit_words.py, in texts only. Who is shown but not named, and what "
-          "a word means, is not seen.")
+    print(
+        "\nCounted are the words of minivl/data/audit_words.py, in texts only. Who is shown but not named, and what "
+        "a word means, is not seen."
+    )
     if picture:
         from minivl.plots import mention_shares
 

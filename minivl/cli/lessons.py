@@ -10,11 +10,19 @@ from minivl.config import runs_dir, scale
 
 
 @app.command()
-def demo(out: Annotated[Path | None, typer.Option(help="where the executed notebook and figures go "
-                                                  "[default: runs/quickstart]")] = None,
-         videos: Annotated[Path | None, typer.Option(help="search these clips instead of the bundled ones: a folder "
-                                                     "with train/, val/, test/, each with metadata.jsonl")] = None,
-         scale_name: ScaleOption = None):
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="where the executed notebook and figures go [default: runs/quickstart]")
+    ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option(
+            help="search these clips instead of the bundled ones: a folder "
+            "with train/, val/, test/, each with metadata.jsonl"
+        ),
+    ] = None,
+    scale_name: ScaleOption = None,
+):
     """The main job: search videos by text, adapt CLIP with DiscoVLA's first part, search again."""
     scale(scale_name)
     from minivl.lessons import run_lesson
@@ -26,11 +34,14 @@ def demo(out: Annotated[Path | None, typer.Option(help="where the executed noteb
 
 
 @app.command()
-def lesson(name: Annotated[str, typer.Argument(help="for example 01_data_and_world")],
-           out: Annotated[Path | None, typer.Option(help="folder for the executed notebook and what it writes "
-                                                    "[default: runs/lessons]")] = None,
-           update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/")] = False,
-           scale_name: ScaleOption = None):
+def lesson(
+    name: Annotated[str, typer.Argument(help="for example 01_data_and_world")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the executed notebook and what it writes [default: runs/lessons]")
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/")] = False,
+    scale_name: ScaleOption = None,
+):
     """Execute a lesson from a clean kernel."""
     import shutil
 

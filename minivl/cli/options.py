@@ -10,21 +10,37 @@ import typer
 
 from minivl.config import ConfigError, TrainConfig, override
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA.",
-                  rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA.",
+    rich_markup_mode=None,
+)
 
-ScaleOption = Annotated[str | None, typer.Option("--scale", help="tiny, small or full [default: "
-                                                                      "MINIVL_SCALE or small]")]
-RecipeOption = Annotated[str | None, typer.Option("--recipe", help="a full-scale recipe, see 'minivl recipe list'; "
-                                                  "other options change it")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="one step of the full-size model on made-up data, and "
-                                            "what the run would take; needs no data and no weights")]
+ScaleOption = Annotated[
+    str | None, typer.Option("--scale", help="tiny, small or full [default: MINIVL_SCALE or small]")
+]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="a full-scale recipe, see 'minivl recipe list'; other options change it")
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="one step of the full-size model on made-up data, and "
+        "what the run would take; needs no data and no weights",
+    ),
+]
 
 # Settings of TrainConfig that say how a run is done; what is learned stays the same, but for rounding.
 ENGINE = ("mixed_precision", "chunk_size", "activation_checkpointing", "compile", "num_workers", "checkpoint_every")
-EngineOption = Annotated[list[str] | None, typer.Option("--engine", help="NAME=VALUE, how the run is done, such as "
-                                                        f"mixed_precision=bf16; one of {', '.join(ENGINE)}")]
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine", help=f"NAME=VALUE, how the run is done, such as mixed_precision=bf16; one of {', '.join(ENGINE)}"
+    ),
+]
 
 
 def with_engine(config: TrainConfig, given: list[str] | None, without: tuple[str, ...] = ()) -> TrainConfig:
@@ -67,5 +83,8 @@ def complete_card(folder: Path, split: str, scores: dict[str, float]) -> None:
     """Put the command that is running and the scores that it found into the card of the model that it saved."""
     from minivl.hub.folders import describe
 
-    describe(folder, command=shlex.join(["minivl", *sys.argv[1:]]),
-             scores={f"{split}, {name}": value for name, value in scores.items()})
+    describe(
+        folder,
+        command=shlex.join(["minivl", *sys.argv[1:]]),
+        scores={f"{split}, {name}": value for name, value in scores.items()},
+    )

@@ -36,10 +36,14 @@ def recipe_show(name: Annotated[str, typer.Argument(help="see 'minivl recipe lis
     protocol = f", protocol {entry.corpus.protocol}" if entry.corpus.protocol else ""
     print(f"{entry.name}: {entry.title}\n")
     scored = "" if entry.kind == "pretrain" else f", scored on {entry.split}"
-    print(f"corpus     {entry.corpus.name}{protocol}: trained on train{scored}; "
-          f"in {entry.settings.data / entry.corpus.name} (see 'minivl data card {entry.corpus.name}')")
-    print(f"command    {entry.command}\nprocesses  {entry.processes} GPUs in the release: accelerate launch "
-          f"--num_processes {entry.processes} -m {entry.command}")
+    print(
+        f"corpus     {entry.corpus.name}{protocol}: trained on train{scored}; "
+        f"in {entry.settings.data / entry.corpus.name} (see 'minivl data card {entry.corpus.name}')"
+    )
+    print(
+        f"command    {entry.command}\nprocesses  {entry.processes} GPUs in the release: accelerate launch "
+        f"--num_processes {entry.processes} -m {entry.command}"
+    )
     print(f"steps      {entry.steps:,} of {entry.train.batch_size * entry.train.gradient_accumulation} examples\n")
     for line in hyperparameters(entry):
         print(f"  {line.section + '.' + line.name:32s} {_told(line.value):42s} {line.source}")
@@ -56,16 +60,20 @@ def _told(value) -> str:
 
 
 @recipe.command("dry-run")
-def recipe_dry_run(names: Annotated[list[str], typer.Argument(help="see 'minivl recipe list'; or: all")],
-                   gpu: Annotated[str, typer.Option(help="whose hours are estimated: a100, h100, v100 or "
-                                                    "rtx4090")] = "a100",
-                   precision: Annotated[str, typer.Option(help="of that GPU's arithmetic: bf16, tf32 or "
-                                                          "fp32")] = "bf16",
-                   utilisation: Annotated[float, typer.Option(min=0.01, max=1.0, help="share of its peak that a run "
-                                                              "reaches; a guess until it is measured")] = 0.3,
-                   micro_batch: Annotated[int | None, typer.Option(min=1, help="examples of the real step [default: 1 "
-                                                                   "on a CPU, on a GPU the most that fits]")] = None,
-                   out: Annotated[Path | None, typer.Option(help="also write the numbers into this .csv")] = None):
+def recipe_dry_run(
+    names: Annotated[list[str], typer.Argument(help="see 'minivl recipe list'; or: all")],
+    gpu: Annotated[str, typer.Option(help="whose hours are estimated: a100, h100, v100 or rtx4090")] = "a100",
+    precision: Annotated[str, typer.Option(help="of that GPU's arithmetic: bf16, tf32 or fp32")] = "bf16",
+    utilisation: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="share of its peak that a run reaches; a guess until it is measured"),
+    ] = 0.3,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="examples of the real step [default: 1 on a CPU, on a GPU the most that fits]"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="also write the numbers into this .csv")] = None,
+):
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
     from minivl.fullscale.dry_run import dry_run
     from minivl.fullscale.recipes import find_recipe, recipes
@@ -89,8 +97,12 @@ def _write_table(path: Path, rows: list[dict]) -> None:
 
 
 @weights.command("check")
-def weights_check(folder: Annotated[Path | None, typer.Option(help="where they lie [default: MINIVL_DATA/weights]; "
-                                                              "then the hub's cache is looked into")] = None):
+def weights_check(
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"),
+    ] = None,
+):
     """Which pretrained weights are here, and whether they can be read. Downloads nothing. Ends with 1 if one cannot."""
     from minivl.fullscale.weights import check_weights
 
@@ -101,11 +113,12 @@ def weights_check(folder: Annotated[Path | None, typer.Option(help="where they l
 
 
 @weights.command("convert")
-def weights_convert(kind: Annotated[str, typer.Argument(help="univl or s3d")],
-                    file: Annotated[Path, typer.Argument(help="univl.pretrained.bin or s3d_howto100m.pth")],
-                    folder: Annotated[Path, typer.Argument(help="where the model goes, for --model or --s3d")],
-                    bert: Annotated[str, typer.Option(help="UniVL's tokenizer: a folder or hub "
-                                                      "name")] = "bert-base-uncased"):
+def weights_convert(
+    kind: Annotated[str, typer.Argument(help="univl or s3d")],
+    file: Annotated[Path, typer.Argument(help="univl.pretrained.bin or s3d_howto100m.pth")],
+    folder: Annotated[Path, typer.Argument(help="where the model goes, for --model or --s3d")],
+    bert: Annotated[str, typer.Option(help="UniVL's tokenizer: a folder or hub name")] = "bert-base-uncased",
+):
     """Make a model folder of released weights, which every command takes."""
     from minivl.fullscale.weights import convert
 

@@ -20,21 +20,35 @@ from minivl.cli.options import (
 )
 from minivl.config import BUNDLED, ClipConfig, ConfigError, override, runs_dir, scale
 
-ModelOption = Annotated[str, typer.Option("--model", help="'kitchen' (the bundled small CLIP), a folder saved by "
-                                          "'minivl adapt', or an open_clip name with a tag or file of its weights: "
-                                          "ViT-B-32/openai, ViT-B-32/./weights.safetensors")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="'kitchen' (the bundled small CLIP), a folder saved by "
+        "'minivl adapt', or an open_clip name with a tag or file of its weights: "
+        "ViT-B-32/openai, ViT-B-32/./weights.safetensors",
+    ),
+]
 
 
 @app.command()
-def search(query: Annotated[str, typer.Argument(help="what to look for, in words")],
-           folder: Annotated[Path, typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file")],
-           model: ModelOption = "kitchen",
-           top: Annotated[int, typer.Option(min=1, help="how many answers")] = 5,
-           picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None,
-           window: Annotated[float, typer.Option(min=1.0, help="seconds; longer videos are cut into windows, and an "
-                                                 "answer says where it is")] = 30.0,
-           index: Annotated[Path | None, typer.Option(help="where the index is kept, which lets the next search read "
-                                                      "new and changed files only [default: the cache]")] = None):
+def search(
+    query: Annotated[str, typer.Argument(help="what to look for, in words")],
+    folder: Annotated[Path, typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file")],
+    model: ModelOption = "kitchen",
+    top: Annotated[int, typer.Option(min=1, help="how many answers")] = 5,
+    picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None,
+    window: Annotated[
+        float, typer.Option(min=1.0, help="seconds; longer videos are cut into windows, and an answer says where it is")
+    ] = 30.0,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="where the index is kept, which lets the next search read "
+            "new and changed files only [default: the cache]"
+        ),
+    ] = None,
+):
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
     from minivl.data.folder import find_videos
     from minivl.tasks.clip.retrieval import load_model
@@ -60,36 +74,56 @@ def search(query: Annotated[str, typer.Argument(help="what to look for, in words
 
 
 @app.command()
-def adapt(name: Annotated[str, typer.Option(help="name of the run: everything goes to runs/NAME")] = "adapt",
-          recipe: RecipeOption = None,
-          data: Annotated[Path | None, typer.Option(help="a folder with train/, or with a recipe that of its corpus "
-                                                    "[default: the scale's data, MINIVL_DATA/CORPUS]")] = None,
-          clip: Annotated[str | None, typer.Option(help="which CLIP, as for 'minivl search --model' "
-                                                   "[default: the scale's]")] = None,
-          captions: Annotated[Path | None, typer.Option(help="a JSON file of pseudo captions, as released; else the "
-                                                        "column frame_captions of the clips")] = None,
-          alpha: Annotated[float | None, typer.Option(help="weight of PImgAlign [default: the scale's]")] = None,
-          beta: Annotated[float | None, typer.Option(help="weight of AlignDistill [default: the scale's]")] = None,
-          distill: Annotated[str | None, typer.Option(help="AlignDistill as in the release or in the paper")] = None,
-          strategy: Annotated[str | None, typer.Option(help="what fusion layers do: image, video, average or "
-                                                       "adapter [default: adapter]")] = None,
-          fusion_layers: Annotated[int | None, typer.Option(min=0, help="how many of the last vision blocks fuse "
-                                                            "frames; 0 is LoRA alone [default: the scale's]")] = None,
-          batch_size: Annotated[int | None, typer.Option(min=1, help="over all processes "
-                                                         "[default: the scale's]")] = None,
-          steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
-          subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
-          seed: Annotated[int | None, typer.Option(help="order of the data, first weights "
-                                                   "[default: 0, or the recipe's]")] = None,
-          engine: EngineOption = None,
-          dry_run: DryRunOption = False,
-          scale_name: ScaleOption = None):
+def adapt(
+    name: Annotated[str, typer.Option(help="name of the run: everything goes to runs/NAME")] = "adapt",
+    recipe: RecipeOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="a folder with train/, or with a recipe that of its corpus "
+            "[default: the scale's data, MINIVL_DATA/CORPUS]"
+        ),
+    ] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="which CLIP, as for 'minivl search --model' [default: the scale's]")
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(help="a JSON file of pseudo captions, as released; else the column frame_captions of the clips"),
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="weight of PImgAlign [default: the scale's]")] = None,
+    beta: Annotated[float | None, typer.Option(help="weight of AlignDistill [default: the scale's]")] = None,
+    distill: Annotated[str | None, typer.Option(help="AlignDistill as in the release or in the paper")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="what fusion layers do: image, video, average or adapter [default: adapter]")
+    ] = None,
+    fusion_layers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="how many of the last vision blocks fuse frames; 0 is LoRA alone [default: the scale's]"
+        ),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="over all processes [default: the scale's]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="order of the data, first weights [default: 0, or the recipe's]")
+    ] = None,
+    engine: EngineOption = None,
+    dry_run: DryRunOption = False,
+    scale_name: ScaleOption = None,
+):
     """Adapt a CLIP to videos with DiscoVLA, then score it on the validation clips. Resumes by itself."""
     plan = chosen_recipe(recipe, "adapt", scale_name)
     settings = scale(scale_name) if plan is None else plan.settings
     settings = _with_clip(settings, clip)
-    settings = override(settings, discovla=override(settings.discovla, **_given(
-        alpha=alpha, beta=beta, distill=distill, strategy=strategy, vision_fusion_layers=fusion_layers)))
+    settings = override(
+        settings,
+        discovla=override(
+            settings.discovla,
+            **_given(alpha=alpha, beta=beta, distill=distill, strategy=strategy, vision_fusion_layers=fusion_layers),
+        ),
+    )
     length = {"steps": steps, "epochs": None} if steps else {}
     training = override(settings.adapt, **length, **_given(batch_size=batch_size))
     settings = override(settings, adapt=with_engine(training, engine))
@@ -139,17 +173,20 @@ def _clips(recipe, data, split, clip, settings, subset=None):
     from minivl.data.clips import ClipDataset
 
     corpus = recipe.corpus
-    rows = corpora.load(corpus.name, data or settings.data / corpus.name, split, protocol=corpus.protocol,
-                        subset=subset, source="video")
+    rows = corpora.load(
+        corpus.name, data or settings.data / corpus.name, split, protocol=corpus.protocol, subset=subset, source="video"
+    )
     return ClipDataset(rows, clip, settings.inputs)
 
 
 @app.command()
-def evaluate(model: ModelOption = "kitchen",
-             data: Annotated[Path, typer.Option(help="a folder with split folders")] = BUNDLED / "kitchen",
-             split: Annotated[str, typer.Option(help="train, val or test")] = "test",
-             subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips")] = None,
-             scale_name: ScaleOption = None):
+def evaluate(
+    model: ModelOption = "kitchen",
+    data: Annotated[Path, typer.Option(help="a folder with split folders")] = BUNDLED / "kitchen",
+    split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips")] = None,
+    scale_name: ScaleOption = None,
+):
     """Text-to-video and video-to-text retrieval scores of a model on captioned clips."""
     import dataclasses
 

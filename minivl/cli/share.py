@@ -12,23 +12,30 @@ from minivl.config import ConfigError
 
 
 @app.command()
-def push(folder: Annotated[Path, typer.Argument(help="a saved model, or data with */metadata.jsonl")],
-         name: Annotated[str, typer.Argument(help="owner/name on the hub")],
-         data: Annotated[str, typer.Option(help="for the card: what the model was trained on")] = "",
-         command: Annotated[str, typer.Option(help="for the card: the command that made it")] = "",
-         scores: Annotated[Path | None, typer.Option(help="for the card: a JSON file, {name: number or [mean, standard "
-                                                     "deviation]}")] = None,
-         limits: Annotated[str, typer.Option(help="for the card: what it is not good for")] = "",
-         public: Annotated[bool, typer.Option("--public", help="for everyone to see; else only for its owner")] = False,
-         dry_run: Annotated[bool, typer.Option("--dry-run", help="complete the card and stop")] = False):
+def push(
+    folder: Annotated[Path, typer.Argument(help="a saved model, or data with */metadata.jsonl")],
+    name: Annotated[str, typer.Argument(help="owner/name on the hub")],
+    data: Annotated[str, typer.Option(help="for the card: what the model was trained on")] = "",
+    command: Annotated[str, typer.Option(help="for the card: the command that made it")] = "",
+    scores: Annotated[
+        Path | None, typer.Option(help="for the card: a JSON file, {name: number or [mean, standard deviation]}")
+    ] = None,
+    limits: Annotated[str, typer.Option(help="for the card: what it is not good for")] = "",
+    public: Annotated[bool, typer.Option("--public", help="for everyone to see; else only for its owner")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="complete the card and stop")] = False,
+):
     """Upload a model or data to the Hugging Face hub, once the card is complete. Needs `hf auth login`."""
     from minivl.hub.folders import push_folder
 
     if any(folder.glob("*/metadata.jsonl")):
         kind, patterns = "dataset", _prepare_data(folder, command, limits)
     else:
-        kind, patterns = "model", _prepare_model(folder, {"data": data, "command": command, "limits": limits,
-                                                          "scores": _read_scores(scores)})
+        kind, patterns = (
+            "model",
+            _prepare_model(
+                folder, {"data": data, "command": command, "limits": limits, "scores": _read_scores(scores)}
+            ),
+        )
     if dry_run:
         print(f"{folder / 'README.md'} is what would be seen of this {kind}; nothing was uploaded")
     else:
@@ -46,8 +53,10 @@ def _prepare_model(folder, about):
     config = folder / "config.json"
     below = json.loads(config.read_text(encoding="utf-8")).get("clip", {}).get("name", "") if config.is_file() else ""
     if Path(below).is_dir():
-        raise ConfigError(f"this model belongs to the CLIP in {below}, a folder that others do not have: push that one "
-                          f"first, and write its name on the hub, hf-hub:owner/name, into {config} (clip, name)")
+        raise ConfigError(
+            f"this model belongs to the CLIP in {below}, a folder that others do not have: push that one "
+            f"first, and write its name on the hub, hf-hub:owner/name, into {config} (clip, name)"
+        )
     return None
 
 

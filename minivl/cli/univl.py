@@ -19,17 +19,29 @@ from minivl.cli.options import (
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, override, runs_dir, scale
 
 UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
-UniVLOption = Annotated[str, typer.Option("--model", show_default=False, help="a folder or hub name of a pretrained "
-                                          "UniVL [default: the bundled small one]")]
-S3DOption = Annotated[str, typer.Option("--s3d", show_default=False, help="a folder or hub name of S3D weights "
-                                        "[default: the bundled small ones]")]
+UniVLOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        show_default=False,
+        help="a folder or hub name of a pretrained UniVL [default: the bundled small one]",
+    ),
+]
+S3DOption = Annotated[
+    str,
+    typer.Option(
+        "--s3d", show_default=False, help="a folder or hub name of S3D weights [default: the bundled small ones]"
+    ),
+]
 
 
 @app.command("feature-world")
-def feature_world(folder: Annotated[Path, typer.Argument(help="where to write it")],
-                  kind: Annotated[str, typer.Option(help="narrated or opinions")] = "narrated",
-                  s3d: S3DOption = S3D,
-                  share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0):
+def feature_world(
+    folder: Annotated[Path, typer.Argument(help="where to write it")],
+    kind: Annotated[str, typer.Option(help="narrated or opinions")] = "narrated",
+    s3d: S3DOption = S3D,
+    share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0,
+):
     """Render narrated kitchen videos (or opinions), and keep their S3D features and words. Resumes by itself."""
     from minivl.assets.feature_world import KINDS, write_feature_world
     from minivl.s3d import S3D as Network
@@ -40,17 +52,22 @@ def feature_world(folder: Annotated[Path, typer.Argument(help="where to write it
 
 
 @app.command("pretrain")
-def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the model")],
-                     staged: Annotated[bool, typer.Option(help="StagedP: Joint alone first")] = True,
-                     hide_text: Annotated[float | None, typer.Option(help="EnhancedV: share of videos whose text is "
-                                                                     "hidden [default: the scale's]")] = None,
-                     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
-                     seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
-                     bert: Annotated[str | None, typer.Option(help="a folder or hub name: where tokenizer and text "
-                                                              "encoder come from [default: the scale's]")] = None,
-                     engine: EngineOption = None,
-                     dry_run: DryRunOption = False,
-                     scale_name: ScaleOption = None):
+def pretrain_command(
+    out: Annotated[Path, typer.Argument(help="folder for the model")],
+    staged: Annotated[bool, typer.Option(help="StagedP: Joint alone first")] = True,
+    hide_text: Annotated[
+        float | None, typer.Option(help="EnhancedV: share of videos whose text is hidden [default: the scale's]")
+    ] = None,
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
+    seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
+    bert: Annotated[
+        str | None,
+        typer.Option(help="a folder or hub name: where tokenizer and text encoder come from [default: the scale's]"),
+    ] = None,
+    engine: EngineOption = None,
+    dry_run: DryRunOption = False,
+    scale_name: ScaleOption = None,
+):
     """Pretrain UniVL on narrated videos, and save it with its tokenizer. Resumes by itself."""
     import dataclasses
 
@@ -59,8 +76,11 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
     if hide_text is not None:
         config = override(config, hide_text=hide_text)
     # Only stage one's loss is a function of embeddings of single clips, which chunks need.
-    config = override(config, stage_one=with_engine(dataclasses.replace(config.stage_one, seed=seed), engine),
-                      stage_two=with_engine(dataclasses.replace(config.stage_two, seed=seed), engine, ("chunk_size",)))
+    config = override(
+        config,
+        stage_one=with_engine(dataclasses.replace(config.stage_one, seed=seed), engine),
+        stage_two=with_engine(dataclasses.replace(config.stage_two, seed=seed), engine, ("chunk_size",)),
+    )
     if bert is not None:
         config = override(config, tokenizer=bert, text_weights=bert)
     if dry_run:
@@ -77,21 +97,30 @@ def pretrain_command(out: Annotated[Path, typer.Argument(help="folder for the mo
 
 
 @app.command()
-def finetune(task: Annotated[str | None, typer.Argument(help="joint, align (retrieval), captioning, captioning-video, "
-                                                        "captioning-both, captioning-raw, segmentation, localization "
-                                                        "or sentiment; or leave it to --recipe")] = None,
-             recipe: RecipeOption = None,
-             name: Annotated[str | None, typer.Option(help="of the run, which goes to runs/NAME "
-                                                      "[default: the task, or the recipe]")] = None,
-             model: UniVLOption = UNIVL,
-             scratch: Annotated[bool, typer.Option("--scratch", help="start from random weights")] = False,
-             split: Annotated[str | None, typer.Option(help="that is scored [default: val, or the recipe's]")] = None,
-             seed: Annotated[int | None, typer.Option(help="order of the data, new weights "
-                                                      "[default: 0, or the recipe's]")] = None,
-             steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
-             subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
-             dry_run: DryRunOption = False,
-             scale_name: ScaleOption = None):
+def finetune(
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="joint, align (retrieval), captioning, captioning-video, "
+            "captioning-both, captioning-raw, segmentation, localization "
+            "or sentiment; or leave it to --recipe"
+        ),
+    ] = None,
+    recipe: RecipeOption = None,
+    name: Annotated[
+        str | None, typer.Option(help="of the run, which goes to runs/NAME [default: the task, or the recipe]")
+    ] = None,
+    model: UniVLOption = UNIVL,
+    scratch: Annotated[bool, typer.Option("--scratch", help="start from random weights")] = False,
+    split: Annotated[str | None, typer.Option(help="that is scored [default: val, or the recipe's]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="order of the data, new weights [default: 0, or the recipe's]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
+    dry_run: DryRunOption = False,
+    scale_name: ScaleOption = None,
+):
     """Fine-tune UniVL on one of its five tasks, save it, and score it beside guessing. Resumes by itself."""
     if (task is None) == (recipe is None):
         raise ConfigError("give a task or --recipe, which has one")
@@ -105,8 +134,11 @@ def finetune(task: Annotated[str | None, typer.Argument(help="joint, align (retr
 
     split, folder = split or "val", runs_dir() / (name or recipe or task)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed or 0, steps, subset)
-    tuned.univl.save_pretrained(folder / "model", tuned.tokenizer, inputs={
-        "max_words": tuned.config.max_words, "max_frames": tuned.config.max_frames})
+    tuned.univl.save_pretrained(
+        folder / "model",
+        tuned.tokenizer,
+        inputs={"max_words": tuned.config.max_words, "max_frames": tuned.config.max_frames},
+    )
     scores = finetuning.score(task, tuned, split, settings)
     _print_task_scores(task, split, scores, finetuning.baseline_scores(task, split, settings))
     complete_card(folder / "model", split, scores)
@@ -121,9 +153,11 @@ def _print_task_scores(task, split, scores, guessing):
 
 
 @app.command()
-def features(videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
-             out: Annotated[Path, typer.Option(help="a folder for one .npy per video")] = Path("features"),
-             s3d: S3DOption = S3D):
+def features(
+    videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
+    out: Annotated[Path, typer.Option(help="a folder for one .npy per video")] = Path("features"),
+    s3d: S3DOption = S3D,
+):
     """S3D features of videos of any length, one vector per second. Finished ones are kept, bad files skipped."""
     from minivl.s3d import S3D as Network
     from minivl.s3d.features import write_features
@@ -134,15 +168,23 @@ def features(videos: Annotated[list[Path], typer.Argument(help="video files, or 
 
 
 @app.command()
-def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
-            transcript: Annotated[Path | None, typer.Option(help="what is said: .srt, .vtt or .txt; only for one "
-                                                            "video")] = None,
-            out: Annotated[Path | None, typer.Option(help="also save the captions in this folder")] = None,
-            suffix: Annotated[str, typer.Option(help="of saved captions: .srt, .vtt or .json")] = ".srt",
-            window: Annotated[float, typer.Option(min=1.0, help="seconds per caption")] = 4.0,
-            model: Annotated[str | None, typer.Option("--model", help="a UniVL fine-tuned for captions [default: the "
-                                                      "bundled small one, which knows only the kitchen]")] = None,
-            s3d: S3DOption = S3D):
+def caption(
+    videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
+    transcript: Annotated[
+        Path | None, typer.Option(help="what is said: .srt, .vtt or .txt; only for one video")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="also save the captions in this folder")] = None,
+    suffix: Annotated[str, typer.Option(help="of saved captions: .srt, .vtt or .json")] = ".srt",
+    window: Annotated[float, typer.Option(min=1.0, help="seconds per caption")] = 4.0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="a UniVL fine-tuned for captions [default: the bundled small one, which knows only the kitchen]",
+        ),
+    ] = None,
+    s3d: S3DOption = S3D,
+):
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     from minivl.data.wordpiece import load_tokenizer
     from minivl.hub.folders import find, read_settings
@@ -155,9 +197,17 @@ def caption(videos: Annotated[list[Path], typer.Argument(help="video files, or f
     if transcript is not None and len(files) > 1:
         raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}")
     name = model or str(CAPTIONER)
-    report = caption_videos(files, Network.from_pretrained(s3d), UniVL.from_pretrained(name), load_tokenizer(name),
-                            transcripts={files[0]: transcript} if transcript else None, out=out, suffix=suffix,
-                            window_seconds=window, **read_settings(find(name), ()).get("inputs", {}))
+    report = caption_videos(
+        files,
+        Network.from_pretrained(s3d),
+        UniVL.from_pretrained(name),
+        load_tokenizer(name),
+        transcripts={files[0]: transcript} if transcript else None,
+        out=out,
+        suffix=suffix,
+        window_seconds=window,
+        **read_settings(find(name), ()).get("inputs", {}),
+    )
     print(report)
 
 

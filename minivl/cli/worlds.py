@@ -10,11 +10,15 @@ from minivl.config import ConfigError, override, runs_dir, scale
 
 
 @app.command("world")
-def render_world(folder: Annotated[Path, typer.Argument(help="where to write it")],
-                 knob: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, any setting of WorldConfig, such as "
-                                                                "dial=0.5 or videos_train=200")] = None,
-                 opinions: Annotated[bool, typer.Option("--opinions", help="clips with a sentiment instead")] = False,
-                 scale_name: ScaleOption = None):
+def render_world(
+    folder: Annotated[Path, typer.Argument(help="where to write it")],
+    knob: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE, any setting of WorldConfig, such as dial=0.5 or videos_train=200"),
+    ] = None,
+    opinions: Annotated[bool, typer.Option("--opinions", help="clips with a sentiment instead")] = False,
+    scale_name: ScaleOption = None,
+):
     """Render a kitchen world as mp4 files with metadata."""
     import dataclasses
 
@@ -35,8 +39,9 @@ def render_world(folder: Annotated[Path, typer.Argument(help="where to write it"
 
 
 @app.command("pretrain-clip")
-def pretrain_clip_command(out: Annotated[Path, typer.Argument(help="folder for the model")],
-                          scale_name: ScaleOption = None):
+def pretrain_clip_command(
+    out: Annotated[Path, typer.Argument(help="folder for the model")], scale_name: ScaleOption = None
+):
     """Pretrain the small CLIP on frames and short captions of the kitchen world, and score it. Resumes by itself."""
     settings = scale(scale_name)
     if settings.world is None:
@@ -49,8 +54,9 @@ def pretrain_clip_command(out: Annotated[Path, typer.Argument(help="folder for t
 
 
 @app.command("pretrain-s3d")
-def pretrain_s3d_command(out: Annotated[Path, typer.Argument(help="folder for the network")],
-                         scale_name: ScaleOption = None):
+def pretrain_s3d_command(
+    out: Annotated[Path, typer.Argument(help="folder for the network")], scale_name: ScaleOption = None
+):
     """Pretrain the small S3D on narrated videos with MIL-NCE, and probe its features. Resumes by itself."""
     settings = scale(scale_name)
     if settings.world is None:

@@ -38,11 +38,24 @@ class Clip(Shared):
         card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
         folder, source = Path(folder), _folder_of(self.name)
-        settings = (_architecture(self.name, self.pretrained, self.mean, self.std) if source is None
-                    else json.loads((source / CONFIG).read_text(encoding="utf-8")))
-        write_folder(folder, settings, self.model.state_dict(), _CARD.format(
-            name=Path(self.name).name, parameters=sum(p.numel() for p in self.model.parameters()),
-            size=self.image_size, card=card), CONFIG, WEIGHTS)
+        settings = (
+            _architecture(self.name, self.pretrained, self.mean, self.std)
+            if source is None
+            else json.loads((source / CONFIG).read_text(encoding="utf-8"))
+        )
+        write_folder(
+            folder,
+            settings,
+            self.model.state_dict(),
+            _CARD.format(
+                name=Path(self.name).name,
+                parameters=sum(p.numel() for p in self.model.parameters()),
+                size=self.image_size,
+                card=card,
+            ),
+            CONFIG,
+            WEIGHTS,
+        )
         if "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]:  # the others have open_clip's own
             self.tokenizer.save_pretrained(folder)
 
@@ -65,20 +78,25 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     if folder is not None:
         return _load_folder(name, folder, weights)
     if name not in open_clip.list_models():
-        raise ModelError(f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
-                         f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)")
+        raise ModelError(
+            f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
+            f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)"
+        )
     from_file = weights and pretrained is not None and Path(pretrained).is_file()
     tag = pretrained if weights and not from_file else None
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag and tag not in tags:
-        raise ModelError(f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags "
-                         f"{', '.join(tags)}")
+        raise ModelError(
+            f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags {', '.join(tags)}"
+        )
     try:
         with _quiet():
             model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
     except Exception as error:  # open_clip passes on whatever the hub client raised
-        raise ModelError(f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
-                         "path of a weights file in place of the tag.") from error
+        raise ModelError(
+            f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
+            "path of a weights file in place of the tag."
+        ) from error
     if from_file:
         load_weights(model, pretrained)
     return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
@@ -100,8 +118,10 @@ def _architecture(name, pretrained, mean, std) -> dict:
     config = open_clip.get_model_config(name)
     if pretrained == "openai":
         config["quick_gelu"] = True
-    return {"model_cfg": config, "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic",
-                                                    "resize_mode": "shortest"}}
+    return {
+        "model_cfg": config,
+        "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "shortest"},
+    }
 
 
 def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
@@ -137,8 +157,15 @@ def _clip(name, pretrained, model, tokenizer) -> Clip:
 
     settings = open_clip.get_model_preprocess_cfg(model)
     size = settings["size"]
-    return Clip(name, pretrained, model.eval(), tokenizer, size if isinstance(size, int) else size[0],
-                tuple(settings["mean"]), tuple(settings["std"]))
+    return Clip(
+        name,
+        pretrained,
+        model.eval(),
+        tokenizer,
+        size if isinstance(size, int) else size[0],
+        tuple(settings["mean"]),
+        tuple(settings["std"]),
+    )
 
 
 _CARD = """\

@@ -82,8 +82,9 @@ class DiscoVLAConfig:
         if self.distill not in ("release", "paper"):
             raise ConfigError(f"distill must be release or paper, not {self.distill!r}")
         if min(self.alpha, self.beta, self.temporal) < 0:
-            raise ConfigError(f"alpha, beta and temporal must not be negative, got {self.alpha}, {self.beta} and "
-                              f"{self.temporal}")
+            raise ConfigError(
+                f"alpha, beta and temporal must not be negative, got {self.alpha}, {self.beta} and {self.temporal}"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ class S3DConfig:
 
     def __post_init__(self):
         if self.feature_dim % 8 or self.image_size % 2 or self.frames_per_second % 2:
-            raise ConfigError("S3D needs an even image_size, even frames_per_second and a feature_dim that is a "
-                              f"multiple of 8, got {self.image_size}, {self.frames_per_second} and {self.feature_dim}")
+            raise ConfigError(
+                "S3D needs an even image_size, even frames_per_second and a feature_dim that is a "
+                f"multiple of 8, got {self.image_size}, {self.frames_per_second} and {self.feature_dim}"
+            )
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,9 @@ class ObjectiveConfig:
     @classmethod
     def release(cls, **changes) -> "ObjectiveConfig":
         """What the released code computes."""
-        return cls(**{"anchors": "middle", "count_padding": True, "detach_frames": False, "global_negatives": False,
-                      **changes})
+        return cls(
+            **{"anchors": "middle", "count_padding": True, "detach_frames": False, "global_negatives": False, **changes}
+        )
 
 
 @dataclass(frozen=True)
@@ -215,11 +219,26 @@ class UniVLPretrainConfig:
     hide_text: float = 0.15  # EnhancedV, in stage two; 0 is without
     # 1920 and 960 videos per update on 8 GPUs: 15 and 2 per GPU and forward pass.
     stage_one: TrainConfig = TrainConfig(
-        batch_size=120, gradient_accumulation=16, epochs=50, learning_rate=1e-4, weight_decay=0.01, decline="linear",
-        undecayed=BERT_UNDECAYED, slower=(("text.", 0.1),), num_workers=8)
+        batch_size=120,
+        gradient_accumulation=16,
+        epochs=50,
+        learning_rate=1e-4,
+        weight_decay=0.01,
+        decline="linear",
+        undecayed=BERT_UNDECAYED,
+        slower=(("text.", 0.1),),
+        num_workers=8,
+    )
     stage_two: TrainConfig = TrainConfig(
-        batch_size=16, gradient_accumulation=60, epochs=50, learning_rate=1e-4, weight_decay=0.01, decline="linear",
-        undecayed=BERT_UNDECAYED, num_workers=8)
+        batch_size=16,
+        gradient_accumulation=60,
+        epochs=50,
+        learning_rate=1e-4,
+        weight_decay=0.01,
+        decline="linear",
+        undecayed=BERT_UNDECAYED,
+        num_workers=8,
+    )
 
 
 @dataclass(frozen=True)
@@ -246,14 +265,17 @@ class ClipPretrainConfig:
     images: int = 40_000  # rendered training pairs
     held_out: int = 1_000  # rendered pairs of recipes that training never saw
     vocabulary: int = 400  # at most, byte-pair tokens, special tokens included
-    architecture: dict = field(default_factory=lambda: {
-        "embed_dim": 96,
-        "quick_gelu": True,
-        "vision_cfg": {"image_size": 48, "patch_size": 8, "width": 96, "head_width": 32, "layers": 4},
-        "text_cfg": {"context_length": 32, "width": 96, "heads": 3, "layers": 3},
-    })
-    train: TrainConfig = TrainConfig(batch_size=128, learning_rate=1e-3, weight_decay=0.05, epochs=3,
-                                     seed=0, log_every=50, checkpoint_every=200)
+    architecture: dict = field(
+        default_factory=lambda: {
+            "embed_dim": 96,
+            "quick_gelu": True,
+            "vision_cfg": {"image_size": 48, "patch_size": 8, "width": 96, "head_width": 32, "layers": 4},
+            "text_cfg": {"context_length": 32, "width": 96, "heads": 3, "layers": 3},
+        }
+    )
+    train: TrainConfig = TrainConfig(
+        batch_size=128, learning_rate=1e-3, weight_decay=0.05, epochs=3, seed=0, log_every=50, checkpoint_every=200
+    )
 
 
 @dataclass(frozen=True)
@@ -261,8 +283,9 @@ class S3DPretrainConfig:
     """Training of the small S3D with MIL-NCE on narrated videos of the world."""
 
     net: S3DConfig = S3DConfig(width=0.25, feature_dim=96, embed_dim=128, image_size=48, frames_per_second=4)
-    world: WorldConfig = WorldConfig(videos_train=600, videos_val=60, videos_test=0, step_seconds=(3.0, 5.0),
-                                     transcript_shift=1.0)
+    world: WorldConfig = WorldConfig(
+        videos_train=600, videos_val=60, videos_test=0, step_seconds=(3.0, 5.0), transcript_shift=1.0
+    )
     single_dishes: int = 300  # videos of one dish, beside the world's with two
     moods: int = 200  # clips of a cook's face, told as what it shows
     seconds_per_video: int = 2  # drawn at each look at a video
@@ -270,8 +293,9 @@ class S3DPretrainConfig:
     word_dim: int = 64
     text_hidden: int = 256
     max_words: int = 16
-    train: TrainConfig = TrainConfig(batch_size=64, learning_rate=3e-3, weight_decay=0.01, epochs=110,
-                                     seed=0, log_every=50, checkpoint_every=200)
+    train: TrainConfig = TrainConfig(
+        batch_size=64, learning_rate=3e-3, weight_decay=0.01, epochs=110, seed=0, log_every=50, checkpoint_every=200
+    )
 
 
 def override(config, **changes):

@@ -42,14 +42,20 @@ class Audit:
     texts: dict[str, int | list[str]]
 
     def __str__(self) -> str:
-        lines = [f"{self.clips} clips; {self.texts['without captions']} without captions, "
-                 f"{self.texts['without speech']} without speech; likely not English: {self.texts['not English']} of "
-                 f"{self.texts['texts']} texts {'; '.join(self.texts['examples'])}".rstrip()]
+        lines = [
+            f"{self.clips} clips; {self.texts['without captions']} without captions, "
+            f"{self.texts['without speech']} without speech; likely not English: {self.texts['not English']} of "
+            f"{self.texts['texts']} texts {'; '.join(self.texts['examples'])}".rstrip()
+        ]
         for group, rows in self.mentions.groupby("group", sort=False):
             lines += ["", group, rows.drop(columns="group").round(1).to_string(index=False)]
         told = self.pairs[self.pairs["sure"]].drop(columns="sure")
-        lines += ["", f"people and activities that are named together more or less often than by chance: {len(told)} "
-                      f"of {len(self.pairs)} pairs", told.round(2).to_string(index=False) if len(told) else ""]
+        lines += [
+            "",
+            f"people and activities that are named together more or less often than by chance: {len(told)} "
+            f"of {len(self.pairs)} pairs",
+            told.round(2).to_string(index=False) if len(told) else "",
+        ]
         return "\n".join(lines).rstrip()
 
 
@@ -61,8 +67,10 @@ def audit(rows, words: dict[str, dict[str, str]] = WORDS, progress: bool = True)
     columns = getattr(rows, "column_names", None) or list(dict.fromkeys(name for row in rows for name in row))
     kept = [name for name in (*WRITTEN, *SPOKEN) if name in columns]
     if not len(rows) or not kept:
-        raise ValueError(f"an audit reads {', '.join((*WRITTEN, *SPOKEN))}: these {len(rows)} rows have the columns "
-                         f"{', '.join(columns)}")
+        raise ValueError(
+            f"an audit reads {', '.join((*WRITTEN, *SPOKEN))}: these {len(rows)} rows have the columns "
+            f"{', '.join(columns)}"
+        )
     if hasattr(rows, "select_columns"):
         rows = rows.select_columns(kept)
     entries, counts = lookup(words), _Counts()
@@ -125,8 +133,13 @@ class _Counts:
                 self.examples.append(f"{hint}: “{text[:60]}”")
 
     def texts(self) -> dict:
-        return {"texts": self.all_texts, "without captions": self.clips - self.captions,
-                "without speech": self.clips - self.speech, "not English": self.foreign, "examples": self.examples}
+        return {
+            "texts": self.all_texts,
+            "without captions": self.clips - self.captions,
+            "without speech": self.clips - self.speech,
+            "not English": self.foreign,
+            "examples": self.examples,
+        }
 
 
 def _texts(row, columns) -> list[str]:
@@ -148,11 +161,18 @@ def _mentions(counts: _Counts, words) -> pd.DataFrame:
         for category in categories:
             key = group, category
             used = Counter({shown: n for (*where, shown), n in counts.words.items() if tuple(where) == key})
-            rows.append({"group": group, "category": category, "occurrences": used.total(), "clips": counts.any[key],
-                         "share": share(counts.any[key], counts.clips),
-                         "written": share(counts.written[key], counts.captions),
-                         "spoken": share(counts.spoken[key], counts.speech),
-                         "words": ", ".join(f"{word} {n}" for word, n in used.most_common(5))})
+            rows.append(
+                {
+                    "group": group,
+                    "category": category,
+                    "occurrences": used.total(),
+                    "clips": counts.any[key],
+                    "share": share(counts.any[key], counts.clips),
+                    "written": share(counts.written[key], counts.captions),
+                    "spoken": share(counts.spoken[key], counts.speech),
+                    "words": ", ".join(f"{word} {n}" for word, n in used.most_common(5)),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -167,8 +187,15 @@ def _pairs(counts: _Counts) -> pd.DataFrame:
             both, expected = counts.both[person, activity], a * b / counts.clips
             if expected >= LEAST_CLIPS and max(a, b) < counts.clips:
                 table = [[both, a - both], [b - both, counts.clips - a - b + both]]
-                rows.append({"people": person, "activity": activity, "clips": both, "by chance": expected,
-                             "pmi": float(np.log2(both / expected)) if both else float("-inf"),
-                             "p": float(fisher_exact(table).pvalue)})
+                rows.append(
+                    {
+                        "people": person,
+                        "activity": activity,
+                        "clips": both,
+                        "by chance": expected,
+                        "pmi": float(np.log2(both / expected)) if both else float("-inf"),
+                        "p": float(fisher_exact(table).pvalue),
+                    }
+                )
     pairs = pd.DataFrame(rows, columns=["people", "activity", "clips", "by chance", "pmi", "p"])
     return pairs.assign(sure=pairs["p"] * len(pairs) < 0.05).sort_values("p", ignore_index=True)

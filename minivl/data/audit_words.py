@@ -8,18 +8,18 @@ person). The lists are English, short and debatable.
 WORDS = {
     "people": {
         "women": "woman|women lady|ladies girl|girls mother|mothers mom|moms|mum|mama wife sister daughter aunt "
-                 "grandma grandmother female waitress actress queen housewife",
+        "grandma grandmother female waitress actress queen housewife",
         "men": "man|men gentleman guy|guys boy|boys father|fathers dad|dads|papa husband brother son uncle grandpa "
-               "grandfather male waiter actor king",
+        "grandfather male waiter actor king",
         "gender not said": "someone|somebody person|persons|people everyone|everybody anyone individual|individuals",
         "children": "child|children kid|kids baby|babies toddler|toddlers boy|boys girl|girls teenager|teenagers son "
-                    "daughter",
+        "daughter",
         "older people": "grandma grandmother grandpa grandfather elderly senior|seniors pensioner",
         "roles at work": "cook chef baker teacher instructor coach doctor nurse mechanic carpenter plumber gardener "
-                         "engineer driver hairdresser waiter waitress farmer worker|workers artist police soldier "
-                         "presenter host student|students",
+        "engineer driver hairdresser waiter waitress farmer worker|workers artist police soldier "
+        "presenter host student|students",
         "roles at home": "mother mom|mum father dad wife husband parent|parents housewife grandma grandmother grandpa "
-                         "grandfather family",
+        "grandfather family",
     },
     "pronouns": {
         "she": "she her hers herself",
@@ -30,12 +30,12 @@ WORDS = {
     },
     "activities": {
         "cooking": "slice* chop* peel* stir* pour* season* heat* chill* bake* fry|fries|fried|frying boil* "
-                   "cooking|cooked mix* grill* roast* simmer* knead* whisk* add* put|puts|putting",
+        "cooking|cooked mix* grill* roast* simmer* knead* whisk* add* put|puts|putting",
         "cleaning": "clean* wash* wipe* scrub* mop* vacuum* sweep* dust* iron* laundry",
         "building and repair": "repair* fix* drill* saw* hammer* weld* paint* build|builds|building|built "
-                               "install* screw*",
+        "install* screw*",
         "sport": "run|runs|running jump* kick* throw|throws|throwing swim|swims|swimming climb* lift* ski* skate* "
-                 "play* exercise* stretch*",
+        "play* exercise* stretch*",
         "body care": "shave* brush* comb* makeup hair braid* moisturize*",
         "care for others": "feed|feeds|feeding hold|holds|holding hug* nursing babysit* bathe*",
         "garden": "plant* garden* mow* rake* prune* dig|digs|digging watering",
@@ -61,8 +61,15 @@ def forms(entry: str) -> set[str]:
         return set(entry.split("|"))
     stem = entry[:-1]
     short = stem.removesuffix("e")
-    return {stem, stem + "s", stem + "es", short + "ed", short + "ing",
-            stem + stem[-1] + "ed", stem + stem[-1] + "ing"}  # stir, stirring
+    return {
+        stem,
+        stem + "s",
+        stem + "es",
+        short + "ed",
+        short + "ing",
+        stem + stem[-1] + "ed",
+        stem + stem[-1] + "ing",
+    }  # stir, stirring
 
 
 def lookup(words: dict[str, dict[str, str]]) -> dict[str, list[tuple[str, str, str]]]:

@@ -16,16 +16,24 @@ def data_card(folder: Path | str, command: str = "", limits: str = "", licence: 
     Raises FileNotFoundError for a folder without data, SchemaError for broken lines.
     """
     folder = Path(folder)
-    names = sorted((path.parent.name for path in folder.glob("*/metadata.jsonl")),
-                   key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name))
+    names = sorted(
+        (path.parent.name for path in folder.glob("*/metadata.jsonl")),
+        key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name),
+    )
     splits = {name: load_split(folder, name) for name in names or SPLITS[1:]}
     columns = dict.fromkeys(column for rows in splits.values() for column in rows.column_names)
     meanings = {name: COLUMNS[name].meaning if name in COLUMNS else UNKNOWN for name in columns}
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in splits.items())
-    parts = [_CARD.format(
-        licence=licence, name=folder.absolute().name, counts=counts, split=next(iter(splits)),
-        configs="\n".join(f"  - split: {name}\n    path: {name}/*" for name in splits),
-        columns="\n".join(f"| `{name}` | {meaning} |" for name, meaning in meanings.items()))]
+    parts = [
+        _CARD.format(
+            licence=licence,
+            name=folder.absolute().name,
+            counts=counts,
+            split=next(iter(splits)),
+            configs="\n".join(f"  - split: {name}\n    path: {name}/*" for name in splits),
+            columns="\n".join(f"| `{name}` | {meaning} |" for name, meaning in meanings.items()),
+        )
+    ]
     if command:
         parts.append(f"## Command\n\n    {command}\n")
     if (folder / "world.json").is_file():

@@ -46,8 +46,10 @@ class ClipDataset(torch.utils.data.Dataset):
         kept = [i for i, captions in enumerate(frame_captions) if captions is not None]
         for i in kept:
             if len(frame_captions[i]) != self.inputs.max_frames:
-                raise ValueError(f"{len(frame_captions[i])} frame captions for {self.inputs.max_frames} frames (clip "
-                                 f"{self.rows['video_id'][int(self.video_of_text[i])]}): there must be one per frame")
+                raise ValueError(
+                    f"{len(frame_captions[i])} frame captions for {self.inputs.max_frames} frames (clip "
+                    f"{self.rows['video_id'][int(self.video_of_text[i])]}): there must be one per frame"
+                )
         data = copy.copy(self)
         data.frame_captions = [frame_captions[i] for i in kept]
         data.captions, data.video_of_text = [self.captions[i] for i in kept], self.video_of_text[kept]
@@ -59,8 +61,9 @@ class ClipDataset(torch.utils.data.Dataset):
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         row = self.rows[index]
-        sampled = sample_frames(self.paths[index], self.inputs.max_frames, self.inputs.frames_per_second,
-                                row.get("start"), row.get("end"))
+        sampled = sample_frames(
+            self.paths[index], self.inputs.max_frames, self.inputs.frames_per_second, row.get("start"), row.get("end")
+        )
         if self._kept is not None:
             self._kept[index] = sampled
         return sampled
@@ -72,15 +75,21 @@ class ClipDataset(torch.utils.data.Dataset):
         """
         frames, mask = self.frames(index)
         frames = augmented(frames, augment) if augment else frames
-        return {"video": preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std),
-                "video_mask": torch.as_tensor(mask)}
+        return {
+            "video": preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std),
+            "video_mask": torch.as_tensor(mask),
+        }
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        item = {**self.video(int(self.video_of_text[index]), self.inputs.augment), "text_ids": self.text_ids[index],
-                "text_mask": self.text_mask[index]}
+        item = {
+            **self.video(int(self.video_of_text[index]), self.inputs.augment),
+            "text_ids": self.text_ids[index],
+            "text_mask": self.text_mask[index],
+        }
         if self.frame_captions is not None:  # tokenized when needed: there are F times as many as captions
-            item["f_text_ids"], item["f_text_mask"] = tokenize(self.clip.tokenizer, self.frame_captions[index],
-                                                               self.inputs.max_words)
+            item["f_text_ids"], item["f_text_mask"] = tokenize(
+                self.clip.tokenizer, self.frame_captions[index], self.inputs.max_words
+            )
         return item
 
     def video_batches(self, batch_size: int, progress: bool = True):

@@ -37,14 +37,14 @@ def _mp4_length(file, size: int) -> int:
 def _matroska_length(start: bytes) -> int:
     """Where the segment ends: after the EBML header, each a four-byte name and a length of one to eight bytes."""
     header_end = _element_end(start, 0)
-    if start[header_end:header_end + 4] != SEGMENT:
+    if start[header_end : header_end + 4] != SEGMENT:
         return 0
     return _element_end(start, header_end)
 
 
 def _element_end(data: bytes, position: int) -> int:
     """Leading zero bits of a length tell how many more bytes it has; all ones after them means unknown."""
-    length_bytes = data[position + 4:position + 12]
+    length_bytes = data[position + 4 : position + 12]
     if not length_bytes or length_bytes[0] == 0:
         return 0
     count = 9 - length_bytes[0].bit_length()

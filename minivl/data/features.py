@@ -32,8 +32,11 @@ def load_features(reference: Path | str, size: int | None = None) -> np.ndarray:
     if values.ndim != 2 or 0 in values.shape:
         raise FeatureError(reference, f"has shape {values.shape}: expected (T, F), one or more rows of features")
     if size is not None and values.shape[1] != size:
-        raise FeatureError(reference, f"has {values.shape[1]} numbers per row and {size} are expected: were these "
-                                      "features extracted with another model?")
+        raise FeatureError(
+            reference,
+            f"has {values.shape[1]} numbers per row and {size} are expected: were these "
+            "features extracted with another model?",
+        )
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
@@ -77,17 +80,18 @@ def row_window(rate: float, start: float, end: float) -> tuple[int, int]:
     return max(0, first), max(0, last)
 
 
-def clip_features(features: np.ndarray, rate: float, start: float | None, end: float | None,
-                  max_frames: int) -> tuple[np.ndarray, np.ndarray]:
+def clip_features(
+    features: np.ndarray, rate: float, start: float | None, end: float | None, max_frames: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The first `max_frames` rows of a clip, float32 (max_frames, F), with zeros after its end, and their mask.
 
     The mask is int64 (max_frames,). features (T, F) at `rate` rows per second; start and end in seconds, both None
     for the whole video. A clip after the last row has a mask of zeros, as in the release.
     """
     window = (0, len(features)) if start is None else row_window(rate, start, end)
-    rows = features[slice(*window)][:max_frames]                                             # (<= max_frames, F)
+    rows = features[slice(*window)][:max_frames]  # (<= max_frames, F)
     video = np.zeros((max_frames, features.shape[1]), np.float32)
-    video[:len(rows)] = rows
+    video[: len(rows)] = rows
     return video, (np.arange(max_frames) < len(rows)).astype(np.int64)
 
 
@@ -97,8 +101,10 @@ def _read_npy(reference) -> np.ndarray:
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise FeatureError(reference, f"cannot be read as a .npy file of numbers ({error}): copy it or {EXTRACT}, and "
-                                      "save them with numpy.save") from error
+        raise FeatureError(
+            reference,
+            f"cannot be read as a .npy file of numbers ({error}): copy it or {EXTRACT}, and save them with numpy.save",
+        ) from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         kind = values.dtype if isinstance(values, np.ndarray) else "several arrays"
         raise FeatureError(reference, f"holds {kind}, not one array of numbers: save a (T, F) array with numpy.save")

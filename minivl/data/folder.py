@@ -15,8 +15,13 @@ def find_videos(folder: Path | str) -> list[Path]:
         raise FileNotFoundError(f"{folder} does not exist: name a folder with videos")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name the folder that holds it")
-    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-                    and not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    videos = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if not videos:
         raise FileNotFoundError(f"{folder} holds no videos: looked for {', '.join(SUFFIXES)}, also in its subfolders")
     return videos

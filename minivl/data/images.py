@@ -14,8 +14,12 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in [0,
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def preprocess(frames: np.ndarray | Sequence[Image.Image], size: int, mean: Sequence[float] = CLIP_MEAN,
-               std: Sequence[float] = CLIP_STD) -> torch.Tensor:
+def preprocess(
+    frames: np.ndarray | Sequence[Image.Image],
+    size: int,
+    mean: Sequence[float] = CLIP_MEAN,
+    std: Sequence[float] = CLIP_STD,
+) -> torch.Tensor:
     """Frames, uint8 (F, H, W, 3) or F PIL images, as normalised float32 (F, 3, size, size).
 
     The short side is resized to `size`, the middle square kept, values brought to [0, 1], then

@@ -8,8 +8,9 @@ import torch
 UNMASKED = -1  # label of a place where nothing has to be predicted
 
 
-def mask_tokens(ids: torch.Tensor, mask: torch.Tensor, tokenizer,
-                share: float = 0.15) -> tuple[torch.Tensor, torch.Tensor]:
+def mask_tokens(
+    ids: torch.Tensor, mask: torch.Tensor, tokenizer, share: float = 0.15
+) -> tuple[torch.Tensor, torch.Tensor]:
     """BERT's masking: (masked ids, labels), both int64 of the shape of `ids` (..., W).
 
     Every token but the first and the last real one is selected with probability `share`. Of the selected, 80% become
@@ -18,7 +19,7 @@ def mask_tokens(ids: torch.Tensor, mask: torch.Tensor, tokenizer,
     word, as in the release; their labels are not needed. It may happen that nothing is selected.
     """
     position = torch.arange(ids.shape[-1])
-    last = mask.sum(-1, keepdim=True) - 1                                                    # (..., 1)
+    last = mask.sum(-1, keepdim=True) - 1  # (..., 1)
     inside = (position > 0) & (position < last)
     selected = inside & (torch.rand(ids.shape) < share)
     fate = torch.rand(ids.shape)
@@ -34,6 +35,6 @@ def mask_frames(video: torch.Tensor, mask: torch.Tensor, share: float = 0.15) ->
 
     Every real frame is zeroed with probability `share`. Its label is its own index, which may be 0; others have -1.
     """
-    selected = (mask > 0) & (torch.rand(mask.shape) < share)                                 # (..., T)
+    selected = (mask > 0) & (torch.rand(mask.shape) < share)  # (..., T)
     index = torch.arange(mask.shape[-1]).expand(mask.shape)
     return video.masked_fill(selected[..., None], 0.0), index.masked_fill(~selected, UNMASKED)

@@ -93,12 +93,21 @@ class NarratedDataset(torch.utils.data.Dataset):
     Raises ValueError if no video is left or a column is missing, FeatureError when features cannot be read.
     """
 
-    def __init__(self, rows, tokenizer, settings: NarrationConfig, masked: bool = True, keep_features: bool = False,
-                 feature_size: int | None = None):
+    def __init__(
+        self,
+        rows,
+        tokenizer,
+        settings: NarrationConfig,
+        masked: bool = True,
+        keep_features: bool = False,
+        feature_size: int | None = None,
+    ):
         missing = [name for name in NEEDED if name not in rows.column_names]
         if missing:
-            raise ValueError(f"narrated videos need the columns {', '.join(NEEDED)}; these have no {missing[0]!r}, "
-                             f"only {', '.join(rows.column_names)}")
+            raise ValueError(
+                f"narrated videos need the columns {', '.join(NEEDED)}; these have no {missing[0]!r}, "
+                f"only {', '.join(rows.column_names)}"
+            )
         self.rows = rows.select_columns(NEEDED)
         self.tokenizer, self.settings, self.masked = tokenizer, settings, masked
         self._read = FeatureReader(feature_size, keep_features)
@@ -118,14 +127,19 @@ class NarratedDataset(torch.utils.data.Dataset):
         groups = clip_groups(len(sentences), self.settings.clips_per_video)
         group = groups[int(torch.randint(len(groups), ()))]
         clips = [grow_clip(sentences, chosen, self.settings.min_seconds) for chosen in group]
-        texts = [" ".join(sentence["text"] for sentence in sentences[first:last + 1]) for first, last in clips]
+        texts = [" ".join(sentence["text"] for sentence in sentences[first : last + 1]) for first, last in clips]
         spans = [(sentences[first]["start"], sentences[last]["end"]) for first, last in clips]
 
         hidden = self.masked and bool(torch.rand(()) < self.settings.hide_text)
         ids, mask = encode_texts(self.tokenizer, [""] * len(texts) if hidden else texts, self.settings.max_words)
         video, video_mask = self._video(row, spans)
-        item = {"input_ids": ids, "attention_mask": mask, "video": video, "video_mask": video_mask,
-                "text_hidden": torch.full((len(texts),), int(hidden))}
+        item = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "video": video,
+            "video_mask": video_mask,
+            "text_hidden": torch.full((len(texts),), int(hidden)),
+        }
         return item | self._tasks(item, texts) if self.masked else item
 
     def _video(self, row: dict, spans: list[tuple[float, float]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,7 +147,7 @@ class NarratedDataset(torch.utils.data.Dataset):
         windows = [widen_window(spans, number, rate, len(features)) for number in range(len(spans))]
         clips = [clip_features(features, rate, *window, self.settings.max_frames) for window in windows]
         video, mask = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
-        return video, mask                                                                   # (n, T, F), (n, T)
+        return video, mask  # (n, T, F), (n, T)
 
     def _tasks(self, item: dict, texts: list[str]) -> dict[str, torch.Tensor]:
         """What stage two has to predict: masked words, masked frames, and the caption, whose input is masked, too."""
@@ -141,10 +155,15 @@ class NarratedDataset(torch.utils.data.Dataset):
         words, word_labels = mask_tokens(item["input_ids"], item["attention_mask"], self.tokenizer, share)
         frames, frame_labels = mask_frames(item["video"], item["video_mask"], share)
         read, read_mask, written = encode_captions(self.tokenizer, texts, self.settings.max_words)
-        return {"pairs_masked_text": words, "pairs_token_labels": word_labels,
-                "masked_video": frames, "video_labels_index": frame_labels,
-                "input_caption_ids": mask_tokens(read, read_mask, self.tokenizer, share)[0],
-                "decoder_mask": read_mask, "output_caption_ids": written}
+        return {
+            "pairs_masked_text": words,
+            "pairs_token_labels": word_labels,
+            "masked_video": frames,
+            "video_labels_index": frame_labels,
+            "input_caption_ids": mask_tokens(read, read_mask, self.tokenizer, share)[0],
+            "decoder_mask": read_mask,
+            "output_caption_ids": written,
+        }
 
 
 def _sentences(transcript: list[dict] | None) -> list[dict]:

@@ -7,8 +7,14 @@ import numpy as np
 from minivl.data.video import VideoError, probe, read_frames
 
 
-def frame_indices(num_frames: int, fps: float, max_frames: int, frames_per_second: float = 1.0,
-                  start: float | None = None, end: float | None = None) -> tuple[list[int], list[int]]:
+def frame_indices(
+    num_frames: int,
+    fps: float,
+    max_frames: int,
+    frames_per_second: float = 1.0,
+    start: float | None = None,
+    end: float | None = None,
+) -> tuple[list[int], list[int]]:
     """Numbers of the frames to show and a mask over `max_frames` places.
 
     A grid of `frames_per_second` is laid over the window from `start` to `end` (seconds, cut to whole
@@ -25,8 +31,10 @@ def frame_indices(num_frames: int, fps: float, max_frames: int, frames_per_secon
         return [], [0] * max_frames
     stride = round(fps / frames_per_second)
     if stride == 0:
-        raise ValueError(f"a clip of {fps:g} frames per second is too slow to show {frames_per_second:g} per second: "
-                         f"ask for fewer than {2 * fps:g} frames_per_second")
+        raise ValueError(
+            f"a clip of {fps:g} frames per second is too slow to show {frames_per_second:g} per second: "
+            f"ask for fewer than {2 * fps:g} frames_per_second"
+        )
     grid = range(first, last + 1, stride)
     if len(grid) >= max_frames:
         indices = [grid[i] for i in _spread(0, len(grid) - 1, max_frames)]
@@ -35,8 +43,13 @@ def frame_indices(num_frames: int, fps: float, max_frames: int, frames_per_secon
     return indices, [1] * max_frames
 
 
-def sample_frames(path: Path | str, max_frames: int, frames_per_second: float = 1.0,
-                  start: float | None = None, end: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def sample_frames(
+    path: Path | str,
+    max_frames: int,
+    frames_per_second: float = 1.0,
+    start: float | None = None,
+    end: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """The frames of a file that `frame_indices` picks, uint8 (max_frames, H, W, 3), and their mask (max_frames,).
 
     A file with fewer frames per second than asked for, which the release can't sample, offers all that it has.
@@ -50,8 +63,11 @@ def sample_frames(path: Path | str, max_frames: int, frames_per_second: float = 
     except ValueError as error:
         raise VideoError(info.path, str(error)) from error
     if not indices:
-        raise VideoError(info.path, f"the window from {start:g} to {end:g} seconds holds no frame of this clip of "
-                                    f"{info.duration:.2f} seconds: check start and end")
+        raise VideoError(
+            info.path,
+            f"the window from {start:g} to {end:g} seconds holds no frame of this clip of "
+            f"{info.duration:.2f} seconds: check start and end",
+        )
     return read_frames(path, indices), np.array(mask)
 
 

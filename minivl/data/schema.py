@@ -43,26 +43,40 @@ class Column:
 
 
 COLUMNS = {
-    "video_id": Column("name of the clip; the file's name without suffix where the corpus gives none",
-                       "string", "a string"),
+    "video_id": Column(
+        "name of the clip; the file's name without suffix where the corpus gives none", "string", "a string"
+    ),
     "video": Column("the video file, {path, bytes}", None, "made from file_name"),
-    "features": Column("where the features are that were extracted beforehand, for `load_features`", "string",
-                       "left out: it is made from feature_file", lambda v: False),
+    "features": Column(
+        "where the features are that were extracted beforehand, for `load_features`",
+        "string",
+        "left out: it is made from feature_file",
+        lambda v: False,
+    ),
     "feature_rate": Column("features per second", "float64", "a number above 0", lambda v: v > 0),
     "start": Column("where the clip begins in the file, seconds", "float64", "a number, 0 or more", lambda v: v >= 0),
     "end": Column("where the clip ends in the file, seconds", "float64", "a number above 0", lambda v: v > 0),
     "caption": Column("what can be seen, in words", "string", "a string"),
     "captions": Column("several captions of the same clip", ["string"], "a list of strings, not empty", len),
-    "transcript": Column("what is said and when, seconds", [{"text": "string", "start": "float64", "end": "float64"}],
-                         "a list of {text, start, end} with start < end", _in_order),
+    "transcript": Column(
+        "what is said and when, seconds",
+        [{"text": "string", "start": "float64", "end": "float64"}],
+        "a list of {text, start, end} with start < end",
+        _in_order,
+    ),
     "frame_captions": Column("one caption per sampled frame", ["string"], "a list of strings, not empty", len),
-    "steps": Column("what is done and when, seconds", [{"label": "string", "start": "float64", "end": "float64"}],
-                    "a list of {label, start, end} with start < end", _in_order),
+    "steps": Column(
+        "what is done and when, seconds",
+        [{"label": "string", "start": "float64", "end": "float64"}],
+        "a list of {label, start, end} with start < end",
+        _in_order,
+    ),
     "step_captions": Column("one sentence per step, in the order of `steps`", ["string"], "a list of strings"),
     "task": Column("name of the task that the steps belong to", "string", "a string"),
     "task_steps": Column("labels of all steps of the task, in their order", ["string"], "a list of strings"),
-    "sentiment": Column("opinion, from -3 (negative) to 3 (positive)", "float64", "a number in [-3, 3]",
-                        lambda v: -3 <= v <= 3),
+    "sentiment": Column(
+        "opinion, from -3 (negative) to 3 (positive)", "float64", "a number in [-3, 3]", lambda v: -3 <= v <= 3
+    ),
     "split": Column("train, val or test", "string", "a string"),
 }
 
@@ -95,8 +109,11 @@ def make_dataset(columns: dict[str, list], source: Path | str):
     from datasets import Dataset, Features, Video
 
     known = {name: column.type for name, column in COLUMNS.items() if column.type is not None}
-    features = {name: _feature(known[name]) if name in known else _guessed_feature(name, values, source)
-                for name, values in columns.items() if name != "video"}
+    features = {
+        name: _feature(known[name]) if name in known else _guessed_feature(name, values, source)
+        for name, values in columns.items()
+        if name != "video"
+    }
     if "video" in columns:
         features["video"] = Video(decode=False)
     return Dataset.from_dict(columns, features=Features(features))
@@ -124,7 +141,7 @@ def _read_lines(metadata: Path) -> dict[int, dict]:
         except ValueError as error:  # not JSON, or not UTF-8
             raise SchemaError(f"{metadata}, line {number} is not valid JSON: {error}") from error
         if not isinstance(rows[number], dict):
-            raise SchemaError(f"{metadata}, line {number} must be an object like {{\"file_name\": \"clip.mp4\"}}")
+            raise SchemaError(f'{metadata}, line {number} must be an object like {{"file_name": "clip.mp4"}}')
     if not rows:
         raise SchemaError(f"{metadata} has no rows: write one JSON object per clip")
     return rows
@@ -133,8 +150,11 @@ def _read_lines(metadata: Path) -> dict[int, dict]:
 def _columns(rows: dict[int, dict], metadata: Path) -> dict[str, list]:
     """The rows turned into columns, once every value has been checked."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    problems = [f"line {number}: {problem}" for number, row in rows.items()
-                for problem in _problems(row, names, metadata.parent)]
+    problems = [
+        f"line {number}: {problem}"
+        for number, row in rows.items()
+        for problem in _problems(row, names, metadata.parent)
+    ]
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise SchemaError(f"{metadata} does not fit the schema:\n  " + "\n  ".join(problems[:SHOWN]) + more)
@@ -143,18 +163,23 @@ def _columns(rows: dict[int, dict], metadata: Path) -> dict[str, list]:
 
 def _problems(row: dict, names: list[str], directory: Path) -> list[str]:
     problems = _file_problems(row, directory)
-    problems += [f"has no {column!r}, which other lines have: write null for none"
-                 for column in names if column not in row]
-    problems += [f"{column!r} must be {COLUMNS[column].rule}, got {value!r:.60}" for column, value in row.items()
-                 if column in COLUMNS and value is not None and not _is_right(value, COLUMNS[column])]
+    problems += [
+        f"has no {column!r}, which other lines have: write null for none" for column in names if column not in row
+    ]
+    problems += [
+        f"{column!r} must be {COLUMNS[column].rule}, got {value!r:.60}"
+        for column, value in row.items()
+        if column in COLUMNS and value is not None and not _is_right(value, COLUMNS[column])
+    ]
     window = [row.get("start"), row.get("end")]
     if not problems and window.count(None) == 1:
         problems.append("'start' and 'end' go together: give both or none")
     elif not problems and None not in window and row["start"] >= row["end"]:
         problems.append(f"'start' must come before 'end', got {row['start']} and {row['end']}")
     if not problems and row.get("step_captions") is not None and len(row["step_captions"]) != len(row["steps"] or []):
-        problems.append(f"'step_captions' must be one per step, got {len(row['step_captions'])} for "
-                        f"{len(row['steps'] or [])} steps")
+        problems.append(
+            f"'step_captions' must be one per step, got {len(row['step_captions'])} for {len(row['steps'] or [])} steps"
+        )
     return problems
 
 
@@ -162,8 +187,11 @@ def _file_problems(row: dict, directory: Path) -> list[str]:
     """A row names a video file, features, or both."""
     if "file_name" not in row and "feature_file" not in row:
         return ["has no 'file_name' and no 'feature_file': name the mp4 file, or features that were extracted from it"]
-    problems = [f"{column!r} must be a string: a file's name" for column in ("file_name", "feature_file")
-                if column in row and not isinstance(row[column], str)]
+    problems = [
+        f"{column!r} must be a string: a file's name"
+        for column in ("file_name", "feature_file")
+        if column in row and not isinstance(row[column], str)
+    ]
     if problems:
         return problems
     if "file_name" in row and not (directory / row["file_name"]).is_file():
@@ -194,8 +222,11 @@ def _fits(value, type_) -> bool:
     if isinstance(type_, list):
         return isinstance(value, list) and all(_fits(item, type_[0]) for item in value)
     if isinstance(type_, dict):
-        return (isinstance(value, dict) and value.keys() == type_.keys()
-                and all(_fits(value[name], type_[name]) for name in type_))
+        return (
+            isinstance(value, dict)
+            and value.keys() == type_.keys()
+            and all(_fits(value[name], type_[name]) for name in type_)
+        )
     if type_ == "string":
         return isinstance(value, str)
     return isinstance(value, (int, float)) and not isinstance(value, bool)

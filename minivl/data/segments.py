@@ -33,8 +33,10 @@ def segments_of(videos, distinct: bool = False):
     """
     missing = [name for name in ("steps", "step_captions") if name not in videos.column_names]
     if missing:
-        raise ValueError(f"segments are made of `steps` and `step_captions`; these videos have no {missing[0]!r}, only "
-                         f"{', '.join(videos.column_names)}")
+        raise ValueError(
+            f"segments are made of `steps` and `step_captions`; these videos have no {missing[0]!r}, only "
+            f"{', '.join(videos.column_names)}"
+        )
     kept = [name for name in KEPT if name in videos.column_names]
     segments, seen = [], set()
     for video in videos:
@@ -42,8 +44,11 @@ def segments_of(videos, distinct: bool = False):
             if distinct and caption in seen:
                 continue
             seen.add(caption)
-            segments.append({name: video[name] for name in kept} | step | {
-                "caption": caption, "transcript": spoken_within(video.get("transcript"), step["start"], step["end"])})
+            segments.append(
+                {name: video[name] for name in kept}
+                | step
+                | {"caption": caption, "transcript": spoken_within(video.get("transcript"), step["start"], step["end"])}
+            )
     if not segments:
         raise ValueError(f"none of these {len(videos)} videos has a step")
     return make_dataset({name: [segment[name] for segment in segments] for name in segments[0]}, "segments")
@@ -66,13 +71,22 @@ class SegmentDataset(torch.utils.data.Dataset):
     Raises ValueError for an unknown `text` and for missing columns, FeatureError when features cannot be read.
     """
 
-    def __init__(self, rows, tokenizer, settings: NarrationConfig, text: str | None = "caption",
-                 keep_features: bool = False, feature_size: int | None = None):
+    def __init__(
+        self,
+        rows,
+        tokenizer,
+        settings: NarrationConfig,
+        text: str | None = "caption",
+        keep_features: bool = False,
+        feature_size: int | None = None,
+    ):
         if text not in ("caption", "transcript", None):
             raise ValueError(f"text must be 'caption', 'transcript' or None, got {text!r}")
         if "features" not in rows.column_names:
-            raise ValueError("segments need `features`: extract them from the videos first; these have only "
-                             f"{', '.join(rows.column_names)}")
+            raise ValueError(
+                "segments need `features`: extract them from the videos first; these have only "
+                f"{', '.join(rows.column_names)}"
+            )
         self.rows, self.tokenizer, self.settings, self.text = rows, tokenizer, settings, text
         self._read = FeatureReader(feature_size, keep_features)
         self.captions, self.video_of_text = _captions(rows)
@@ -93,8 +107,9 @@ class SegmentDataset(torch.utils.data.Dataset):
     def segment(self, number: int) -> dict[str, torch.Tensor]:
         """One segment without its captions: `video` and `video_mask`, and the text inputs unless they are captions."""
         row = self.rows[number]
-        video, mask = clip_features(self._read(row["features"]), row["feature_rate"], row.get("start"), row.get("end"),
-                                    self.settings.max_frames)
+        video, mask = clip_features(
+            self._read(row["features"]), row["feature_rate"], row.get("start"), row.get("end"), self.settings.max_frames
+        )
         item = {"video": torch.from_numpy(video), "video_mask": torch.from_numpy(mask)}
         if self.text != "caption":
             item |= _first(encode_texts(self.tokenizer, [self._spoken(row)], self.settings.max_words), INPUT)
@@ -116,7 +131,7 @@ class SegmentDataset(torch.utils.data.Dataset):
     def text_batches(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every caption once, in order, as the text encoder reads it: pairs of ids and masks (B, W)."""
         for first in range(0, len(self.captions), batch_size):
-            yield encode_texts(self.tokenizer, self.captions[first:first + batch_size], self.settings.max_words)
+            yield encode_texts(self.tokenizer, self.captions[first : first + batch_size], self.settings.max_words)
 
     def _spoken(self, row: dict) -> str:
         if self.text is None:

@@ -38,8 +38,11 @@ def read_transcript(path: Path | str, duration: float) -> list[dict]:
         return _spread([line.strip() for line in lines if line.strip()], duration)
     if kind == ".vtt" and not lines[0].startswith("WEBVTT"):
         raise SubtitleError(path, "must begin with WEBVTT: is it an .srt file?", 1)
-    cues = [_cue(path, number, block) for number, block in _blocks(lines)
-            if not (kind == ".vtt" and block[0].split()[0].startswith(NOT_CUES) and "-->" not in block[0])]
+    cues = [
+        _cue(path, number, block)
+        for number, block in _blocks(lines)
+        if not (kind == ".vtt" and block[0].split()[0].startswith(NOT_CUES) and "-->" not in block[0])
+    ]
     cues = [cue for cue in cues if cue["text"] and cue["start"] < cue["end"]]
     return sorted(cues, key=lambda cue: cue["start"])
 
@@ -78,7 +81,7 @@ def _read_text(path: Path) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data[:error.start].count(b"\n") + 1
+        line = data[: error.start].count(b"\n") + 1
         raise SubtitleError(path, f"is not {encoding.upper().removesuffix('-SIG')}: save it as UTF-8", line) from error
 
 
@@ -98,17 +101,21 @@ def _cue(path: Path, number: int, block: list[str]) -> dict:
     place = next((place for place, line in enumerate(block[:2]) if "-->" in line), None)
     if place is None:
         place = 1 if block[0].strip().isdigit() and len(block) > 1 else 0
-        raise SubtitleError(path, f"expected times like 00:00:01,000 --> 00:00:02,500, found {block[place]!r:.60}: "
-                            "correct this cue, or take away the empty line before its text", number + place)
+        raise SubtitleError(
+            path,
+            f"expected times like 00:00:01,000 --> 00:00:02,500, found {block[place]!r:.60}: "
+            "correct this cue, or take away the empty line before its text",
+            number + place,
+        )
     if not (match := TIMING.match(block[place])):
         raise SubtitleError(path, f"cannot read these times: {block[place]!r:.60}", number + place)
     start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
     if end < start:
         raise SubtitleError(path, f"the cue ends before it starts: {block[place]!r:.60}", number + place)
-    for line, text in enumerate(block[place + 1:], start=number + place + 1):
+    for line, text in enumerate(block[place + 1 :], start=number + place + 1):
         if TIMING.match(text):
             raise SubtitleError(path, "times where a text is expected: put an empty line before this cue", line)
-    text = html.unescape(TAG.sub("", " ".join(block[place + 1:])))
+    text = html.unescape(TAG.sub("", " ".join(block[place + 1 :])))
     return {"text": " ".join(text.split()), "start": start, "end": end}
 
 

@@ -103,8 +103,10 @@ def write_video(path: Path | str, frames: np.ndarray, fps: float) -> None:
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise ValueError(f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}: {path}")
     if frames.shape[1] % 2 or frames.shape[2] % 2:
-        raise ValueError(f"H.264 needs even sizes, frames are {frames.shape[2]}x{frames.shape[1]}; "
-                         f"pad or crop them by a pixel: {path}")
+        raise ValueError(
+            f"H.264 needs even sizes, frames are {frames.shape[2]}x{frames.shape[1]}; "
+            f"pad or crop them by a pixel: {path}"
+        )
     if not fps > 0:
         raise ValueError(f"fps must be above 0, got {fps}: {path}")
     _write_atomically(path, _encode_mp4(frames, fps))
@@ -225,16 +227,18 @@ def _frame_rate(stream, num_frames: int, seconds: float) -> float:
 def _to_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
     """uint8 (H, W, 3), upright: phones store how they were held as an anticlockwise angle."""
     if frame.width * frame.height > MAX_PIXELS:
-        raise VideoError(path, f"has frames of {frame.width}x{frame.height} pixels, so it is damaged or needs "
-                               "to be scaled down")
+        raise VideoError(
+            path, f"has frames of {frame.width}x{frame.height} pixels, so it is damaged or needs to be scaled down"
+        )
     return np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
 
 
 def _encode_mp4(frames: np.ndarray, fps: float) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001),
-                                      options={"crf": "28"})  # lower values would mostly store pixel noise
+        stream = container.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "28"}
+        )  # lower values would mostly store pixel noise
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"  # the one that browsers play
         stream.codec_context.thread_count = 1  # with more, the bytes depend on the machine

@@ -32,7 +32,7 @@ def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator
             continue
         if frame.is_corrupt:  # the decoder made something up for what it could not read
             raise VideoError(path, f"is damaged after second {sampled / rate:g}: {AGAIN}")
-        image = crop_square(_to_rgb(path, frame)[None], size)[0]                    # (size, size, 3)
+        image = crop_square(_to_rgb(path, frame)[None], size)[0]  # (size, size, 3)
         sampled += wanted
         for _ in range(wanted):
             window.append(image)

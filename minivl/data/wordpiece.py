@@ -25,10 +25,16 @@ def load_tokenizer(name: Path | str):
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(name))
     except (OSError, ValueError) as error:
-        raise TokenizerError(f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "
-                             f"Face's hub knows and a connection to it ({str(error).splitlines()[0]})") from error
-    needed = {"[PAD]": tokenizer.pad_token_id, "[CLS]": tokenizer.cls_token_id, "[SEP]": tokenizer.sep_token_id,
-              "[MASK]": tokenizer.mask_token_id}
+        raise TokenizerError(
+            f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "
+            f"Face's hub knows and a connection to it ({str(error).splitlines()[0]})"
+        ) from error
+    needed = {
+        "[PAD]": tokenizer.pad_token_id,
+        "[CLS]": tokenizer.cls_token_id,
+        "[SEP]": tokenizer.sep_token_id,
+        "[MASK]": tokenizer.mask_token_id,
+    }
     missing = [token for token, number in needed.items() if number is None]
     if missing:
         raise TokenizerError(f"the tokenizer of {name} has no {', '.join(missing)}: UniVL needs one of BERT's kind")
@@ -53,14 +59,27 @@ def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | st
     learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     # Of equally frequent pairs the trainer merges the lowest numbers first, and it numbers pieces in a random order:
     # only what is called special has a number that is known beforehand. The tokenizer then takes over the vocabulary.
-    learner.train_from_iterator(sentences, trainers.WordPieceTrainer(
-        vocab_size=vocabulary, min_frequency=2, special_tokens=[*SPECIAL, *pieces], show_progress=False))
+    learner.train_from_iterator(
+        sentences,
+        trainers.WordPieceTrainer(
+            vocab_size=vocabulary, min_frequency=2, special_tokens=[*SPECIAL, *pieces], show_progress=False
+        ),
+    )
 
     tokenizer = Tokenizer(models.WordPiece(learner.get_vocab(), unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, learner.pre_tokenizer
     tokenizer.decoder = decoders.WordPiece()
-    _save(PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-                                  sep_token="[SEP]", mask_token="[MASK]"), Path(folder))
+    _save(
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            pad_token="[PAD]",
+            unk_token="[UNK]",
+            cls_token="[CLS]",
+            sep_token="[SEP]",
+            mask_token="[MASK]",
+        ),
+        Path(folder),
+    )
     return load_tokenizer(folder)
 
 
@@ -70,8 +89,9 @@ def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch
     Longer texts lose their last words. An empty text is `[CLS] [SEP]`.
     Raises ValueError for anything but a list of strings.
     """
-    lines = [[tokenizer.cls_token_id, *words, tokenizer.sep_token_id]
-             for words in _words(tokenizer, texts, max_words - 2)]
+    lines = [
+        [tokenizer.cls_token_id, *words, tokenizer.sep_token_id] for words in _words(tokenizer, texts, max_words - 2)
+    ]
     return _pad(lines, max_words, tokenizer.pad_token_id)
 
 
@@ -95,7 +115,7 @@ def decode_tokens(tokenizer, ids: Iterable[int]) -> str:
     tokens = tokenizer.convert_ids_to_tokens([int(number) for number in ids])
     for end in (tokenizer.sep_token, tokenizer.pad_token):
         if end in tokens:
-            tokens = tokens[:tokens.index(end)]
+            tokens = tokens[: tokens.index(end)]
     return " ".join(tokens).replace(" ##", "").strip("#").strip(" ")
 
 
@@ -112,8 +132,8 @@ def _words(tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
 def _pad(lines: list[list[int]], length: int, pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     ids, mask = torch.full((len(lines), length), pad), torch.zeros(len(lines), length, dtype=torch.int64)
     for number, line in enumerate(lines):
-        ids[number, :len(line)] = torch.tensor(line)
-        mask[number, :len(line)] = 1
+        ids[number, : len(line)] = torch.tensor(line)
+        mask[number, : len(line)] = 1
     return ids, mask
 
 

@@ -17,7 +17,7 @@ def alignment_distillation(video, image, scale, behaviour="release"):
     100 both distributions are nearly one-hot; a lower scale shows the student more than the teacher's favourite.
     """
     B = len(video)
-    w = {"release": 100 / B ** 2, "paper": 1 / B}[behaviour]
+    w = {"release": 100 / B**2, "paper": 1 / B}[behaviour]
     teacher = image.detach() if behaviour == "paper" else image
     return w * (_divergence(video, teacher, scale) + _divergence(video.T, teacher.T, scale)) / 2
 

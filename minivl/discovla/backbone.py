@@ -15,6 +15,7 @@ def require_vit_clip(clip_model) -> None:
     """
     from open_clip.model import CLIP
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+
     reasons = []
     if not isinstance(clip_model, CLIP):
         reasons.append(f"the model is {type(clip_model).__name__}, not open_clip.CLIP")
@@ -23,18 +24,23 @@ def require_vit_clip(clip_model) -> None:
     else:
         visual, text = clip_model.visual, clip_model
         requirements = {
-            "images must be read at the class token (pool_type 'tok', no attentional pooling)":
-                visual.pool_type == "tok" and visual.attn_pool is None,
+            "images must be read at the class token (pool_type 'tok', no attentional pooling)": visual.pool_type
+            == "tok"
+            and visual.attn_pool is None,
             "texts must be read at the largest id (pool_type 'argmax')": text.text_pool_type == "argmax",
-            "the text tower must be causal and without a class embedding":
-                text.attn_mask is not None and len(text.positional_embedding) == text.context_length,
-            "both towers must end in a projection without bias":
-                isinstance(visual.proj, Parameter) and isinstance(text.text_projection, Parameter),
-            "every block must be a plain ResidualAttentionBlock":
-                all(type(block) is ResidualAttentionBlock
-                    for tower in (visual.transformer, text.transformer) for block in tower.resblocks),
+            "the text tower must be causal and without a class embedding": text.attn_mask is not None
+            and len(text.positional_embedding) == text.context_length,
+            "both towers must end in a projection without bias": isinstance(visual.proj, Parameter)
+            and isinstance(text.text_projection, Parameter),
+            "every block must be a plain ResidualAttentionBlock": all(
+                type(block) is ResidualAttentionBlock
+                for tower in (visual.transformer, text.transformer)
+                for block in tower.resblocks
+            ),
         }
         reasons += [reason for reason, met in requirements.items() if not met]
     if reasons:
-        raise UnsupportedBackbone("DiscoVLA adapts vision-transformer CLIPs as OpenAI designed them (ViT-B-32, "
-                                  "ViT-B-16, ViT-L-14, ...). This one does not fit: " + "; ".join(reasons))
+        raise UnsupportedBackbone(
+            "DiscoVLA adapts vision-transformer CLIPs as OpenAI designed them (ViT-B-32, "
+            "ViT-B-16, ViT-L-14, ...). This one does not fit: " + "; ".join(reasons)
+        )

@@ -68,8 +68,8 @@ class Layout:
             return self.for_class_tokens
         S, N, _ = self.own.shape
         B, F = S // self.frames, self.frames
-        same_frame = torch.eye(F, dtype=torch.bool, device=self.own.device)[:, None, :, None]    # (F, 1, F, 1)
-        own = self.own.view(B, F, N, 1, N) | ~same_frame                                         # (B, F, N, F, N)
+        same_frame = torch.eye(F, dtype=torch.bool, device=self.own.device)[:, None, :, None]  # (F, 1, F, 1)
+        own = self.own.view(B, F, N, 1, N) | ~same_frame  # (B, F, N, F, N)
         return own.view(B, F * N, F * N) & self.for_class_tokens
 
 
@@ -104,14 +104,14 @@ class IVFusionAttention(nn.Module):
 
     def forward(self, x, layout, class_only=False):
         """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`."""
-        q, k, v = self.project(x)                                             # (S, N, h, d) each
+        q, k, v = self.project(x)  # (S, N, h, d) each
         if self.strategy == "image" or layout.frames is None:
             return self.image_level(q, k, v, layout, class_only)
         if self.strategy == "video":
             return self.video_level(q, k, v, layout, class_only)
 
-        image = self.image_level(q, k, v, layout, class_only)                 # (S, N, W) or (S, 1, W)
-        video = self.video_level(q, k, v, layout, class_only=True)            # (S, 1, W)
+        image = self.image_level(q, k, v, layout, class_only)  # (S, N, W) or (S, 1, W)
+        video = self.video_level(q, k, v, layout, class_only=True)  # (S, 1, W)
         if class_only:
             return self.fuse(image, video)
         image[layout.class_token] = self.fuse(image[layout.class_token], video)
@@ -120,7 +120,7 @@ class IVFusionAttention(nn.Module):
     def project(self, x):
         """x (S, N, W) -> q, k, v, each (S, N, h, d)."""
         S, N, W = x.shape
-        qkv = linear(x, self.in_proj_weight, self.in_proj_bias).add_(self.lora(x))    # (S, N, 3*W)
+        qkv = linear(x, self.in_proj_weight, self.in_proj_bias).add_(self.lora(x))  # (S, N, 3*W)
         return qkv.view(S, N, 3, self.num_heads, W // self.num_heads).unbind(dim=2)
 
     def image_level(self, q, k, v, layout, class_only):
@@ -135,7 +135,7 @@ class IVFusionAttention(nn.Module):
         mask = layout.for_class_tokens if class_only else layout.for_all_tokens
         q = q[layout.class_token] if class_only else q
         (S, n, h, d), B = q.shape, len(q) // layout.frames
-        q, k, v = (x.reshape(B, -1, h, d) for x in (q, k, v))                 # (B, F*n, h, d), (B, F*N, h, d) twice
+        q, k, v = (x.reshape(B, -1, h, d) for x in (q, k, v))  # (B, F*n, h, d), (B, F*N, h, d) twice
         return self.out_proj(attend(q, k, v, mask)).reshape(S, n, h * d)
 
     def fuse(self, image, video):
@@ -145,8 +145,8 @@ class IVFusionAttention(nn.Module):
 
 def attend(q, k, v, mask=None):
     """softmax(q kᵀ / √d) v: q (B, Q, h, d), k and v (B, K, h, d), mask (B, Q or 1, K) -> (B, Q, h*d)."""
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))                          # (B, h, Q, d), (B, h, K, d) twice
-    mask = None if mask is None else mask[:, None]                            # the same for every head
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, h, Q, d), (B, h, K, d) twice
+    mask = None if mask is None else mask[:, None]  # the same for every head
     return scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2)
 
 
@@ -182,8 +182,8 @@ def adapt_tower(transformer, rank: int, fusion_layers: int, strategy: str) -> No
         raise ConfigError(f"cannot fuse in the last {fusion_layers} blocks of a tower that has {blocks}")
     first = blocks - fusion_layers
     transformer.resblocks = nn.ModuleList(
-        IVFusionBlock(block, rank, strategy if i >= first else "image")
-        for i, block in enumerate(transformer.resblocks))
+        IVFusionBlock(block, rank, strategy if i >= first else "image") for i, block in enumerate(transformer.resblocks)
+    )
 
 
 def class_features(transformer, x, layout):

@@ -23,10 +23,10 @@ def class_attention(model, video, block: int = -1, across_frames: bool = True):
         model.encode_video(video)
     finally:
         hook.remove()
-    q, k, _ = attention.project(seen["x"])                                    # (B*F, 1+P, h, d) each
-    q = q[seen["layout"].class_token]                                         # (B*F, 1, h, d)
+    q, k, _ = attention.project(seen["x"])  # (B*F, 1+P, h, d) each
+    q = q[seen["layout"].class_token]  # (B*F, 1, h, d)
     S, N, h, d = k.shape
     rows = (B, F) if across_frames else (S, 1)  # queries that share their keys
     q, k = q.reshape(*rows, h, d), k.reshape(rows[0], -1, h, d)
-    weights = torch.einsum("bqhd,bkhd->bhqk", q, k).div(d ** 0.5).softmax(-1).mean(1)    # (B, F, F*N) or (B*F, 1, N)
+    weights = torch.einsum("bqhd,bkhd->bhqk", q, k).div(d**0.5).softmax(-1).mean(1)  # (B, F, F*N) or (B*F, 1, N)
     return weights.view(B, F, F, N)[..., 1:] if across_frames else weights.view(B, F, N)[..., 1:]

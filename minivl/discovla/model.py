@@ -51,6 +51,7 @@ class DiscoVLA(nn.Module, Shared):
     def from_open_clip(cls, name: str, pretrained: str | None = None, config: DiscoVLAConfig | None = None):
         """Adapt a CLIP that `minivl.clip.load_clip` knows by name (and tag or file of its weights)."""
         from minivl.clip import load_clip
+
         model = cls(load_clip(name, pretrained).model, config)
         model.backbone = ClipConfig(str(name), pretrained and str(pretrained))
         return model
@@ -59,6 +60,7 @@ class DiscoVLA(nn.Module, Shared):
     def from_reference(cls, path_or_state_dict, vision_fusion_layers: int = 4, text_fusion_layers: int = 2):
         """A model with the weights of the released code: see `minivl.discovla.reference`."""
         from minivl.discovla.reference import build_from_reference
+
         return build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fusion_layers)
 
     def encode_video(self, frames, frame_mask=None):
@@ -76,21 +78,22 @@ class DiscoVLA(nn.Module, Shared):
         """
         visual = self.clip.visual
         if frames.ndim != 5 or frames.shape[2:] != (3, *visual.image_size):
-            raise ValueError(f"frames must be (B, F, 3, {', '.join(map(str, visual.image_size))}), "
-                             f"not {tuple(frames.shape)}")
+            raise ValueError(
+                f"frames must be (B, F, 3, {', '.join(map(str, visual.image_size))}), not {tuple(frames.shape)}"
+            )
         B, F = frames.shape[:2]
         frame_mask = torch.ones(B, F, device=frames.device) if frame_mask is None else frame_mask
         _require_valid(frame_mask, (B, F), "video", "frame")
 
-        patches = visual.conv1(frames.flatten(0, 1)).flatten(2).transpose(1, 2)     # (B*F, P, W)
-        class_token = visual.class_embedding.expand(B * F, 1, -1)                   # (B*F, 1, W)
+        patches = visual.conv1(frames.flatten(0, 1)).flatten(2).transpose(1, 2)  # (B*F, P, W)
+        class_token = visual.class_embedding.expand(B * F, 1, -1)  # (B*F, 1, W)
         x = torch.cat([class_token, patches], dim=1) + visual.positional_embedding  # (B*F, 1+P, W)
         first = token_index(torch.zeros(B * F, dtype=torch.long, device=x.device))
         layout = Layout(first, F, shared=self._shared(frame_mask, x.shape[1]))
-        x = class_features(visual.transformer, visual.ln_pre(x), layout)            # (B*F, W)
-        features = (visual.ln_post(x) @ visual.proj).view(B, F, -1)                 # (B, F, D)
+        x = class_features(visual.transformer, visual.ln_pre(x), layout)  # (B*F, W)
+        features = (visual.ln_post(x) @ visual.proj).view(B, F, -1)  # (B, F, D)
 
-        weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]         # (B, F, 1)
+        weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]  # (B, F, 1)
         g = normalize(features, dim=-1)
         return (weights * (g if self.temporal is None else self.temporal(g))).sum(1), features
 
@@ -110,8 +113,8 @@ class DiscoVLA(nn.Module, Shared):
         """
         B, F, L = ids.shape
         _require_valid(mask, (B, F, L), "frame caption", "token")
-        shared = None if frame_mask is None else self._shared(frame_mask, L)             # (B*F, L)
-        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, shared)   # (B*F, D)
+        shared = None if frame_mask is None else self._shared(frame_mask, L)  # (B*F, L)
+        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, shared)  # (B*F, D)
         return features.view(B, F, -1)
 
     def _shared(self, frame_mask, tokens):
@@ -124,16 +127,16 @@ class DiscoVLA(nn.Module, Shared):
         S, L = ids.shape
         if L > len(clip.positional_embedding):
             raise ValueError(f"captions have {L} tokens, but this CLIP reads at most {len(clip.positional_embedding)}")
-        mask, end = mask.bool(), ids.argmax(dim=-1)                                 # (S, L), (S,)
+        mask, end = mask.bool(), ids.argmax(dim=-1)  # (S, L), (S,)
 
-        used = mask.any(dim=0).index_fill(0, end, True)                             # (L,)
-        L = int(used.nonzero().max()) + 1                                           # the rest is padding everywhere
+        used = mask.any(dim=0).index_fill(0, end, True)  # (L,)
+        L = int(used.nonzero().max()) + 1  # the rest is padding everywhere
         ids, mask = ids[:, :L], mask[:, :L]
         causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()
-        shared = mask if shared is None else mask & shared[:, :L]                   # (S, L)
+        shared = mask if shared is None else mask & shared[:, :L]  # (S, L)
         layout = Layout(token_index(end), frames, own=causal & mask[:, None], shared=shared)
-        x = clip.token_embedding(ids) + clip.positional_embedding[:L]               # (S, L, W)
-        x = class_features(clip.transformer, x, layout)                             # (S, W)
+        x = clip.token_embedding(ids) + clip.positional_embedding[:L]  # (S, L, W)
+        x = class_features(clip.transformer, x, layout)  # (S, W)
         return clip.ln_final(x) @ clip.text_projection
 
     @staticmethod
@@ -165,7 +168,7 @@ class DiscoVLA(nn.Module, Shared):
 
         Every video is encoded on its own, so `minivl.train.gradient_cache` can encode a large batch in pieces.
         """
-        videos, frames = self.encode_video(batch["video"], batch["video_mask"])     # (B, D), (B, F, D)
+        videos, frames = self.encode_video(batch["video"], batch["video_mask"])  # (B, D), (B, F, D)
         embeddings = {"caption": self.encode_caption(batch["text_ids"], batch["text_mask"]), "video": videos}
         if self.config.alpha or self.config.beta:
             embeddings |= {"frame caption": self._frame_captions(batch, frames), "frame": frames}
@@ -196,11 +199,16 @@ class DiscoVLA(nn.Module, Shared):
         embeddings   of this process' part of the batch, see `encode`; here those of all processes meet
         """
         everywhere = {name: gather_with_gradient(x) for name, x in embeddings.items()}
-        S, I = self.similarity(everywhere["caption"], everywhere["video"]), None    # (B, B)
+        S, I = self.similarity(everywhere["caption"], everywhere["video"]), None  # (B, B)
         if "frame" in everywhere:
             mask, pool = everywhere.get("frame mask"), self.config.pool_scale
-            I = image_level_similarity(everywhere["frame caption"], everywhere["frame"],
-                                       self.clip.logit_scale.exp() if pool is None else pool, mask, mask)    # (B, B)
+            I = image_level_similarity(
+                everywhere["frame caption"],
+                everywhere["frame"],
+                self.clip.logit_scale.exp() if pool is None else pool,
+                mask,
+                mask,
+            )  # (B, B)
         if not (S if I is None else S + I).isfinite().all():
             _require_finite(everywhere)
         return S, I
@@ -208,12 +216,16 @@ class DiscoVLA(nn.Module, Shared):
     def _frame_captions(self, batch, frames):
         """Embeddings (B, F, D) of the frame captions that belong to frames (B, F, D)."""
         if "f_text_ids" not in batch:
-            raise ValueError(f"alpha {self.config.alpha:g} and beta {self.config.beta:g} need frame captions: give "
-                             "f_text_ids and f_text_mask in the batch, or set both to 0")
+            raise ValueError(
+                f"alpha {self.config.alpha:g} and beta {self.config.beta:g} need frame captions: give "
+                "f_text_ids and f_text_mask in the batch, or set both to 0"
+            )
         ids = batch["f_text_ids"]
         if ids.shape[:2] != frames.shape[:2]:
-            raise ValueError(f"there must be one caption per frame, but the batch has {ids.shape[1]} captions for "
-                             f"{frames.shape[1]} frames ({len(ids)} and {len(frames)} videos)")
+            raise ValueError(
+                f"there must be one caption per frame, but the batch has {ids.shape[1]} captions for "
+                f"{frames.shape[1]} frames ({len(ids)} and {len(frames)} videos)"
+            )
         return self.encode_frame_captions(ids, batch["f_text_mask"], batch["video_mask"])
 
     def forward(self, batch):
@@ -237,14 +249,20 @@ class DiscoVLA(nn.Module, Shared):
         Raises ValueError for a model whose CLIP has no name: only `from_open_clip` gives it one.
         """
         if self.backbone is None:
-            raise ValueError("cannot save: only LoRA and adapters are saved, and this model does not know the name "
-                             "of the CLIP they belong to. Build it with DiscoVLA.from_open_clip")
+            raise ValueError(
+                "cannot save: only LoRA and adapters are saved, and this model does not know the name "
+                "of the CLIP they belong to. Build it with DiscoVLA.from_open_clip"
+            )
         settings = {"discovla": dataclasses.asdict(self.config), "clip": dataclasses.asdict(self.backbone)}
         settings |= {"inputs": dataclasses.asdict(inputs)} if inputs else {}
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         weights = self.backbone.pretrained or "the ones that come with it"
-        write_folder(Path(folder), settings, trained, _CARD.format(
-            name=self.backbone.name, weights=weights, card=card, **settings["discovla"]))
+        write_folder(
+            Path(folder),
+            settings,
+            trained,
+            _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"]),
+        )
 
     @classmethod
     def from_pretrained(cls, name):
@@ -273,11 +291,16 @@ def _require_finite(embeddings):
     """Name the rows of embeddings (..., D) that are NaN or infinite."""
     wrong = {name: (~x.isfinite().all(dim=-1)).nonzero().squeeze(-1).tolist() for name, x in embeddings.items()}
     if any(wrong.values()):
-        named = [f"{name} {', '.join(map(str, rows[:SHOWN]))}"
-                 + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
-                 for name, rows in wrong.items() if rows]
-        raise ValueError(f"embeddings that are NaN or infinite: {'; '.join(named)} (counted from 0 in the batch of all "
-                         "processes). Look for NaN in these inputs, then in the weights")
+        named = [
+            f"{name} {', '.join(map(str, rows[:SHOWN]))}"
+            + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+            for name, rows in wrong.items()
+            if rows
+        ]
+        raise ValueError(
+            f"embeddings that are NaN or infinite: {'; '.join(named)} (counted from 0 in the batch of all "
+            "processes). Look for NaN in these inputs, then in the weights"
+        )
 
 
 _CARD = """\

@@ -6,7 +6,7 @@ Sizes: caption sets of A videos with T captions each, B videos of F frames, embe
 import torch
 from torch.nn.functional import normalize
 
-COSINES_AT_ONCE = 2 ** 25  # 128 MiB in single precision
+COSINES_AT_ONCE = 2**25  # 128 MiB in single precision
 
 
 def image_level_similarity(captions, frames, scale, caption_mask=None, frame_mask=None):
@@ -31,12 +31,12 @@ def image_level_similarity(captions, frames, scale, caption_mask=None, frame_mas
     rows = []
     for first in range(0, len(captions), at_once):
         some = slice(first, first + at_once)
-        K = cosines(captions[some], frames)                                            # (A', B, T, F)
-        of_captions = None if caption_mask is None else caption_mask[some, None].bool()    # (A', 1, T)
-        of_frames = None if frame_mask is None else frame_mask[None].bool()                # (1, B, F)
-        m1 = largest(K, 3, None if of_frames is None else of_frames[:, :, None])           # (A', B, T)
-        m2 = largest(K, 2, None if of_captions is None else of_captions[..., None])        # (A', B, F)
-        rows.append((weighted_sum(m1, scale, of_captions) + weighted_sum(m2, scale, of_frames)) / 2)    # (A', B)
+        K = cosines(captions[some], frames)  # (A', B, T, F)
+        of_captions = None if caption_mask is None else caption_mask[some, None].bool()  # (A', 1, T)
+        of_frames = None if frame_mask is None else frame_mask[None].bool()  # (1, B, F)
+        m1 = largest(K, 3, None if of_frames is None else of_frames[:, :, None])  # (A', B, T)
+        m2 = largest(K, 2, None if of_captions is None else of_captions[..., None])  # (A', B, F)
+        rows.append((weighted_sum(m1, scale, of_captions) + weighted_sum(m2, scale, of_frames)) / 2)  # (A', B)
     return torch.cat(rows)
 
 

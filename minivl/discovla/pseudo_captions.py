@@ -42,12 +42,15 @@ def read_pseudo_captions(path: str | Path) -> dict[str, list[str]]:
         raise SchemaError(f"{path} is not a JSON file in UTF-8: {error}") from error
     expected = 'expected {"<video_id>_<caption>": [one caption per frame, ...], ...}'
     if not isinstance(captions, dict) or not captions:
-        raise SchemaError(f"{path} holds {'no entries' if captions == {} else f'a {type(captions).__name__}'}: "
-                          f"{expected}")
+        raise SchemaError(
+            f"{path} holds {'no entries' if captions == {} else f'a {type(captions).__name__}'}: {expected}"
+        )
     wrong = {key: problem for key, value in captions.items() if (problem := _problem(value))}
     if wrong:
-        raise SchemaError(f"{path}: {len(wrong)} of {len(captions)} entries are wrong, {expected}:"
-                          + _listing(f"{key!r:.80}: {problem}" for key, problem in wrong.items()))
+        raise SchemaError(
+            f"{path}: {len(wrong)} of {len(captions)} entries are wrong, {expected}:"
+            + _listing(f"{key!r:.80}: {problem}" for key, problem in wrong.items())
+        )
     return captions
 
 
@@ -60,8 +63,9 @@ def write_pseudo_captions(path: str | Path, captions: Mapping[str, list[str]]) -
     os.replace(unfinished, path)
 
 
-def rendered_captions(data: ClipDataset, noise: float = 0.0, kind: str = "other",
-                      seed: int = 0) -> dict[str, list[str]]:
+def rendered_captions(
+    data: ClipDataset, noise: float = 0.0, kind: str = "other", seed: int = 0
+) -> dict[str, list[str]]:
     """The column `frame_captions` of the rows of `data`, of which a share `noise` is replaced.
 
     kind    "other": by the caption of another frame, mostly of another video; "vague": by one that says next to nothing
@@ -71,8 +75,10 @@ def rendered_captions(data: ClipDataset, noise: float = 0.0, kind: str = "other"
     Raises SchemaError for rows without the column, ConfigError for noise outside of [0, 1] or another kind.
     """
     if "frame_captions" not in data.rows.column_names:
-        raise SchemaError("these clips have no column `frame_captions`: give them pseudo captions from a file or from "
-                          "LLaVA (minivl.discovla.pseudo_captions), or set alpha and beta to 0")
+        raise SchemaError(
+            "these clips have no column `frame_captions`: give them pseudo captions from a file or from "
+            "LLaVA (minivl.discovla.pseudo_captions), or set alpha and beta to 0"
+        )
     if kind not in NOISE or not 0 <= noise <= 1:
         raise ConfigError(f"noise must be a share from 0 to 1 of kind {' or '.join(NOISE)}, not {noise} of {kind!r}")
     clean = [_spread(captions, data.inputs.max_frames) for captions in data.rows["frame_captions"]]
@@ -80,31 +86,39 @@ def rendered_captions(data: ClipDataset, noise: float = 0.0, kind: str = "other"
     random = np.random.default_rng(seed)
     replaced = random.random((len(clean), data.inputs.max_frames)) < noise
     drawn = random.integers(len(choices), size=replaced.shape)
-    noisy = [[choices[new] if swap else caption for caption, swap, new in zip(*row, strict=True)]
-             for row in zip(clean, replaced, drawn, strict=True)]
+    noisy = [
+        [choices[new] if swap else caption for caption, swap, new in zip(*row, strict=True)]
+        for row in zip(clean, replaced, drawn, strict=True)
+    ]
     return {key: noisy[int(clip)] for key, clip in zip(pair_keys(data), data.video_of_text, strict=True)}
 
 
-def with_pseudo_captions(data: ClipDataset, captions: Mapping[str, list[str]],
-                         allow_missing: bool = False) -> ClipDataset:
+def with_pseudo_captions(
+    data: ClipDataset, captions: Mapping[str, list[str]], allow_missing: bool = False
+) -> ClipDataset:
     """`data` with the pseudo captions of each of its pairs.
 
     Pairs without an entry are an error, or are left out with a warning that counts them (`allow_missing`); entries
     without a pair are not looked at. Raises SchemaError for missing entries and for a wrong number of captions.
     """
     keys, frames = pair_keys(data), data.inputs.max_frames
-    wrong = [f"{key!r:.80} has {len(captions[key])}"
-             for key in keys if key in captions and len(captions[key]) != frames]
+    wrong = [
+        f"{key!r:.80} has {len(captions[key])}" for key in keys if key in captions and len(captions[key]) != frames
+    ]
     if wrong:
-        raise SchemaError(f"there must be one caption for each of the {frames} frames of a clip, but {len(wrong)} "
-                          f"pairs have another number:{_listing(wrong)}")
+        raise SchemaError(
+            f"there must be one caption for each of the {frames} frames of a clip, but {len(wrong)} "
+            f"pairs have another number:{_listing(wrong)}"
+        )
     missing = [key for key in keys if key not in captions]
     if missing:
-        message = (f"{len(missing)} of {len(keys)} pairs have no pseudo captions:"
-                   + _listing(f"{key!r:.80}" for key in missing))
+        message = f"{len(missing)} of {len(keys)} pairs have no pseudo captions:" + _listing(
+            f"{key!r:.80}" for key in missing
+        )
         if not allow_missing or len(missing) == len(keys):
-            raise SchemaError(f"{message}\nThe keys must be <video_id>_<caption>; allow_missing trains on the pairs "
-                              "that have some.")
+            raise SchemaError(
+                f"{message}\nThe keys must be <video_id>_<caption>; allow_missing trains on the pairs that have some."
+            )
         warnings.warn(f"left out of training: {message}", stacklevel=2)
     return data.with_frame_captions([captions.get(key) for key in keys])
 

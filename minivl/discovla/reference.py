@@ -29,6 +29,7 @@ def build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fus
     fusion layers than blocks.
     """
     from open_clip.model import CLIP
+
     given = isinstance(path_or_state_dict, Mapping)
     state = path_or_state_dict if given else read_weights(path_or_state_dict)
     try:
@@ -60,11 +61,19 @@ def _architecture(state):
     return {
         "embed_dim": state["clip.text_projection"].shape[1],
         "vision_cfg": {
-            "width": width, "head_width": HEAD_WIDTH, "layers": _layers(state, "clip.visual.transformer"),
-            "patch_size": patch, "image_size": patch * math.isqrt(positions - 1)},
+            "width": width,
+            "head_width": HEAD_WIDTH,
+            "layers": _layers(state, "clip.visual.transformer"),
+            "patch_size": patch,
+            "image_size": patch * math.isqrt(positions - 1),
+        },
         "text_cfg": {
-            "width": text_width, "heads": text_width // HEAD_WIDTH, "layers": _layers(state, "clip.transformer"),
-            "vocab_size": vocabulary, "context_length": len(state["clip.positional_embedding"])},
+            "width": text_width,
+            "heads": text_width // HEAD_WIDTH,
+            "layers": _layers(state, "clip.transformer"),
+            "vocab_size": vocabulary,
+            "context_length": len(state["clip.positional_embedding"]),
+        },
     }
 
 

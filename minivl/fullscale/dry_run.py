@@ -19,8 +19,11 @@ from minivl.fullscale.synthetic import build_model, made_up_batch
 from minivl.train.loop import make_optimizer, seed_everything
 
 PEAKS = {  # of dense matrix products, TFLOP/s, as the makers state them
-    "a100": {"bf16": 312, "tf32": 156, "fp32": 19.5}, "h100": {"bf16": 989, "tf32": 495, "fp32": 67},
-    "v100": {"fp32": 15.7}, "rtx4090": {"bf16": 165, "tf32": 83, "fp32": 83}}
+    "a100": {"bf16": 312, "tf32": 156, "fp32": 19.5},
+    "h100": {"bf16": 989, "tf32": 495, "fp32": 67},
+    "v100": {"fp32": 15.7},
+    "rtx4090": {"bf16": 165, "tf32": 83, "fp32": 83},
+}
 FEATURE_BYTES = 1024 * 4  # an S3D feature, one per second
 FRAME_BYTES = 3 * 224 * 224  # a decoded frame
 
@@ -59,22 +62,33 @@ class DryRun:
 
     def row(self) -> dict:
         """The numbers of a table."""
-        return {"recipe": self.recipe.name, "parameters": self.parameters, "trainable": self.trainable,
-                "steps": self.recipe.steps, "examples per step": _global_batch(self.recipe),
-                "TFLOP per step": round(self.flops / 1e12, 3), "device": self.device, "micro-batch": self.micro_batch,
-                "seconds of its step": round(self.seconds, 2), "GiB of its step": round(self.peak_bytes / 2**30, 2),
-                "GiB measured": self.measured, "examples per GPU": self.per_process,
-                "GiB per GPU, estimated": round(self.process_bytes / 2**30, 1), "gpu": self.gpu,
-                "precision": self.precision, "utilisation": self.utilisation,
-                "GPU hours, estimated": float(f"{self.gpu_hours:.3g}"),
-                "GB of storage, estimated": float(f"{self.storage_bytes / 1e9:.3g}"),
-                "command": f"minivl recipe dry-run {self.recipe.name} --gpu {self.gpu} --precision {self.precision} "
-                           f"--utilisation {self.utilisation:g} --micro-batch {self.micro_batch}"}
+        return {
+            "recipe": self.recipe.name,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "steps": self.recipe.steps,
+            "examples per step": _global_batch(self.recipe),
+            "TFLOP per step": round(self.flops / 1e12, 3),
+            "device": self.device,
+            "micro-batch": self.micro_batch,
+            "seconds of its step": round(self.seconds, 2),
+            "GiB of its step": round(self.peak_bytes / 2**30, 2),
+            "GiB measured": self.measured,
+            "examples per GPU": self.per_process,
+            "GiB per GPU, estimated": round(self.process_bytes / 2**30, 1),
+            "gpu": self.gpu,
+            "precision": self.precision,
+            "utilisation": self.utilisation,
+            "GPU hours, estimated": float(f"{self.gpu_hours:.3g}"),
+            "GB of storage, estimated": float(f"{self.storage_bytes / 1e9:.3g}"),
+            "command": f"minivl recipe dry-run {self.recipe.name} --gpu {self.gpu} --precision {self.precision} "
+            f"--utilisation {self.utilisation:g} --micro-batch {self.micro_batch}",
+        }
 
     def __str__(self):
         r, how = self.recipe, "measured" if self.measured else "weights, gradients, AdamW's moments, activations"
         stored = "sampled frames as pixels" if r.kind == "adapt" else "S3D features, float32, one per second"
-        return "\n".join([
+        lines = [
             f"{r.name}: {r.title}",
             f"  parameters   {self.parameters:,}, of which {self.trainable:,} are trained",
             f"  one step     {self.micro_batch} example(s), forward, backward and optimiser: {self.seconds:.1f} s on "
@@ -87,11 +101,14 @@ class DryRun:
             f"{self.gpu.upper()}, if it reaches {self.utilisation:.0%} of {PEAKS[self.gpu][self.precision]:g} TFLOP/s "
             f"({self.precision}); evaluation and reading not included",
             f"  storage      {self.storage_bytes / 1e9:,.1f} GB ({stored}; {r.size.videos:,} videos, about "
-            f"{r.size.hours:,g} hours)"])
+            f"{r.size.hours:,g} hours)",
+        ]
+        return "\n".join(lines)
 
 
-def dry_run(recipe: Recipe, gpu: str = "a100", precision: str = "bf16", utilisation: float = 0.3,
-            micro_batch: int | None = None) -> DryRun:
+def dry_run(
+    recipe: Recipe, gpu: str = "a100", precision: str = "bf16", utilisation: float = 0.3, micro_batch: int | None = None
+) -> DryRun:
     """Build the recipe's model with random weights, take one training step, and estimate the rest.
 
     The step has `micro_batch` examples; by default 1 on a CPU, where time is short, and on a GPU the most that fits,
@@ -112,16 +129,27 @@ def dry_run(recipe: Recipe, gpu: str = "a100", precision: str = "bf16", utilisat
     size, seconds, peak = _largest_step(recipe, model, device, micro_batch, share)
     measured = peak is not None
     return DryRun(
-        recipe, sum(p.numel() for p in model.parameters()),
-        sum(p.numel() for p in model.parameters() if p.requires_grad), _device_name(device), size, seconds,
-        peak if measured else fixed_bytes(model) + scaled(*memory, size), measured, share, per_process,
-        passes * scaled(*(flops for flops, _ in costs), alone), gpu, precision, utilisation)
+        recipe,
+        sum(p.numel() for p in model.parameters()),
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
+        _device_name(device),
+        size,
+        seconds,
+        peak if measured else fixed_bytes(model) + scaled(*memory, size),
+        measured,
+        share,
+        per_process,
+        passes * scaled(*(flops for flops, _ in costs), alone),
+        gpu,
+        precision,
+        utilisation,
+    )
 
 
 def scaled(one: int, two: int, n: int, compared: int | None = None) -> int:
     """cost(n) = a n + b m^2 of its values at 1 and 2; m, how many are compared with each other, is n by default."""
     b = (two - 2 * one) / 2
-    return round((one - b) * n + b * (compared or n)**2)
+    return round((one - b) * n + b * (compared or n) ** 2)
 
 
 def _counted(recipe, model, device, n):
@@ -140,8 +168,9 @@ def _largest_step(recipe, model, device, micro_batch, share):
             return size, *_step(recipe, model, device, size)
         except torch.OutOfMemoryError:
             if micro_batch or size == 1:
-                raise ConfigError(f"{recipe.name}: a step of {size} example(s) does not fit into the memory of "
-                                  f"{_device_name(device)}") from None
+                raise ConfigError(
+                    f"{recipe.name}: a step of {size} example(s) does not fit into the memory of {_device_name(device)}"
+                ) from None
         model.zero_grad(set_to_none=True)
         torch.accelerator.empty_cache()
         size //= 2

@@ -61,34 +61,64 @@ class Finding:
         if self.place is None:
             lines += [f"  not here   looked for {', '.join(self.looked_for)}", f"  get it     {w.source}"]
         else:
-            lines += [f"  here       {self.place}",
-                      f"  BROKEN     {self.problem}" if self.problem else f"  readable   {self.found}"]
+            lines += [
+                f"  here       {self.place}",
+                f"  BROKEN     {self.problem}" if self.problem else f"  readable   {self.found}",
+            ]
         return "\n".join([*lines, f"  licence    {w.licence}"])
 
 
 def known_weights() -> list[Weights]:
     """All weights that the recipes start from."""
-    clip = [Weights((name, f"{name}.safetensors", f"{name}.pt", f"{name}.bin"), f"OpenAI's CLIP {name}, for DiscoVLA",
-                    "MIT, as github.com/openai/CLIP states",
-                    f"the hub's {hub} (an open_clip folder, or its open_clip_model.safetensors), or let open_clip "
-                    f"download it: --clip {name}/openai", partial(read_clip, name),
-                    (hub, "open_clip_model.safetensors"), whole=False)
-            for name, hub in (("ViT-B-32", "timm/vit_base_patch32_clip_224.openai"),
-                              ("ViT-B-16", "timm/vit_base_patch16_clip_224.openai"))]
+    clip = [
+        Weights(
+            (name, f"{name}.safetensors", f"{name}.pt", f"{name}.bin"),
+            f"OpenAI's CLIP {name}, for DiscoVLA",
+            "MIT, as github.com/openai/CLIP states",
+            f"the hub's {hub} (an open_clip folder, or its open_clip_model.safetensors), or let open_clip "
+            f"download it: --clip {name}/openai",
+            partial(read_clip, name),
+            (hub, "open_clip_model.safetensors"),
+            whole=False,
+        )
+        for name, hub in (
+            ("ViT-B-32", "timm/vit_base_patch32_clip_224.openai"),
+            ("ViT-B-16", "timm/vit_base_patch16_clip_224.openai"),
+        )
+    ]
     return [
-        Weights(("bert-base-uncased",), "UniVL's tokenizer and the start of its text encoder", "Apache 2.0",
-                "the hub's google-bert/bert-base-uncased: config.json, model.safetensors and the tokenizer's files",
-                read_bert, ("bert-base-uncased", "config.json")),
+        Weights(
+            ("bert-base-uncased",),
+            "UniVL's tokenizer and the start of its text encoder",
+            "Apache 2.0",
+            "the hub's google-bert/bert-base-uncased: config.json, model.safetensors and the tokenizer's files",
+            read_bert,
+            ("bert-base-uncased", "config.json"),
+        ),
         *clip,
-        Weights(("univl.pretrained.bin",), "UniVL as released, pretrained on HowTo100M",
-                "MIT, as its repository states",
-                "the releases of github.com/microsoft/UniVL; then minivl weights convert univl FILE FOLDER",
-                read_univl),
-        Weights(("s3d_howto100m.pth",), "S3D, whose features UniVL reads", "Apache 2.0, as its repository states",
-                "github.com/antoine77340/S3D_HowTo100M; then minivl weights convert s3d FILE FOLDER", read_s3d),
-        Weights(("llava-v1.6-mistral-7b-hf",), "LLaVA-NeXT, which writes pseudo captions for DiscoVLA",
-                "Apache 2.0, as its card states", "the hub's llava-hf/llava-v1.6-mistral-7b-hf (15 GB)", read_llava,
-                ("llava-hf/llava-v1.6-mistral-7b-hf", "config.json"))]
+        Weights(
+            ("univl.pretrained.bin",),
+            "UniVL as released, pretrained on HowTo100M",
+            "MIT, as its repository states",
+            "the releases of github.com/microsoft/UniVL; then minivl weights convert univl FILE FOLDER",
+            read_univl,
+        ),
+        Weights(
+            ("s3d_howto100m.pth",),
+            "S3D, whose features UniVL reads",
+            "Apache 2.0, as its repository states",
+            "github.com/antoine77340/S3D_HowTo100M; then minivl weights convert s3d FILE FOLDER",
+            read_s3d,
+        ),
+        Weights(
+            ("llava-v1.6-mistral-7b-hf",),
+            "LLaVA-NeXT, which writes pseudo captions for DiscoVLA",
+            "Apache 2.0, as its card states",
+            "the hub's llava-hf/llava-v1.6-mistral-7b-hf (15 GB)",
+            read_llava,
+            ("llava-hf/llava-v1.6-mistral-7b-hf", "config.json"),
+        ),
+    ]
 
 
 def check_weights(folder: Path | str, known: list[Weights] | None = None) -> list[Finding]:
@@ -134,8 +164,11 @@ def read_bert(path: Path, sizes: UniVLConfig | None = None) -> str:
     with torch.device("meta"):
         expected = UniVL(dataclasses.replace(sizes or UniVLConfig(), parts=())).text.state_dict()
     found = _names_and_shapes(BertModel, path, add_pooling_layer=False)
-    wrong = [f"{name} is {tuple(found[name])}, expected {tuple(tensor.shape)}" for name, tensor in expected.items()
-             if name not in found or found[name] != tensor.shape]
+    wrong = [
+        f"{name} is {tuple(found[name])}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name not in found or found[name] != tensor.shape
+    ]
     if wrong:
         raise CheckpointError(f"{path} has other sizes than UniVL's text encoder: {wrong[0]}, {len(wrong)} in all")
     words = len(load_tokenizer(path))
@@ -156,20 +189,25 @@ def _names_and_shapes(cls, path, **options) -> dict[str, torch.Size]:
     """What transformers makes of a folder, on the meta device. Raises CheckpointError for weights that it lacks."""
     if not path.is_dir():
         raise CheckpointError(f"{path} must be a folder with config.json and model.safetensors")
-    model, report = cls.from_pretrained(path, device_map="meta", output_loading_info=True, local_files_only=True,
-                                        **options)
+    model, report = cls.from_pretrained(
+        path, device_map="meta", output_loading_info=True, local_files_only=True, **options
+    )
     missing = sorted(report["missing_keys"])
     if missing:
-        raise CheckpointError(f"{path} lacks {len(missing)} of the model's weights, the first is {missing[0]}: they "
-                              "belong to another model, or the files are not all there")
+        raise CheckpointError(
+            f"{path} lacks {len(missing)} of the model's weights, the first is {missing[0]}: they "
+            "belong to another model, or the files are not all there"
+        )
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
 def read_clip(architecture: str, path: Path) -> str:
     """An open_clip folder, or a file of weights, of this architecture with OpenAI's activation."""
     if path.is_file() and _is_torchscript(path):
-        raise CheckpointError(f"{path} is a TorchScript archive, which holds code and is not read: get the weights in "
-                              "open_clip's format (open_clip_model.safetensors)")
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, which holds code and is not read: get the weights in "
+            "open_clip's format (open_clip_model.safetensors)"
+        )
     if path.is_file():
         model = load_clip(f"{architecture}-quickgelu", str(path)).model
     else:
@@ -217,10 +255,11 @@ def convert(kind: str, file: Path, folder: Path, bert: str) -> None:
     elif kind == "univl":
         model, tokenizer, inputs = UniVL.from_reference(file), load_tokenizer(bert), NarrationConfig()
         if len(tokenizer) != model.config.vocab_size:
-            raise ConfigError(f"the tokenizer of {bert} has {len(tokenizer)} words and {file} has "
-                              f"{model.config.vocab_size}: give --bert the one that it was trained with")
-        model.save_pretrained(folder, tokenizer, card,
-                              {"max_words": inputs.max_words, "max_frames": inputs.max_frames})
+            raise ConfigError(
+                f"the tokenizer of {bert} has {len(tokenizer)} words and {file} has "
+                f"{model.config.vocab_size}: give --bert the one that it was trained with"
+            )
+        model.save_pretrained(folder, tokenizer, card, {"max_words": inputs.max_words, "max_frames": inputs.max_frames})
     else:
         raise ConfigError(f"cannot convert {kind!r}: choose univl or s3d")
 

@@ -30,16 +30,26 @@ def load_weights(model: nn.Module, state_or_path, allow_missing: tuple[str, ...]
     missing = [name for name in expected if name not in state and not name.startswith(tuple(allow_missing))]
     unexpected = [name for name in state if name not in expected]
     shared = [name for name in state if name in expected]
-    misshapen = [f"{name}: {_shape(state[name])}, the model has {_shape(expected[name])}"
-                 for name in shared if state[name].shape != expected[name].shape]
+    misshapen = [
+        f"{name}: {_shape(state[name])}, the model has {_shape(expected[name])}"
+        for name in shared
+        if state[name].shape != expected[name].shape
+    ]
     non_finite = [name for name in shared if not state[name].isfinite().all()]
 
     problems = {"missing": missing, "unexpected": unexpected, "wrong shape": misshapen, "NaN or infinite": non_finite}
     if any(problems.values()):
         origin = "the given weights" if given else str(state_or_path)
-        raise CheckpointError("\n".join(
-            [f"{origin} do not fit {type(model).__name__} (nothing was loaded)"]
-            + [f"  {kind} ({len(names)}):\n    " + "\n    ".join(names) for kind, names in problems.items() if names]))
+        raise CheckpointError(
+            "\n".join(
+                [f"{origin} do not fit {type(model).__name__} (nothing was loaded)"]
+                + [
+                    f"  {kind} ({len(names)}):\n    " + "\n    ".join(names)
+                    for kind, names in problems.items()
+                    if names
+                ]
+            )
+        )
     model.load_state_dict(state, strict=False)
 
 
@@ -70,14 +80,24 @@ def _read_safetensors(path):
 def _read_torch(path):
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError,
-            OSError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OSError,
+    ) as error:
         if getattr(error, "filename", None):  # the file cannot be opened; one that is cut off has an error without it
             raise
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code:
-            raise CheckpointError(f"refused {path}: to read it, Python would have to run {code[1]}. Weights need no "
-                                  "code; ask its author for tensors only, or for safetensors") from error
+            raise CheckpointError(
+                f"refused {path}: to read it, Python would have to run {code[1]}. Weights need no "
+                "code; ask its author for tensors only, or for safetensors"
+            ) from error
         raise CheckpointError(f"{path} is damaged or not a torch file: {type(error).__name__}") from error
 
 

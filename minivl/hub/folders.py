@@ -30,8 +30,9 @@ class Shared:
             return push_folder(Path(folder), name, private)
 
 
-def write_folder(folder: Path, settings: dict, tensors: Mapping, card: str, config: str = CONFIG,
-                 weights: str = WEIGHTS) -> None:
+def write_folder(
+    folder: Path, settings: dict, tensors: Mapping, card: str, config: str = CONFIG, weights: str = WEIGHTS
+) -> None:
     """Write a model's settings, weights and card. Each file is written whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -48,8 +49,12 @@ def sections(data: str = "", command: str = "", scores: Mapping | None = None, l
 
     scores   name -> number, or (mean, standard deviation over seeds)
     """
-    texts = {"data": data, "command": command and f"    {command}", "scores": scores and _table(scores),
-             "limits": limits}
+    texts = {
+        "data": data,
+        "command": command and f"    {command}",
+        "scores": scores and _table(scores),
+        "limits": limits,
+    }
     return "\n".join(f"## {HEADINGS[name]}\n\n{text.rstrip()}\n" for name, text in texts.items() if text)
 
 
@@ -77,13 +82,21 @@ def describe(folder: Path, **about) -> list[str]:
 
 def _table(scores: Mapping) -> str:
     """Scores as a table; a pair is a mean and its spread."""
+
     def written(value):
         return f"{value[0]:.4g} ± {value[1]:.2g}" if isinstance(value, (list, tuple)) else f"{value:.4g}"
 
     spread = any(isinstance(value, (list, tuple)) for value in scores.values())
     note = "Mean ± standard deviation over seeds." if spread else "One run, so there is no spread."
-    return "\n".join(["| score | value |", "|---|---|", *(f"| {name} | {written(value)} |"
-                                                          for name, value in scores.items()), "", note])
+    return "\n".join(
+        [
+            "| score | value |",
+            "|---|---|",
+            *(f"| {name} | {written(value)} |" for name, value in scores.items()),
+            "",
+            note,
+        ]
+    )
 
 
 def read_settings(folder: Path, needed: tuple[str, ...]) -> dict:
@@ -114,8 +127,9 @@ def find(name) -> Path:
         raise CheckpointError(f"{name} is neither a folder here nor could it be downloaded: {error}") from error
 
 
-def push_folder(folder: Path, name: str, private: bool = True, kind: str = "model",
-                patterns: list[str] | None = None) -> str:
+def push_folder(
+    folder: Path, name: str, private: bool = True, kind: str = "model", patterns: list[str] | None = None
+) -> str:
     """Upload a folder to the hub as `name` ("owner/name"); its address. Needs a login (`hf auth login`).
 
     kind       "model" or "dataset"
@@ -130,8 +144,11 @@ def push_folder(folder: Path, name: str, private: bool = True, kind: str = "mode
     api = HfApi()
     try:
         api.create_repo(name, private=private, repo_type=kind, exist_ok=True)
-        return str(api.upload_folder(folder_path=folder, repo_id=name, repo_type=kind,
-                                     allow_patterns=patterns or DOWNLOADED))
+        return str(
+            api.upload_folder(folder_path=folder, repo_id=name, repo_type=kind, allow_patterns=patterns or DOWNLOADED)
+        )
     except Exception as error:  # the hub client has dozens of kinds; most mean: no network, no login, no permission
-        raise ShareError(f"{folder} could not be uploaded as {name}: {error}\nIt is complete on this disk and can be "
-                         "uploaded later. Needed are a network and a login that may write: hf auth login") from error
+        raise ShareError(
+            f"{folder} could not be uploaded as {name}: {error}\nIt is complete on this disk and can be "
+            "uploaded later. Needed are a network and a login that may write: hf auth login"
+        ) from error

@@ -34,8 +34,12 @@ def paired_bootstrap(a, b, samples: int = 10_000, seed: int = 0) -> dict[str, fl
         means.append(((run_counts @ differences) * example_counts).sum(1) / (runs * examples))
     means = np.concatenate(means)  # (samples,)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"difference": float(differences.mean()), "low": float(low), "high": float(high),
-            "P(a > b)": float((means > 0).mean() + (means == 0).mean() / 2)}
+    return {
+        "difference": float(differences.mean()),
+        "low": float(low),
+        "high": float(high),
+        "P(a > b)": float((means > 0).mean() + (means == 0).mean() / 2),
+    }
 
 
 def paired_seeds(a, b) -> dict[str, float]:
@@ -53,8 +57,10 @@ def paired_seeds(a, b) -> dict[str, float]:
 
     a, b = _checked(a, b)
     if a.ndim != 1 or len(a) < 2:
-        raise ValueError(f"scores of shape {a.shape}: give one score per seed, of at least two seeds, as a single run "
-                         "shows no spread")
+        raise ValueError(
+            f"scores of shape {a.shape}: give one score per seed, of at least two seeds, as a single run "
+            "shows no spread"
+        )
     difference = float((a - b).mean())
     if np.ptp(a - b) == 0:
         low = high = difference  # the t interval would be 0/0

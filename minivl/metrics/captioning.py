@@ -50,24 +50,31 @@ def caption_scores(hypotheses: list[str], references: list[list[str]]) -> dict[s
     For paired comparisons of two models on the same clips (`minivl.metrics.bootstrap`).
     """
     truths, texts = _checked(hypotheses, references)
-    return {"ROUGE-L": 100 * Rouge().compute_score(truths, texts)[1],
-            "CIDEr": Cider(n=4, sigma=6.0).compute_score(truths, texts)[1],
-            "exact": np.array([100.0 * (texts[i][0] in truths[i]) for i in texts])}
+    return {
+        "ROUGE-L": 100 * Rouge().compute_score(truths, texts)[1],
+        "CIDEr": Cider(n=4, sigma=6.0).compute_score(truths, texts)[1],
+        "exact": np.array([100.0 * (texts[i][0] in truths[i]) for i in texts]),
+    }
 
 
 def _checked(hypotheses, references):
     """Both as pycocoevalcap wants them, {number: list of texts}, or ValueError."""
     if not hypotheses or len(hypotheses) != len(references):
-        raise ValueError(f"there are {len(hypotheses)} hypotheses and references for {len(references)}: give at least "
-                         "one hypothesis, and a list of references for each")
+        raise ValueError(
+            f"there are {len(hypotheses)} hypotheses and references for {len(references)}: give at least "
+            "one hypothesis, and a list of references for each"
+        )
     for i, group in enumerate(references):
         if isinstance(group, str):
             raise ValueError(f"references[{i}] is a text: give a list of texts, as a clip may have several captions")
         if not group or not all(text.split() for text in group):
-            raise ValueError(f"references[{i}] is {list(group)!r}: each hypothesis needs references, and none may be "
-                             "empty")
-    return ({i: [_spaced(text) for text in group] for i, group in enumerate(references)},
-            {i: [_spaced(text)] for i, text in enumerate(hypotheses)})
+            raise ValueError(
+                f"references[{i}] is {list(group)!r}: each hypothesis needs references, and none may be empty"
+            )
+    return (
+        {i: [_spaced(text) for text in group] for i, group in enumerate(references)},
+        {i: [_spaced(text)] for i, text in enumerate(hypotheses)},
+    )
 
 
 def _spaced(text):

@@ -85,9 +85,11 @@ def step_mask(intervals: Sequence[tuple[int, float, float]], frames: int, steps:
     mask = np.zeros((frames, steps), dtype=bool)
     for step, start, end in intervals:
         if not 0 <= step < steps or not 0 <= start <= end:
-            raise ValueError(f"step {step} from {start} to {end} s: steps go from 0 to {steps - 1}, and a start must "
-                             "not be negative or after its end")
-        mask[floor(start * fps):ceil(end * fps), step] = True
+            raise ValueError(
+                f"step {step} from {start} to {end} s: steps go from 0 to {steps - 1}, and a start must "
+                "not be negative or after its end"
+            )
+        mask[floor(start * fps) : ceil(end * fps), step] = True
     return mask
 
 
@@ -100,8 +102,10 @@ def _check(scores, truth, tasks):
         raise ValueError(f"there are scores of {len(scores)} videos, truth of {len(truth)} and tasks of {len(tasks)}")
     for i, (video, mask) in enumerate(zip(scores, truth, strict=True)):
         if video.shape != mask.shape or mask.ndim != 2 or not mask.size:
-            raise ValueError(f"video {i} has scores of shape {video.shape} and truth of shape {mask.shape}: both must "
-                             "be (frames, steps)")
+            raise ValueError(
+                f"video {i} has scores of shape {video.shape} and truth of shape {mask.shape}: both must "
+                "be (frames, steps)"
+            )
         if np.isnan(video).any():
             raise ValueError(f"video {i} has NaN among its scores")
 
@@ -123,5 +127,9 @@ def _chance_in_order(frames, steps):
     """(T, K): how likely step k is at frame t if all ordered choices are."""
     if frames < steps:
         raise ValueError(f"{steps} steps in order need as many frames, there are {frames}: sample more densely")
-    return np.array([[comb(t, k) * comb(frames - 1 - t, steps - 1 - k) / comb(frames, steps) for k in range(steps)]
-                     for t in range(frames)])
+    return np.array(
+        [
+            [comb(t, k) * comb(frames - 1 - t, steps - 1 - k) / comb(frames, steps) for k in range(steps)]
+            for t in range(frames)
+        ]
+    )

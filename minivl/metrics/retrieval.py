@@ -34,17 +34,24 @@ def retrieval_metrics(similarity, video_of_text=None, ks: tuple[int, ...] = (1, 
     texts, videos = scores.shape
     uncaptioned = np.setdiff1d(np.arange(videos), video_of_text)
     if len(uncaptioned):
-        raise ValueError(f"{len(uncaptioned)} videos have no caption, the first is column {uncaptioned[0]}: "
-                         "video-to-text is not defined for them, leave them out")
+        raise ValueError(
+            f"{len(uncaptioned)} videos have no caption, the first is column {uncaptioned[0]}: "
+            "video-to-text is not defined for them, leave them out"
+        )
 
     own = scores[np.arange(texts), video_of_text]  # each text's score with its video
-    t2v = _summary(above=(scores > own[:, None]).sum(1), right=np.ones(texts, int),
-                   equal=(scores == own[:, None]).sum(1), ks=ks)
+    t2v = _summary(
+        above=(scores > own[:, None]).sum(1), right=np.ones(texts, int), equal=(scores == own[:, None]).sum(1), ks=ks
+    )
 
     best = np.full(videos, -np.inf)  # each video's score with the best of its captions
     np.maximum.at(best, video_of_text, own)
-    v2t = _summary(above=(scores > best).sum(0), equal=(scores == best).sum(0), ks=ks,
-                   right=np.bincount(video_of_text[own == best[video_of_text]], minlength=videos))
+    v2t = _summary(
+        above=(scores > best).sum(0),
+        equal=(scores == best).sum(0),
+        ks=ks,
+        right=np.bincount(video_of_text[own == best[video_of_text]], minlength=videos),
+    )
     return {"t2v": t2v, "v2t": v2t, "R@sum": sum(d[f"R@{k}"] for d in (t2v, v2t) for k in ks)}
 
 
@@ -72,8 +79,11 @@ def group_metrics(similarity, groups, video_of_text=None) -> dict[str, float]:
     own = scores[np.arange(texts), video_of_text][:, None]
     beaten = (inside & (scores > own)).any(1)
     first = ~beaten / (inside & (scores == own)).sum(1)
-    return {"find group": _percent(found), "within group": _percent(first),
-            "within-group chance": _percent(1 / inside.sum(1))}
+    return {
+        "find group": _percent(found),
+        "within group": _percent(first),
+        "within-group chance": _percent(1 / inside.sum(1)),
+    }
 
 
 def _checked(similarity, video_of_text):
@@ -90,17 +100,22 @@ def _checked(similarity, video_of_text):
     texts, videos = scores.shape
     if video_of_text is None:
         if texts != videos:
-            raise ValueError(f"similarity is {texts} x {videos}: if it is not square, video_of_text must say which "
-                             "video each text belongs to")
+            raise ValueError(
+                f"similarity is {texts} x {videos}: if it is not square, video_of_text must say which "
+                "video each text belongs to"
+            )
         return scores, np.arange(texts)
     video_of_text = np.asarray(video_of_text)
     if video_of_text.shape != (texts,) or video_of_text.dtype.kind not in "iu":
-        raise ValueError(f"video_of_text needs one integer for each of the {texts} texts, got {video_of_text.dtype} "
-                         f"of shape {video_of_text.shape}")
+        raise ValueError(
+            f"video_of_text needs one integer for each of the {texts} texts, got {video_of_text.dtype} "
+            f"of shape {video_of_text.shape}"
+        )
     outside = np.flatnonzero((video_of_text < 0) | (video_of_text >= videos))
     if len(outside):
-        raise ValueError(f"text {outside[0]} belongs to video {video_of_text[outside[0]]}, but the columns go from 0 "
-                         f"to {videos - 1}")
+        raise ValueError(
+            f"text {outside[0]} belongs to video {video_of_text[outside[0]]}, but the columns go from 0 to {videos - 1}"
+        )
     return scores, video_of_text
 
 

@@ -40,11 +40,13 @@ def segmentation_metrics(predicted: Sequence[Sequence], truth: Sequence[Sequence
         raise ValueError(f"every true label is background ({background!r}): there is no step to find")
 
     pieces = [(_segments(p, background), _segments(t, background)) for p, t in zip(predicted, truth, strict=True)]
-    return {"frame accuracy": _percent(right),
-            "frame accuracy of steps": _percent(right[everywhere != background]),
-            "class accuracy": float(np.mean([_percent(right[everywhere == step]) for step in steps])),
-            "edit": float(np.mean([_edit_score(p, t) for p, t in pieces])),
-            **{f"F1@{k}": _segment_f1(pieces, k / 100) for k in OVERLAPS}}
+    return {
+        "frame accuracy": _percent(right),
+        "frame accuracy of steps": _percent(right[everywhere != background]),
+        "class accuracy": float(np.mean([_percent(right[everywhere == step]) for step in steps])),
+        "edit": float(np.mean([_edit_score(p, t) for p, t in pieces])),
+        **{f"F1@{k}": _segment_f1(pieces, k / 100) for k in OVERLAPS},
+    }
 
 
 def majority_baseline(train: Sequence[Sequence], truth: Sequence[Sequence]) -> list[np.ndarray]:
@@ -59,11 +61,15 @@ def _checked(predicted, truth):
         raise ValueError(f"there are predictions for {len(predicted)} videos and true labels for {len(truth)}")
     for i, (p, t) in enumerate(zip(predicted, truth, strict=True)):
         if p.shape != t.shape or t.ndim != 1 or not len(t):
-            raise ValueError(f"video {i} has predictions of shape {p.shape} and true labels of shape {t.shape}: both "
-                             "need one label per frame")
+            raise ValueError(
+                f"video {i} has predictions of shape {p.shape} and true labels of shape {t.shape}: both "
+                "need one label per frame"
+            )
         if (p.dtype.kind in "US") != (t.dtype.kind in "US"):
-            raise ValueError(f"video {i} has predictions of type {p.dtype} and true labels of type {t.dtype}: text "
-                             "never equals a number")
+            raise ValueError(
+                f"video {i} has predictions of type {p.dtype} and true labels of type {t.dtype}: text "
+                "never equals a number"
+            )
     return predicted, truth
 
 

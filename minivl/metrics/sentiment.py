@@ -30,11 +30,13 @@ def sentiment_metrics(predicted, truth) -> dict[str, float]:
     predicted, truth = _array(predicted), _array(truth)
     _check(predicted, truth)
     polar = truth != 0
-    return {"MAE": float(np.abs(predicted - truth).mean()),
-            "correlation": _correlation(predicted, truth),
-            **_binary(predicted >= 0, truth >= 0, "non-negative"),
-            **_binary(predicted[polar] > 0, truth[polar] > 0, "positive"),
-            "acc-7": _percent(np.round(predicted).clip(-3, 3) == np.round(truth))}
+    return {
+        "MAE": float(np.abs(predicted - truth).mean()),
+        "correlation": _correlation(predicted, truth),
+        **_binary(predicted >= 0, truth >= 0, "non-negative"),
+        **_binary(predicted[polar] > 0, truth[polar] > 0, "positive"),
+        "acc-7": _percent(np.round(predicted).clip(-3, 3) == np.round(truth)),
+    }
 
 
 def _array(values):

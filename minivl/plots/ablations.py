@@ -11,17 +11,31 @@ from minivl.plots.picture import Picture, method_color
 def ablation_bars(table: pd.DataFrame, scores: list[str], names: dict[str, str] | None = None) -> Picture:
     """Mean, standard deviation and every single seed. table: columns cell, seed and the scores."""
     order = list(dict.fromkeys(table["cell"]))
-    figure, axes = plt.subplots(1, len(scores), figsize=(3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2), sharey=True,
-                                squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(scores), figsize=(3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2), sharey=True, squeeze=False
+    )
     words = []
     for axis, score in zip(axes[0], scores, strict=True):
-        sns.barplot(table, y="cell", x=score, order=order, hue="cell", hue_order=order, legend=False, alpha=0.6,
-                    palette=[method_color(cell) for cell in order], errorbar="sd", capsize=0.3, ax=axis)
+        sns.barplot(
+            table,
+            y="cell",
+            x=score,
+            order=order,
+            hue="cell",
+            hue_order=order,
+            legend=False,
+            alpha=0.6,
+            palette=[method_color(cell) for cell in order],
+            errorbar="sd",
+            capsize=0.3,
+            ax=axis,
+        )
         sns.stripplot(table, y="cell", x=score, order=order, color="black", size=3, ax=axis)
         axis.set(ylabel="", xlabel=(names or {}).get(score, score))
         summary = table.groupby("cell", sort=False)[score].agg(["mean", "std"])
-        words.append(f"{score}: " + ", ".join(f"{cell} {row['mean']:.1f} ± {row['std']:.1f}"
-                                              for cell, row in summary.iterrows()))
+        words.append(
+            f"{score}: " + ", ".join(f"{cell} {row['mean']:.1f} ± {row['std']:.1f}" for cell, row in summary.iterrows())
+        )
     figure.tight_layout()
     return Picture(figure, "Mean ± standard deviation over seeds. " + "; ".join(words) + ".")
 
@@ -29,8 +43,9 @@ def ablation_bars(table: pd.DataFrame, scores: list[str], names: dict[str, str] 
 def paired_differences(table: pd.DataFrame, baseline: str, scores: list[str]) -> Picture:
     """Every variant minus the baseline, paired by seed, with 95 % intervals: those that exclude 0 are filled."""
     others = [cell for cell in dict.fromkeys(table["cell"]) if cell != baseline]
-    figure, axes = plt.subplots(1, len(scores), figsize=(3.6 * len(scores) + 1.5, 0.32 * len(others) + 1.2),
-                                sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(scores), figsize=(3.6 * len(scores) + 1.5, 0.32 * len(others) + 1.2), sharey=True, squeeze=False
+    )
     words = []
     for axis, score in zip(axes[0], scores, strict=True):
         wide = table.pivot(index="seed", columns="cell", values=score)
@@ -40,8 +55,12 @@ def paired_differences(table: pd.DataFrame, baseline: str, scores: list[str]) ->
             axis.plot(found["difference"], lane, "o", color=color, fillstyle="full" if found["sure"] else "none")
             words.append(f"{cell}, {score}: {found['difference']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]")
         axis.axvline(0, color="grey", lw=1)
-        axis.set(xlabel=f"{score}, minus {baseline}", yticks=range(len(others)), yticklabels=others,
-                 ylim=(len(others) - 0.5, -0.5))
+        axis.set(
+            xlabel=f"{score}, minus {baseline}",
+            yticks=range(len(others)),
+            yticklabels=others,
+            ylim=(len(others) - 0.5, -0.5),
+        )
     figure.tight_layout()
     return Picture(figure, f"Differences to {baseline}, paired by seed, with 95 % intervals. " + "; ".join(words) + ".")
 
@@ -52,8 +71,9 @@ def difference(wide: pd.DataFrame, cell: str, baseline: str) -> dict:
     return {**found, "sure": bool(found["low"] > 0 or found["high"] < 0)}
 
 
-def regime_differences(table: pd.DataFrame, score: str, components: dict[str, tuple[str, str]],
-                       regimes: dict[str, str]) -> pd.DataFrame:
+def regime_differences(
+    table: pd.DataFrame, score: str, components: dict[str, tuple[str, str]], regimes: dict[str, str]
+) -> pd.DataFrame:
     """What each component adds in each regime, paired by seed: a row for each of both.
 
     table        columns cell, seed and the score
@@ -64,10 +84,17 @@ def regime_differences(table: pd.DataFrame, score: str, components: dict[str, tu
     Raises KeyError for a cell that the table does not have.
     """
     wide = table.pivot(index="seed", columns="cell", values=score)
-    return pd.DataFrame([{"regime": regime, "component": component,
-                          **difference(wide[[cells.format(a), cells.format(b)]].dropna(), cells.format(a),
-                                       cells.format(b))}
-                         for regime, cells in regimes.items() for component, (a, b) in components.items()])
+    return pd.DataFrame(
+        [
+            {
+                "regime": regime,
+                "component": component,
+                **difference(wide[[cells.format(a), cells.format(b)]].dropna(), cells.format(a), cells.format(b)),
+            }
+            for regime, cells in regimes.items()
+            for component, (a, b) in components.items()
+        ]
+    )
 
 
 def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Picture:
@@ -75,30 +102,52 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
 
     differences: what `regime_differences` returned. A star marks what the interval holds apart from 0.
     """
-    def grid(values):
-        return differences.assign(shown=values).pivot(index="component", columns="regime", values="shown").loc[
-            differences["component"].unique(), differences["regime"].unique()]
 
-    marks = [f"{row.difference:+.1f}{' *' if row.sure else ''}\n[{row.low:+.0f}, {row.high:+.0f}]"
-             for row in differences.itertuples()]
+    def grid(values):
+        return (
+            differences.assign(shown=values)
+            .pivot(index="component", columns="regime", values="shown")
+            .loc[differences["component"].unique(), differences["regime"].unique()]
+        )
+
+    marks = [
+        f"{row.difference:+.1f}{' *' if row.sure else ''}\n[{row.low:+.0f}, {row.high:+.0f}]"
+        for row in differences.itertuples()
+    ]
     shown = grid(differences["difference"])
     figure, axis = plt.subplots(figsize=(1.35 * shown.shape[1] + 2.4, 0.62 * shown.shape[0] + 1.9))
-    sns.heatmap(shown, annot=grid(marks), fmt="", cmap="RdBu_r", center=0, annot_kws={"fontsize": 8}, ax=axis,
-                cbar_kws={"label": f"{score}: what it adds"}, linewidths=1)
+    sns.heatmap(
+        shown,
+        annot=grid(marks),
+        fmt="",
+        cmap="RdBu_r",
+        center=0,
+        annot_kws={"fontsize": 8},
+        ax=axis,
+        cbar_kws={"label": f"{score}: what it adds"},
+        linewidths=1,
+    )
     axis.set(xlabel="", ylabel="")
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=25)
     axis.tick_params(axis="y", rotation=0)
     figure.tight_layout()
-    words = "; ".join(f"{row.component} in {row.regime}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
-                      f"{' (excludes 0)' if row.sure else ''}" for row in differences.itertuples())
-    return Picture(figure, f"{title} What each component adds to {score}, paired by seed, with 95 % intervals. "
-                           f"{words}. {int(differences['sure'].sum())} of {len(differences)} intervals exclude 0; if "
-                           f"nothing had an effect, about {0.05 * len(differences):.1f} would by chance.".strip())
+    words = "; ".join(
+        f"{row.component} in {row.regime}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
+        f"{' (excludes 0)' if row.sure else ''}"
+        for row in differences.itertuples()
+    )
+    return Picture(
+        figure,
+        f"{title} What each component adds to {score}, paired by seed, with 95 % intervals. "
+        f"{words}. {int(differences['sure'].sum())} of {len(differences)} intervals exclude 0; if "
+        f"nothing had an effect, about {0.05 * len(differences):.1f} would by chance.".strip(),
+    )
 
 
-def cost_against_frames(table: pd.DataFrame, measures: dict[str, str], by: str = "strategy",
-                        x: str = "frames") -> Picture:
+def cost_against_frames(
+    table: pd.DataFrame, measures: dict[str, str], by: str = "strategy", x: str = "frames"
+) -> Picture:
     """What more frames cost: a panel per measure, a line per strategy with the spread over repeated rows.
 
     measures: column -> label with its unit ("seconds": "seconds per step"). Frames are on a logarithmic axis, and so
@@ -109,8 +158,18 @@ def cost_against_frames(table: pd.DataFrame, measures: dict[str, str], by: str =
     figure, axes = plt.subplots(1, len(measures), figsize=(3.5 * len(measures) + 0.5, 3.2), squeeze=False)
     words = []
     for axis, (column, label) in zip(axes[0], measures.items(), strict=True):
-        sns.lineplot(table, x=x, y=column, hue=by, style=by, markers=True, palette=palette, errorbar="sd", ax=axis,
-                     legend=axis is axes[0, 0])
+        sns.lineplot(
+            table,
+            x=x,
+            y=column,
+            hue=by,
+            style=by,
+            markers=True,
+            palette=palette,
+            errorbar="sd",
+            ax=axis,
+            legend=axis is axes[0, 0],
+        )
         axis.set_xscale("log", base=2)
         if table[column].max() >= 4 * table[column].min() > 0:
             axis.set_yscale("log", base=2)
@@ -119,8 +178,9 @@ def cost_against_frames(table: pd.DataFrame, measures: dict[str, str], by: str =
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set(xlabel=x, ylabel=label)
         means = table.groupby([by, x], sort=False)[column].mean()
-        words.append(f"{label}: " + ", ".join(f"{name} at {count:g} {x} {value:.4g}"
-                                              for (name, count), value in means.items()))
+        words.append(
+            f"{label}: " + ", ".join(f"{name} at {count:g} {x} {value:.4g}" for (name, count), value in means.items())
+        )
     axes[0, 0].legend(title="", fontsize=8)
     figure.tight_layout()
     return Picture(figure, f"Cost against {x}. " + "; ".join(words) + ".")

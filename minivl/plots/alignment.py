@@ -16,8 +16,11 @@ def separation(similarity: np.ndarray) -> dict[str, float]:
     matching = np.diag(similarity)
     others = similarity[~np.eye(len(similarity), dtype=bool)]
     ranks = np.searchsorted(np.sort(others), matching, "left") + np.searchsorted(np.sort(others), matching, "right")
-    return {"matching": float(matching.mean()), "other": float(others.mean()),
-            "auc": float(100 * ranks.mean() / 2 / len(others))}
+    return {
+        "matching": float(matching.mean()),
+        "other": float(others.mean()),
+        "auc": float(100 * ranks.mean() / 2 / len(others)),
+    }
 
 
 def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
@@ -29,16 +32,31 @@ def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
     words = []
     for axis, (name, matrix) in zip(axes[0], similarities.items(), strict=True):
         off = matrix[~np.eye(len(matrix), dtype=bool)]
-        for values, color, style, label in ((off, OTHER, "-", "other pairs"),
-                                            (np.diag(matrix), MATCHING, "--", "matching pairs")):
-            sns.kdeplot(x=values, ax=axis, fill=True, color=color, linestyle=style, label=label, clip=(-1, 1),
-                        warn_singular=False)
+        for values, color, style, label in (
+            (off, OTHER, "-", "other pairs"),
+            (np.diag(matrix), MATCHING, "--", "matching pairs"),
+        ):
+            sns.kdeplot(
+                x=values,
+                ax=axis,
+                fill=True,
+                color=color,
+                linestyle=style,
+                label=label,
+                clip=(-1, 1),
+                warn_singular=False,
+            )
         numbers = separation(matrix)
-        axis.set(title=f"{name}\nmatching above other: {numbers['auc']:.0f} %", xlabel="cosine of caption and video",
-                 ylabel="density")
+        axis.set(
+            title=f"{name}\nmatching above other: {numbers['auc']:.0f} %",
+            xlabel="cosine of caption and video",
+            ylabel="density",
+        )
         axis.legend(fontsize=8)
-        words.append(f"{name}: matching {numbers['matching']:.3f}, other {numbers['other']:.3f}, "
-                     f"a matching pair scores higher in {numbers['auc']:.1f} % of comparisons")
+        words.append(
+            f"{name}: matching {numbers['matching']:.3f}, other {numbers['other']:.3f}, "
+            f"a matching pair scores higher in {numbers['auc']:.1f} % of comparisons"
+        )
     figure.tight_layout()
     return Picture(figure, "Cosine similarity of matching and other caption-video pairs. " + "; ".join(words) + ".")
 
@@ -51,9 +69,12 @@ def gap_between(texts: np.ndarray, videos: np.ndarray) -> dict[str, float]:
     """
     texts, videos = _unit(texts), _unit(videos)
     others = ~np.eye(len(texts), dtype=bool)
-    return {"gap": float(np.linalg.norm(texts.mean(0) - videos.mean(0))),
-            "matching": float((texts * videos).sum(1).mean()),
-            "texts": float((texts @ texts.T)[others].mean()), "videos": float((videos @ videos.T)[others].mean())}
+    return {
+        "gap": float(np.linalg.norm(texts.mean(0) - videos.mean(0))),
+        "matching": float((texts * videos).sum(1).mean()),
+        "texts": float((texts @ texts.T)[others].mean()),
+        "videos": float((videos @ videos.T)[others].mean()),
+    }
 
 
 def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: int = 40) -> Picture:
@@ -64,8 +85,8 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
     figure, axes = plt.subplots(1, len(embeddings), figsize=(4 * len(embeddings), 3.8), squeeze=False)
     words = []
     for axis, (name, (texts, videos)) in zip(axes[0], embeddings.items(), strict=True):
-        points, share = _principal(np.concatenate([_unit(texts), _unit(videos)]))          # (2N, 2)
-        text, video = points[:len(texts)], points[len(texts):]
+        points, share = _principal(np.concatenate([_unit(texts), _unit(videos)]))  # (2N, 2)
+        text, video = points[: len(texts)], points[len(texts) :]
         for a, b in zip(text[:linked], video[:linked], strict=True):
             axis.plot(*zip(a, b, strict=True), color="lightgrey", lw=0.6, zorder=1)
         axis.scatter(*text.T, s=10, marker="^", color=TEXT, label="texts")
@@ -76,12 +97,17 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
         axis.set(title=f"{name}\ngap {numbers['gap']:.2f}", xlabel="first direction", ylabel="second direction")
         axis.set_aspect("equal", "datalim")
         axis.legend(fontsize=8)
-        words.append(f"{name}: gap {numbers['gap']:.3f}, mean cosine of matching pairs {numbers['matching']:.3f}, of "
-                     f"two texts {numbers['texts']:.3f}, of two videos {numbers['videos']:.3f}; the two directions "
-                     f"drawn hold {100 * share:.0f} % of the variance")
+        words.append(
+            f"{name}: gap {numbers['gap']:.3f}, mean cosine of matching pairs {numbers['matching']:.3f}, of "
+            f"two texts {numbers['texts']:.3f}, of two videos {numbers['videos']:.3f}; the two directions "
+            f"drawn hold {100 * share:.0f} % of the variance"
+        )
     figure.tight_layout()
-    return Picture(figure, "Normalised embeddings of texts and videos; crosses are the means, and the gap is their "
-                           "distance in all dimensions. " + "; ".join(words) + ".")
+    return Picture(
+        figure,
+        "Normalised embeddings of texts and videos; crosses are the means, and the gap is their "
+        "distance in all dimensions. " + "; ".join(words) + ".",
+    )
 
 
 def row_softmax(similarity: np.ndarray, scale: float) -> np.ndarray:
@@ -115,21 +141,36 @@ def row_distributions(alignments: dict[str, np.ndarray], scale: float, rows=(0, 
     for axis, row in zip(axes[0], rows, strict=True):
         order = np.argsort(-chosen[teacher][row], kind="stable")[:top]
         for place, (name, p) in enumerate(chosen.items()):
-            axis.bar(np.arange(len(order)) + place * width, p[row, order], width, label=name,
-                     color=method_color(name, COLORS[place]))
-        axis.set_xticks(np.arange(len(order)) + 0.4 - width / 2,
-                        [f"{video}\nright" if video == row else str(video) for video in order], fontsize=7)
+            axis.bar(
+                np.arange(len(order)) + place * width,
+                p[row, order],
+                width,
+                label=name,
+                color=method_color(name, COLORS[place]),
+            )
+        axis.set_xticks(
+            np.arange(len(order)) + 0.4 - width / 2,
+            [f"{video}\nright" if video == row else str(video) for video in order],
+            fontsize=7,
+        )
         kl = ", ".join(f"KL to {name} {values[row]:.2f}" for name, values in divergence.items())
         axis.set(title=f"text {row}\n{kl}", xlabel="video")
         axis.title.set_fontsize(9)
-        words.append(f"text {row}: probability of the right video " + ", ".join(
-            f"{name} {p[row, row]:.2f}" for name, p in chosen.items()) + (f", {kl}" if kl else ""))
+        words.append(
+            f"text {row}: probability of the right video "
+            + ", ".join(f"{name} {p[row, row]:.2f}" for name, p in chosen.items())
+            + (f", {kl}" if kl else "")
+        )
     axes[0, 0].set_ylabel("probability")
     axes[0, 0].legend(fontsize=8)
     figure.tight_layout()
     means = "; ".join(f"{name} {values.mean():.3f}" for name, values in divergence.items())
-    return Picture(figure, f"Softmax over videos at scale {scale:g}. " + "; ".join(words) +
-                   f". Mean KL from {teacher} over all {len(reference)} texts: {means or 'nothing to compare with'}.")
+    return Picture(
+        figure,
+        f"Softmax over videos at scale {scale:g}. "
+        + "; ".join(words)
+        + f". Mean KL from {teacher} over all {len(reference)} texts: {means or 'nothing to compare with'}.",
+    )
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -141,4 +182,4 @@ def _principal(points: np.ndarray) -> tuple[np.ndarray, float]:
     """Coordinates (N, 2) on the first two principal directions, and their share of the variance."""
     centred = points - points.mean(0)
     _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-    return centred @ directions[:2].T, float((lengths[:2] ** 2).sum() / (lengths ** 2).sum())
+    return centred @ directions[:2].T, float((lengths[:2] ** 2).sum() / (lengths**2).sum())

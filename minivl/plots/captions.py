@@ -23,29 +23,46 @@ def beam_tree(tree: list[list[tuple[tuple[str, ...], float]]], beams: int, title
     lanes = len({lane for _, lane in places.values()})
     figure, axis = plt.subplots(figsize=(0.85 * max(map(len, places)) + 1.5, 0.31 * lanes + 1))
     for words, (x, y) in places.items():
-        color = MATCHING if words == best[:len(words)] else COLORS[0] if words in alive else DEAD_END
+        color = MATCHING if words == best[: len(words)] else COLORS[0] if words in alive else DEAD_END
         before, above = places.get(words[:-1], (0, places[best[:1]][1]))
         axis.plot([before, x], [above, y], color=color, lw=2.5 if color == MATCHING else 1, zorder=1)
         probability = np.exp(scores[words] - scores.get(words[:-1], 0.0))
-        axis.text(x, y, f"{words[-1]}\n{probability:.2f}", ha="center", va="center", fontsize=6.5, color="black",
-                  bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color})
+        axis.text(
+            x,
+            y,
+            f"{words[-1]}\n{probability:.2f}",
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="black",
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color},
+        )
     longest = max(map(len, places))
-    axis.set(xlabel="words written", xlim=(-0.3, longest + 0.6), ylim=(lanes - 0.3, -0.7), xticks=range(longest + 1),
-             yticks=[])
+    axis.set(
+        xlabel="words written",
+        xlim=(-0.3, longest + 0.6),
+        ylim=(lanes - 0.3, -0.7),
+        xticks=range(longest + 1),
+        yticks=[],
+    )
     axis.set_title(textwrap.fill(title, 22 * max(4, len(best))), fontsize=9)
     figure.tight_layout()
     kept = "; ".join(f"“{' '.join(words)}” {score:.2f}" for words, score in last)
     given_up = sum(words not in alive for words in places)
-    return Picture(figure, f"{title} Captions at the end with their log-probability: {kept}. {given_up} of "
-                           f"{len(places)} words in the tree were given up.".strip())
+    return Picture(
+        figure,
+        f"{title} Captions at the end with their log-probability: {kept}. {given_up} of "
+        f"{len(places)} words in the tree were given up.".strip(),
+    )
 
 
 def _places(scores, tree):
     """(column, lane) of each prefix; the best caption is on the uppermost lane, a branch below what it leaves."""
     rank = {words: place for step in tree for place, (words, _) in enumerate(step)}
     places, lane = {}, 0
-    final = {words[:n]: place for place, (words, _) in reversed(list(enumerate(tree[-1])))
-             for n in range(1, len(words) + 1)}
+    final = {
+        words[:n]: place for place, (words, _) in reversed(list(enumerate(tree[-1]))) for n in range(1, len(words) + 1)
+    }
 
     def visit(words, column):
         nonlocal lane
@@ -61,15 +78,17 @@ def _places(scores, tree):
     return places
 
 
-def caption_gallery(strips: list[np.ndarray], truths: list[str], said: list[str], captions: list[dict[str, str]],
-                    heading: str = "") -> Picture:
+def caption_gallery(
+    strips: list[np.ndarray], truths: list[str], said: list[str], captions: list[dict[str, str]], heading: str = ""
+) -> Picture:
     """Segments as film strips with what was said, the true caption, and what each model wrote: green if it is right.
 
     strips: uint8 (F, H, W, 3) each; captions: per segment, model -> caption.
     """
     lines = 2 + max(len(written) for written in captions)
-    figure, axes = plt.subplots(len(strips), 2, figsize=(11, (0.22 * lines + 0.35) * len(strips) + 0.4), squeeze=False,
-                                width_ratios=[0.8, 1])
+    figure, axes = plt.subplots(
+        len(strips), 2, figsize=(11, (0.22 * lines + 0.35) * len(strips) + 0.4), squeeze=False, width_ratios=[0.8, 1]
+    )
     words = []
     for (left, right), strip, truth, speech, written in zip(axes, strips, truths, said, captions, strict=True):
         left.imshow(np.concatenate(list(strip), axis=1))
@@ -79,10 +98,18 @@ def caption_gallery(strips: list[np.ndarray], truths: list[str], said: list[str]
         told += [(name, text, MATCHING if text == truth else OTHER) for name, text in written.items()]
         for place, (name, text, color) in enumerate(told):
             mark = "" if color == "black" else " ✓" if color == MATCHING else " ✗"
-            right.text(0, 1 - (place + 0.5) / lines, f"{name}: {textwrap.shorten(text, 88)}{mark}", fontsize=7.5,
-                       color=color, va="center")
-        words.append(f"said “{speech}”, truth “{truth}”, " + ", ".join(
-            f"{name} {'right' if text == truth else f'“{text}”'}" for name, text in written.items()))
+            right.text(
+                0,
+                1 - (place + 0.5) / lines,
+                f"{name}: {textwrap.shorten(text, 88)}{mark}",
+                fontsize=7.5,
+                color=color,
+                va="center",
+            )
+        words.append(
+            f"said “{speech}”, truth “{truth}”, "
+            + ", ".join(f"{name} {'right' if text == truth else f'“{text}”'}" for name, text in written.items())
+        )
     if heading:
         figure.suptitle(heading, fontsize=9, x=0.01, ha="left")
     figure.tight_layout()

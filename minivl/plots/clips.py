@@ -27,8 +27,13 @@ def film_strips(strips: list[np.ndarray], titles: list[str], heading: str = "") 
     return Picture(figure, " ".join([heading, count, "; ".join(titles)]).strip() + ".")
 
 
-def gallery(query: str, right: str, rankings: dict[str, list[tuple[str, float, np.ndarray]]], ranks: dict[str, float],
-            top: int = 3) -> Picture:
+def gallery(
+    query: str,
+    right: str,
+    rankings: dict[str, list[tuple[str, float, np.ndarray]]],
+    ranks: dict[str, float],
+    top: int = 3,
+) -> Picture:
     """The first answers of several models to one query; the right clip has a green frame.
 
     right: the name of the right clip. rankings: model -> (name, cosine, frames (F, H, W, 3)), best first.
@@ -67,4 +72,4 @@ def clip_timeline(steps: list[dict], transcript: list[dict], duration: float) ->
     figure.tight_layout()
     words = [f"{s['label']} {s['start']:.1f} to {s['end']:.1f} s" for s in steps]
     words += [f"“{t['text']}” {t['start']:.1f} to {t['end']:.1f} s" for t in transcript]
-    return Picture(figure, f"Done: {', '.join(words[:len(steps)])}. Said: {', '.join(words[len(steps):])}.")
+    return Picture(figure, f"Done: {', '.join(words[: len(steps)])}. Said: {', '.join(words[len(steps) :])}.")

@@ -15,8 +15,8 @@ def neighbour_accuracy(embeddings: np.ndarray, labels, k: int = 10) -> float:
     similarity = points @ points.T
     np.fill_diagonal(similarity, -np.inf)
     kinds, codes = np.unique(labels, return_inverse=True)
-    nearest = codes[np.argsort(-similarity, axis=1)[:, :k]]                              # (N, k)
-    votes = (nearest[:, :, None] == np.arange(len(kinds))).sum(1)                        # (N, kinds)
+    nearest = codes[np.argsort(-similarity, axis=1)[:, :k]]  # (N, k)
+    votes = (nearest[:, :, None] == np.arange(len(kinds))).sum(1)  # (N, kinds)
     return float(100 * (votes.argmax(1) == codes).mean())
 
 
@@ -32,7 +32,7 @@ def embedding_maps(embeddings: dict[str, np.ndarray], labels, k: int = 10) -> Pi
     for axis, (name, points) in zip(axes[0], embeddings.items(), strict=True):
         points = points / np.linalg.norm(points, axis=1, keepdims=True)
         means = np.stack([points[labels == kind].mean(0) for kind in kinds])
-        directions = np.linalg.svd(means - means.mean(0), full_matrices=False)[2][:2]    # (2, D)
+        directions = np.linalg.svd(means - means.mean(0), full_matrices=False)[2][:2]  # (2, D)
         flat = (points - points.mean(0)) @ directions.T
         for number, kind in enumerate(kinds):
             axis.scatter(*flat[labels == kind].T, s=8, color=COLORS[number % len(COLORS)], label=kind)
@@ -41,5 +41,6 @@ def embedding_maps(embeddings: dict[str, np.ndarray], labels, k: int = 10) -> Pi
         words.append(f"{name}: the {k} nearest neighbours give the right one in {accuracy:.1f} % of cases")
     axes[0, -1].legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
-    return Picture(figure, f"Map of {len(labels)} embeddings, coloured by {', '.join(map(str, kinds))}. " +
-                   "; ".join(words) + ".")
+    return Picture(
+        figure, f"Map of {len(labels)} embeddings, coloured by {', '.join(map(str, kinds))}. " + "; ".join(words) + "."
+    )

@@ -8,8 +8,9 @@ import numpy as np
 from minivl.plots.picture import MATCHING, Picture
 
 
-def caption_frame_maps(similarities: dict[str, np.ndarray], captions: list[str], frames: np.ndarray,
-                       title: str = "") -> Picture:
+def caption_frame_maps(
+    similarities: dict[str, np.ndarray], captions: list[str], frames: np.ndarray, title: str = ""
+) -> Picture:
     """How well each caption fits each frame, with the frames above: rows captions, columns frames, a panel per model.
 
     similarities: name -> (C, F) cosines; frames: uint8 (F, H, W, 3). The best frame of each caption has a green box.
@@ -18,8 +19,13 @@ def caption_frame_maps(similarities: dict[str, np.ndarray], captions: list[str],
     C, F = len(captions), len(frames)
     wrapped = [textwrap.fill(caption, 34) for caption in captions]
     height = sum(0.17 * (text.count("\n") + 1) + 0.15 for text in wrapped)
-    figure, axes = plt.subplots(2, len(similarities), figsize=(2.2 + 0.62 * F * len(similarities), height + 1.7),
-                                height_ratios=[0.62, height], squeeze=False)
+    figure, axes = plt.subplots(
+        2,
+        len(similarities),
+        figsize=(2.2 + 0.62 * F * len(similarities), height + 1.7),
+        height_ratios=[0.62, height],
+        squeeze=False,
+    )
     low, high = np.min(list(similarities.values())), np.max(list(similarities.values()))
     words = []
     for (above, axis), (name, matrix) in zip(axes.T, similarities.items(), strict=True):
@@ -32,8 +38,13 @@ def caption_frame_maps(similarities: dict[str, np.ndarray], captions: list[str],
         axis.set(xticks=range(F), yticks=range(C), xlabel="frame")
         axis.set_yticklabels(wrapped if axis is axes[1, 0] else [], fontsize=7)
         figure.colorbar(image, ax=axis, orientation="horizontal", fraction=0.05, pad=0.5 / height, label="cosine")
-        words.append(f"{name}: " + ", ".join(f"“{caption}” fits frame {row.argmax()} best ({row.max():.2f})"
-                                             for caption, row in zip(captions, matrix, strict=True)))
+        words.append(
+            f"{name}: "
+            + ", ".join(
+                f"“{caption}” fits frame {row.argmax()} best ({row.max():.2f})"
+                for caption, row in zip(captions, matrix, strict=True)
+            )
+        )
     figure.suptitle(title, fontsize=9)
     figure.tight_layout()
     return Picture(figure, f"{title} Cosine of {C} captions with {F} frames. {'; '.join(words)}.".strip())
@@ -47,8 +58,9 @@ def attention_over_frames(weights: dict[str, np.ndarray], frames: np.ndarray, ti
     Each row has its own scale: the patch that is read most is bright.
     """
     F, H, W, _ = frames.shape
-    figure, axes = plt.subplots(len(weights) + 1, F, figsize=(1.15 * F + 0.8, 1.35 * (len(weights) + 1) + 0.3),
-                                squeeze=False)
+    figure, axes = plt.subplots(
+        len(weights) + 1, F, figsize=(1.15 * F + 0.8, 1.35 * (len(weights) + 1) + 0.3), squeeze=False
+    )
     for number, axis in enumerate(axes[0]):
         axis.imshow(frames[number])
         axis.set_title(f"frame {number}", fontsize=7)
@@ -57,13 +69,23 @@ def attention_over_frames(weights: dict[str, np.ndarray], frames: np.ndarray, ti
         for axis, frame, patches in zip(row, frames, attention, strict=True):
             grey = frame.mean(-1, keepdims=True).repeat(3, axis=-1) / 255
             axis.imshow(grey)
-            axis.imshow(patches, cmap="inferno", vmin=0, vmax=attention.max(), alpha=0.65, extent=(0, W, H, 0),
-                        interpolation="nearest")
+            axis.imshow(
+                patches,
+                cmap="inferno",
+                vmin=0,
+                vmax=attention.max(),
+                alpha=0.65,
+                extent=(0, W, H, 0),
+                interpolation="nearest",
+            )
             axis.set_xlabel(f"{100 * patches.sum():.0f} %", fontsize=8)
         row[0].set_ylabel(textwrap.fill(name, 16), fontsize=8)
         shares = 100 * attention.sum((1, 2))
-        words.append(f"{name} reads " + ", ".join(f"frame {number} {share:.1f} %" for number, share
-                                                  in enumerate(shares)) + f", patches in all {shares.sum():.1f} %")
+        words.append(
+            f"{name} reads "
+            + ", ".join(f"frame {number} {share:.1f} %" for number, share in enumerate(shares))
+            + f", patches in all {shares.sum():.1f} %"
+        )
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=9)

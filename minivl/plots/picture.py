@@ -11,12 +11,24 @@ from matplotlib.figure import Figure
 # One colour for one thing, in every lesson; from seaborn's palette for colour-blind readers.
 COLORS = sns.color_palette("colorblind")
 METHOD_COLORS = {
-    "zero-shot": COLORS[7], "LoRA": COLORS[0], "LoRA, rank 8": COLORS[0], "LoRA + IVFusion": COLORS[2],
-    "IVFusion": COLORS[2], "PImgAlign": COLORS[1], "AlignDistill": COLORS[4],
+    "zero-shot": COLORS[7],
+    "LoRA": COLORS[0],
+    "LoRA, rank 8": COLORS[0],
+    "LoRA + IVFusion": COLORS[2],
+    "IVFusion": COLORS[2],
+    "PImgAlign": COLORS[1],
+    "AlignDistill": COLORS[4],
     # DiscoVLA's fusion strategies; image-level attention is LoRA alone, the adapter is IVFusion
-    "image": COLORS[0], "video": COLORS[8], "average": COLORS[6], "adapter": COLORS[2],
-    "pretrained": COLORS[9], "StagedP": COLORS[9], "from scratch": COLORS[5], "no pretraining": COLORS[5],
-    "one stage": COLORS[1], "StagedP + EnhancedV": COLORS[4],
+    "image": COLORS[0],
+    "video": COLORS[8],
+    "average": COLORS[6],
+    "adapter": COLORS[2],
+    "pretrained": COLORS[9],
+    "StagedP": COLORS[9],
+    "from scratch": COLORS[5],
+    "no pretraining": COLORS[5],
+    "one stage": COLORS[1],
+    "StagedP + EnhancedV": COLORS[4],
 }
 ANY_METHOD = (0.45, 0.5, 0.6)  # of methods that the table does not name
 MATCHING, OTHER = COLORS[2], COLORS[3]

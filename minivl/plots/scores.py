@@ -1,6 +1,5 @@
 """Scores of methods, curves, histograms."""
 
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -18,8 +17,9 @@ def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
     palette = {name: method_color(name) for name in long["method"].unique()}
     figure, axis = plt.subplots(figsize=(1.1 * len(columns) * len(palette) + 1.5, 3.2))
     sns.barplot(long, x="score", y="percent", hue="method", palette=palette, errorbar="sd", capsize=0.15, ax=axis)
-    sns.stripplot(long, x="score", y="percent", hue="method", dodge=True, palette="dark:black", size=3, legend=False,
-                  ax=axis)
+    sns.stripplot(
+        long, x="score", y="percent", hue="method", dodge=True, palette="dark:black", size=3, legend=False, ax=axis
+    )
     axis.set(xlabel="", ylabel="percent of queries")
     axis.legend(title="", fontsize=8)
     figure.tight_layout()
@@ -45,8 +45,17 @@ def length_histograms(lengths: dict[str, list[int]]) -> Picture:
     """How many words texts have, one colour per kind of text."""
     table = pd.DataFrame([(kind, n) for kind, values in lengths.items() for n in values], columns=["kind", "words"])
     figure, axis = plt.subplots(figsize=(6, 3))
-    sns.histplot(table, x="words", hue="kind", discrete=True, stat="probability", common_norm=False, ax=axis,
-                 palette=dict(zip(lengths, COLORS, strict=False)), element="step")
+    sns.histplot(
+        table,
+        x="words",
+        hue="kind",
+        discrete=True,
+        stat="probability",
+        common_norm=False,
+        ax=axis,
+        palette=dict(zip(lengths, COLORS, strict=False)),
+        element="step",
+    )
     axis.set(xlabel="words per text", ylabel="share of texts")
     figure.tight_layout()
     words = "; ".join(f"{kind}: mean {np.mean(values):.1f}, longest {max(values)}" for kind, values in lengths.items())
@@ -75,7 +84,13 @@ def amounts(values: dict[str, float], label: str, marked: tuple[str, ...] = ()) 
     axis.barh(range(len(values)), list(values.values()), color=[COLORS[1 if name in marked else 0] for name in values])
     for lane, value in enumerate(values.values()):
         axis.text(value, lane, f" {value:.3g}", va="center", fontsize=8)
-    axis.set(xscale="log", yticks=range(len(values)), yticklabels=list(values), xlabel=label,
-             xlim=(None, 4 * max(values.values())), ylim=(len(values) - 0.5, -0.5))
+    axis.set(
+        xscale="log",
+        yticks=range(len(values)),
+        yticklabels=list(values),
+        xlabel=label,
+        xlim=(None, 4 * max(values.values())),
+        ylim=(len(values) - 0.5, -0.5),
+    )
     figure.tight_layout()
     return Picture(figure, f"{label}: " + "; ".join(f"{name} {value:.3g}" for name, value in values.items()) + ".")

@@ -35,8 +35,9 @@ def runs(labels: list[str]) -> list[tuple[int, int, str]]:
     return [(start, end, labels[start]) for start, end in zip(borders, borders[1:], strict=False) if end > start]
 
 
-def localization_map(scores: np.ndarray, steps: list[str], truth: np.ndarray, chosen: np.ndarray,
-                     title: str = "") -> Picture:
+def localization_map(
+    scores: np.ndarray, steps: list[str], truth: np.ndarray, chosen: np.ndarray, title: str = ""
+) -> Picture:
     """How well each second fits each step: scores (T, K), truth (T, K) of 0 and 1, chosen (K,) seconds.
 
     The truth is framed, the chosen second has a dot.
@@ -53,6 +54,8 @@ def localization_map(scores: np.ndarray, steps: list[str], truth: np.ndarray, ch
     axis.set_title(title, fontsize=9)
     figure.tight_layout()
     hits = [bool(truth[second, step]) for step, second in enumerate(chosen)]
-    words = ", ".join(f"{name} at {second} s {'right' if hit else 'wrong'}"
-                      for name, second, hit in zip(steps, chosen, hits, strict=True))
+    words = ", ".join(
+        f"{name} at {second} s {'right' if hit else 'wrong'}"
+        for name, second, hit in zip(steps, chosen, hits, strict=True)
+    )
     return Picture(figure, f"{title} {sum(hits)} of {len(hits)} steps found: {words}.".strip())

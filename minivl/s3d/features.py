@@ -56,7 +56,7 @@ def stream_features(path: Path | str, net: S3D, batch_size: int = 8) -> Iterator
     device = next(net.parameters()).device
     seconds = seconds_of_video(path, net.config.frames_per_second, net.config.image_size)
     while batch := list(islice(seconds, batch_size)):
-        frames = torch.from_numpy(np.concatenate(batch)).to(device)                 # (seconds * T, H, W, 3)
+        frames = torch.from_numpy(np.concatenate(batch)).to(device)  # (seconds * T, H, W, 3)
         yield net(net.segments(frames)).features.float().cpu().numpy()
 
 
@@ -86,8 +86,9 @@ def video_files(rows) -> dict[str, str]:
     return files
 
 
-def write_features(videos: Mapping[str, Path | str], net: S3D, out: Path | str, batch_size: int = 8,
-                   progress: bool = True) -> FeatureReport:
+def write_features(
+    videos: Mapping[str, Path | str], net: S3D, out: Path | str, batch_size: int = 8, progress: bool = True
+) -> FeatureReport:
     """Compute the features of videos and write them, one vector per second.
 
     videos   name -> file, see `video_files`
@@ -105,8 +106,11 @@ def write_features(videos: Mapping[str, Path | str], net: S3D, out: Path | str, 
         return _write_folder(videos, net, out, batch_size, progress)
     parts = out.with_name(out.name + ".parts")
     with _alone(parts):
-        report = (_read_packed(out, videos, _stamp(net)) if out.exists()
-                  else _write_packed(out, parts, videos, net, batch_size, progress))
+        report = (
+            _read_packed(out, videos, _stamp(net))
+            if out.exists()
+            else _write_packed(out, parts, videos, net, batch_size, progress)
+        )
         shutil.rmtree(parts, ignore_errors=True)
     return report
 
@@ -133,8 +137,11 @@ def _alone(folder: Path) -> Iterator[None]:
 def _write_packed(out, parts, videos, net, batch_size, progress) -> FeatureReport:
     """One file for each video in the folder `parts`, so that an interrupted call can go on, then one for all."""
     report = _write_folder(videos, net, parts, batch_size, progress)
-    tensors = {name: np.load(parts / f"{name}.npy", allow_pickle=False).astype(np.float16)
-               for name in videos if name not in report.failed}
+    tensors = {
+        name: np.load(parts / f"{name}.npy", allow_pickle=False).astype(np.float16)
+        for name in videos
+        if name not in report.failed
+    }
     _write(out, save(tensors, {"made_by": json.dumps(_stamp(net)), "failed": json.dumps(report.failed)}))
     return report
 
@@ -153,8 +160,9 @@ def _write_folder(videos, net, folder, batch_size, progress) -> FeatureReport:
     if len(report.failed) == len(videos):
         raise ExtractionError(f"none of {len(videos)} videos can be read:{_listing(report.failed)}")
     if report.failed:
-        warnings.warn(f"{len(report.failed)} of {len(videos)} videos have no features:{_listing(report.failed)}",
-                      stacklevel=3)
+        warnings.warn(
+            f"{len(report.failed)} of {len(videos)} videos have no features:{_listing(report.failed)}", stacklevel=3
+        )
     return report
 
 
@@ -198,8 +206,9 @@ def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
         raise ExtractionError(f"{file} holds features of another network: name another file, or delete it")
     failed = json.loads(about["failed"])
     if missing := [name for name in videos if name not in names and name not in failed]:
-        raise ExtractionError(f"{file} was made without {', '.join(missing[:NAMED_IN_WARNING])}: delete it to make it "
-                              "again")
+        raise ExtractionError(
+            f"{file} was made without {', '.join(missing[:NAMED_IN_WARNING])}: delete it to make it again"
+        )
     return FeatureReport(kept=[name for name in videos if name in names], failed=failed)
 
 
@@ -210,8 +219,10 @@ def _write(file: Path, data: bytes) -> None:
         unfinished.write_bytes(data)
         os.replace(unfinished, file)
     except OSError as error:
-        raise ExtractionError(f"cannot write {file} ({error.strerror}): free some space or choose another place, and "
-                              "run again; what is finished is kept") from error
+        raise ExtractionError(
+            f"cannot write {file} ({error.strerror}): free some space or choose another place, and "
+            "run again; what is finished is kept"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -23,10 +23,14 @@ from minivl.hub.folders import Shared, find, read_settings, write_folder
 
 # Channels of the blocks of S3D-G: 1x1 branch; 1x1 and 3x3x3 of the second; 1x1 and 3x3x3 of the third; pooled branch.
 BLOCKS = {
-    "mixed_3b": (64, 96, 128, 16, 32, 32), "mixed_3c": (128, 128, 192, 32, 96, 64),
-    "mixed_4b": (192, 96, 208, 16, 48, 64), "mixed_4c": (160, 112, 224, 24, 64, 64),
-    "mixed_4d": (128, 128, 256, 24, 64, 64), "mixed_4e": (112, 144, 288, 32, 64, 64),
-    "mixed_4f": (256, 160, 320, 32, 128, 128), "mixed_5b": (256, 160, 320, 32, 128, 128),
+    "mixed_3b": (64, 96, 128, 16, 32, 32),
+    "mixed_3c": (128, 128, 192, 32, 96, 64),
+    "mixed_4b": (192, 96, 208, 16, 48, 64),
+    "mixed_4c": (160, 112, 224, 24, 64, 64),
+    "mixed_4d": (128, 128, 256, 24, 64, 64),
+    "mixed_4e": (112, 144, 288, 32, 64, 64),
+    "mixed_4f": (256, 160, 320, 32, 128, 128),
+    "mixed_5b": (256, 160, 320, 32, 128, 128),
     "mixed_5c": (384, 192, 384, 48, 128, 128),
 }
 
@@ -88,15 +92,15 @@ class S3D(nn.Module, Shared):
         The features are the mean of the last block over time and space, the embedding a linear map of them.
         Raises ValueError for odd T, H or W: the network begins by folding 2 x 2 x 2 pixels into one.
         """
-        x = fold_pixels(video).contiguous(memory_format=torch.channels_last_3d)     # twice as fast on CPUs
-        x = F.pad(x, (1, 2, 1, 2, 0, 1))             # as TensorFlow's "SAME" pads for a 2x4x4 kernel
-        x = pool(self.conv1(x), (1, 3, 3), (1, 2, 2))                               # (B, C, T/2, H/4, W/4)
+        x = fold_pixels(video).contiguous(memory_format=torch.channels_last_3d)  # twice as fast on CPUs
+        x = F.pad(x, (1, 2, 1, 2, 0, 1))  # as TensorFlow's "SAME" pads for a 2x4x4 kernel
+        x = pool(self.conv1(x), (1, 3, 3), (1, 2, 2))  # (B, C, T/2, H/4, W/4)
         x = self.gating(self.conv_2c(self.conv_2b(x)))
-        x = self.mixed_3c(self.mixed_3b(pool(x, (1, 3, 3), (1, 2, 2))))             # (B, C, T/2, H/8, W/8)
-        x = pool(x, (3, 3, 3), (2, 2, 2))                                           # (B, C, T/4, H/16, W/16)
+        x = self.mixed_3c(self.mixed_3b(pool(x, (1, 3, 3), (1, 2, 2))))  # (B, C, T/2, H/8, W/8)
+        x = pool(x, (3, 3, 3), (2, 2, 2))  # (B, C, T/4, H/16, W/16)
         x = self.mixed_4f(self.mixed_4e(self.mixed_4d(self.mixed_4c(self.mixed_4b(x)))))
-        x = pool(x, (2, 2, 2), (2, 2, 2))                                           # (B, C, T/8, H/32, W/32)
-        features = self.mixed_5c(self.mixed_5b(x)).mean(dim=(2, 3, 4))              # (B, feature_dim)
+        x = pool(x, (2, 2, 2), (2, 2, 2))  # (B, C, T/8, H/32, W/32)
+        features = self.mixed_5c(self.mixed_5b(x)).mean(dim=(2, 3, 4))  # (B, feature_dim)
         return S3DOutput(features, self.fc(features))
 
     def segments(self, frames):
@@ -110,7 +114,7 @@ class S3D(nn.Module, Shared):
         T = self.config.frames_per_second
         frames = frames if frames.is_floating_point() else frames.float() / 255
         last = frames[-1:].expand(-len(frames) % T, -1, -1, -1)
-        return torch.cat([frames, last]).unflatten(0, (-1, T)).permute(0, 4, 1, 2, 3)   # (seconds, 3, T, H, W)
+        return torch.cat([frames, last]).unflatten(0, (-1, T)).permute(0, 4, 1, 2, 3)  # (seconds, 3, T, H, W)
 
     def save_pretrained(self, folder, card: str = "") -> None:
         """Write settings, weights and a model card into `folder`.
@@ -118,8 +122,12 @@ class S3D(nn.Module, Shared):
         card   Markdown about data, command, scores and limits
         """
         parameters = sum(p.numel() for p in self.parameters())
-        write_folder(Path(folder), {"s3d": dataclasses.asdict(self.config)}, self.state_dict(),
-                     _CARD.format(parameters=parameters, card=card, **dataclasses.asdict(self.config)))
+        write_folder(
+            Path(folder),
+            {"s3d": dataclasses.asdict(self.config)},
+            self.state_dict(),
+            _CARD.format(parameters=parameters, card=card, **dataclasses.asdict(self.config)),
+        )
 
     @classmethod
     def from_pretrained(cls, name):
@@ -167,7 +175,7 @@ class SelfGating(nn.Module):
         self.fc = nn.Linear(channels, channels)
 
     def forward(self, x):
-        weights = torch.sigmoid(self.fc(x.mean(dim=(2, 3, 4))))                     # (B, C)
+        weights = torch.sigmoid(self.fc(x.mean(dim=(2, 3, 4))))  # (B, C)
         return weights[:, :, None, None, None] * x
 
 
@@ -188,12 +196,15 @@ class InceptionBlock(nn.Module):
 
     def forward(self, x):
         """(B, channels_in, t, h, w) -> (B, channels, t, h, w)."""
-        return torch.cat([
-            self.gating_b0(self.conv_b0(x)),
-            self.gating_b1(self.conv_b1_b(self.conv_b1_a(x))),
-            self.gating_b2(self.conv_b2_b(self.conv_b2_a(x))),
-            self.gating_b3(self.conv_b3_b(F.max_pool3d(x, 3, stride=1, padding=1))),
-        ], dim=1)
+        return torch.cat(
+            [
+                self.gating_b0(self.conv_b0(x)),
+                self.gating_b1(self.conv_b1_b(self.conv_b1_a(x))),
+                self.gating_b2(self.conv_b2_b(self.conv_b2_a(x))),
+                self.gating_b3(self.conv_b3_b(F.max_pool3d(x, 3, stride=1, padding=1))),
+            ],
+            dim=1,
+        )
 
 
 def fold_pixels(video):

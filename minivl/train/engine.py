@@ -42,11 +42,14 @@ def make_accelerator(config: TrainConfig):
     # Accelerate keeps the precision of the first run for the whole process, but a notebook has many runs.
     AcceleratorState._reset_state()
     on_cpu = not torch.accelerator.is_available()  # has to be said: torchrun on CPU is several lone processes otherwise
-    accelerator = Accelerator(cpu=on_cpu, gradient_accumulation_steps=config.gradient_accumulation,
-                              mixed_precision=config.mixed_precision)
+    accelerator = Accelerator(
+        cpu=on_cpu, gradient_accumulation_steps=config.gradient_accumulation, mixed_precision=config.mixed_precision
+    )
     if accelerator.distributed_type.name in ("DEEPSPEED", "MEGATRON_LM"):
-        raise TrainingError(f"fit does not know {accelerator.distributed_type.name}: launch it as plain multi-GPU or "
-                            "multi-CPU, or with --use_fsdp --fsdp_version 2")
+        raise TrainingError(
+            f"fit does not know {accelerator.distributed_type.name}: launch it as plain multi-GPU or "
+            "multi-CPU, or with --use_fsdp --fsdp_version 2"
+        )
     if asks_for_shards() and os.environ.get("FSDP_VERSION") != "2":
         raise TrainingError("fit shards models by the second version of FSDP: launch it with --fsdp_version 2")
     return accelerator
@@ -110,8 +113,12 @@ def cut_like(state: dict, optimizer) -> dict:
             return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
         return value
 
-    return state | {"state": {i: {name: cut(value, parameters[i]) for name, value in values.items()}
-                              for i, values in state["state"].items()}}
+    return state | {
+        "state": {
+            i: {name: cut(value, parameters[i]) for name, value in values.items()}
+            for i, values in state["state"].items()
+        }
+    }
 
 
 @contextmanager
@@ -124,8 +131,10 @@ def layer_options(model: nn.Module, config: TrainConfig):
     asked = config.compile or config.activation_checkpointing
     layers = layers_of(model) if asked else []
     if asked and not layers:
-        raise TrainingError(f"compile and activation_checkpointing act on the layers that a model names, and "
-                            f"{type(model).__name__} has no transformer_layers(): leave both out")
+        raise TrainingError(
+            f"compile and activation_checkpointing act on the layers that a model names, and "
+            f"{type(model).__name__} has no transformer_layers(): leave both out"
+        )
     for layer in layers:
         if config.compile:
             layer.forward = torch.compile(layer.forward)
@@ -140,5 +149,9 @@ def layer_options(model: nn.Module, config: TrainConfig):
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
     """The layers that a model, or a model inside it, names."""
-    return [layer for module in model.modules() if hasattr(module, "transformer_layers")
-            for layer in module.transformer_layers()]
+    return [
+        layer
+        for module in model.modules()
+        if hasattr(module, "transformer_layers")
+        for layer in module.transformer_layers()
+    ]

@@ -32,7 +32,7 @@ def backward_in_chunks(accelerator, engine, batch: dict, chunk_size: int) -> dic
     size = len(next(iter(batch.values())))
     pieces = [slice(first, min(first + chunk_size, size)) for first in range(0, size, chunk_size)]
     chunks = [{name: value[piece] for name, value in batch.items()} for piece in pieces]
-    seeds = torch.randint(2 ** 31, (len(chunks),)).tolist()
+    seeds = torch.randint(2**31, (len(chunks),)).tolist()
 
     with torch.no_grad():
         parts = [_encode(engine, chunk, seed) for chunk, seed in zip(chunks, seeds, strict=True)]

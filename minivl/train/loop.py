@@ -45,9 +45,16 @@ def model_losses(model: nn.Module, batch) -> dict[str, torch.Tensor]:
     return model.losses(batch)
 
 
-def fit(model: nn.Module, dataset: Dataset, config: TrainConfig, run_dir: str | Path,
-        losses: Callable[[nn.Module, object], dict[str, torch.Tensor]] = model_losses,
-        collate: Callable = default_collate, settings: dict | None = None, progress: bool = True) -> list[dict]:
+def fit(
+    model: nn.Module,
+    dataset: Dataset,
+    config: TrainConfig,
+    run_dir: str | Path,
+    losses: Callable[[nn.Module, object], dict[str, torch.Tensor]] = model_losses,
+    collate: Callable = default_collate,
+    settings: dict | None = None,
+    progress: bool = True,
+) -> list[dict]:
     """Train the parameters of `model` that have `requires_grad`, in place, and return the logged metrics.
 
     `dataset` has a length and is read by index; `collate` makes a batch of a list of examples; `losses(model,
@@ -104,8 +111,15 @@ def fit(model: nn.Module, dataset: Dataset, config: TrainConfig, run_dir: str | 
             values = _update(step, accelerator, engine, parts["optimizer"], backward, batches, config, run)
             scheduler.step()
             if writes and (step in (1, steps) or step % config.log_every == 0):
-                run.log({"step": step, "epoch": (step - 1) // epoch_steps + 1, "lr": lr, **values,
-                         "seconds": time.perf_counter() - began})
+                run.log(
+                    {
+                        "step": step,
+                        "epoch": (step - 1) // epoch_steps + 1,
+                        "lr": lr,
+                        **values,
+                        "seconds": time.perf_counter() - began,
+                    }
+                )
             if step == steps or step % config.checkpoint_every == 0:
                 state = whole([trained(worker), {name: part.state_dict() for name, part in parts.items()}])
                 if writes:
@@ -156,24 +170,27 @@ def _parameter_groups(model, config):
             decay = 0.0 if any(part in name for part in config.undecayed) else config.weight_decay
             factor = next((factor for start, factor in config.slower if name.startswith(start)), 1.0)
             groups.setdefault((decay, config.learning_rate * factor), []).append(parameter)
-    return [{"params": parameters, "weight_decay": decay, "lr": rate}
-            for (decay, rate), parameters in groups.items()]
+    return [{"params": parameters, "weight_decay": decay, "lr": rate} for (decay, rate), parameters in groups.items()]
 
 
 def _backward(model, losses, config):
     """How a micro-batch becomes gradients: (accelerator, engine, batch) -> losses; TrainingError if it cannot."""
     if config.chunk_size is None:
+
         def at_once(accelerator, engine, batch):
             values = engine(losses, batch)
             if "total" not in values:
                 raise TrainingError(f"losses must have a 'total', the one that is minimised; got {list(values)}")
             accelerator.backward(values["total"])
             return values
+
         return at_once
     if losses is not model_losses or not (hasattr(model, "encode") and hasattr(model, "losses_of")):
-        raise TrainingError("chunk_size (gradient caching) needs losses that are functions of embeddings: a model's "
-                            f"own, by its encode(batch) and losses_of(embeddings). {type(model).__name__} does not "
-                            "train so here: leave chunk_size out")
+        raise TrainingError(
+            "chunk_size (gradient caching) needs losses that are functions of embeddings: a model's "
+            f"own, by its encode(batch) and losses_of(embeddings). {type(model).__name__} does not "
+            "train so here: leave chunk_size out"
+        )
     return partial(backward_in_chunks, chunk_size=config.chunk_size)
 
 
@@ -181,11 +198,14 @@ def _plan(examples, config, processes):
     """(steps in an epoch, steps in all)."""
     per_step = config.batch_size * config.gradient_accumulation
     if config.batch_size % processes:
-        raise TrainingError(f"batch_size {config.batch_size} cannot be split over {processes} processes: "
-                            "choose a multiple")
+        raise TrainingError(
+            f"batch_size {config.batch_size} cannot be split over {processes} processes: choose a multiple"
+        )
     if examples < per_step:
-        raise TrainingError(f"the data set has {examples} examples and one step takes {per_step} (batch_size x "
-                            "gradient_accumulation): lower batch_size or use more data")
+        raise TrainingError(
+            f"the data set has {examples} examples and one step takes {per_step} (batch_size x "
+            "gradient_accumulation): lower batch_size or use more data"
+        )
     epoch_steps = examples // per_step
     return epoch_steps, config.steps if config.epochs is None else config.epochs * epoch_steps
 
@@ -206,9 +226,11 @@ def _update(step, accelerator, engine, optimizer, backward, batches, config, run
     if not math.isfinite(values["grad_norm"]) and accelerator.scaler is not None:
         values["grad_norm"] = None  # fp16 overflow: its scaler skips this update and lowers the scale
     if not all(value is None or math.isfinite(value) for value in values.values()):
-        raise TrainingError(f"step {step}: not every loss and gradient is finite ({_listing(values)}). The update "
-                            f"was not applied; the last good checkpoint is {run.newest() or 'none yet'}. Lower "
-                            "learning_rate, or look for bad examples in this step's batch.")
+        raise TrainingError(
+            f"step {step}: not every loss and gradient is finite ({_listing(values)}). The update "
+            f"was not applied; the last good checkpoint is {run.newest() or 'none yet'}. Lower "
+            "learning_rate, or look for bad examples in this step's batch."
+        )
     optimizer.step()
     optimizer.zero_grad()
     return values
@@ -220,8 +242,13 @@ def _batches(dataset, collate, config, accelerator, steps):
 
     source = _MicroBatches(dataset, collate, config, accelerator.process_index, accelerator.num_processes)
     parts = range(steps.start * config.gradient_accumulation, steps.stop * config.gradient_accumulation)
-    loader = DataLoader(source, batch_size=None, sampler=parts, num_workers=config.num_workers,
-                        pin_memory=accelerator.device.type == "cuda")
+    loader = DataLoader(
+        source,
+        batch_size=None,
+        sampler=parts,
+        num_workers=config.num_workers,
+        pin_memory=accelerator.device.type == "cuda",
+    )
     for batch in loader:
         yield send_to_device(batch, accelerator.device)
 
@@ -237,7 +264,7 @@ class _MicroBatches(Dataset):
     def __getitem__(self, i):
         epoch, position = divmod(i, self.per_epoch)
         first = position * self.config.batch_size + self.process * self.share
-        rows = _epoch_order(len(self.dataset), self.config.seed, epoch)[first:first + self.share]
+        rows = _epoch_order(len(self.dataset), self.config.seed, epoch)[first : first + self.share]
         seed_everything(_seed(self.config.seed, DATA, i, self.process))
         return self.collate([self.dataset[int(row)] for row in rows])
 

@@ -50,12 +50,16 @@ class RunFolder:
             return
         stored = _flat(json.loads(self.config.read_text())) if self.config.exists() else {}
         wanted = _flat(json.loads(json.dumps(record)))
-        differing = [f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
-                     for key in sorted((stored.keys() | wanted.keys()) - CHANGE_NOTHING)
-                     if _switched_on(stored.get(key)) != _switched_on(wanted.get(key))]
+        differing = [
+            f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
+            for key in sorted((stored.keys() | wanted.keys()) - CHANGE_NOTHING)
+            if _switched_on(stored.get(key)) != _switched_on(wanted.get(key))
+        ]
         if differing:
-            raise TrainingError(f"{self.path} holds a run with other settings: {'; '.join(differing)}. "
-                                "Choose another run name, or delete that folder to start over.")
+            raise TrainingError(
+                f"{self.path} holds a run with other settings: {'; '.join(differing)}. "
+                "Choose another run name, or delete that folder to start over."
+            )
 
     def begin(self, record: dict, done: int) -> None:
         """Make the folder that of a run which has just finished step `done`; TrainingError if that fails."""
@@ -86,8 +90,10 @@ class RunFolder:
         try:
             with _writing(folder, self._advice()):
                 partial.mkdir()
-                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
-                          partial / "model.safetensors")
+                save_file(
+                    {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
+                    partial / "model.safetensors",
+                )
                 torch.save(state, partial / "state.pt")
                 os.replace(partial, folder)
         finally:
@@ -101,11 +107,16 @@ class RunFolder:
         if folder is None:
             return 0, {}
         saved, live = load_file(folder / "model.safetensors"), trained(model)
-        changed = [name for name in sorted(saved.keys() | live.keys())
-                   if name not in saved or name not in live or saved[name].shape != live[name].shape]
+        changed = [
+            name
+            for name in sorted(saved.keys() | live.keys())
+            if name not in saved or name not in live or saved[name].shape != live[name].shape
+        ]
         if changed:
-            raise TrainingError(f"{folder} is of another model, it differs in {', '.join(changed[:5])}: build the "
-                                "model as before, or delete that run to start over")
+            raise TrainingError(
+                f"{folder} is of another model, it differs in {', '.join(changed[:5])}: build the "
+                "model as before, or delete that run to start over"
+            )
         with torch.no_grad():
             for name, tensor in live.items():
                 tensor.copy_(saved[name])

@@ -28,11 +28,12 @@ class Decoder(nn.Module):
         """All positions at once: ids and mask (N, W), cross (N, K, D), cross_mask (N, K) -> (N, W, D)."""
         if ids.shape[1] > len(positions):
             raise ValueError(f"captions of {ids.shape[1]} tokens, but there are only {len(positions)} positions")
-        x = self._embed(ids, words, positions[:ids.shape[1]])
+        x = self._embed(ids, words, positions[: ids.shape[1]])
         own_bias, memory_bias = causal_bias(mask), padding_bias(cross_mask)
         for layer in self.layers:
-            x = layer(x, layer.self_attention.keys_values(x), own_bias, layer.cross_attention.keys_values(cross),
-                      memory_bias)
+            x = layer(
+                x, layer.self_attention.keys_values(x), own_bias, layer.cross_attention.keys_values(cross), memory_bias
+            )
         return x
 
     def forward(self, ids, mask, cross, cross_mask, words, positions):
@@ -41,7 +42,7 @@ class Decoder(nn.Module):
 
     def attention_over_memory(self, ids, mask, cross, cross_mask, words, positions):
         """What each word reads of the clip, mean over layers and heads: as `hidden` -> (N, W, K), rows sum to 1."""
-        x, read = self._embed(ids, words, positions[:ids.shape[1]]), []
+        x, read = self._embed(ids, words, positions[: ids.shape[1]]), []
         own_bias, memory_bias = causal_bias(mask), padding_bias(cross_mask)
         for layer in self.layers:
             memory = layer.cross_attention.keys_values(cross)
@@ -61,12 +62,12 @@ class Decoder(nn.Module):
         The B captions of a clip read its memory as B queries, so the memory is never copied per caption.
         """
         N, B, D = *ids.shape, words.shape[1]
-        x = self._embed(ids.view(N * B, 1), words, positions[cache.length])                  # (N*B, 1, D)
+        x = self._embed(ids.view(N * B, 1), words, positions[cache.length])  # (N*B, 1, D)
         everything = torch.zeros(1, 1, 1, 1, device=x.device)
         for i, (layer, memory) in enumerate(zip(self.layers, cache.memory, strict=True)):
             own = cache.extend(i, layer.self_attention.keys_values(x))
             x = layer.self_attention(x, own, everything)
-            x = layer.cross_attention(x.view(N, B, D), memory, cache.memory_bias)           # (N, B, D)
+            x = layer.cross_attention(x.view(N, B, D), memory, cache.memory_bias)  # (N, B, D)
             x = layer.feed_forward(x).view(N * B, 1, D)
         cache.length += 1
         return self.head(x, words).view(N, B, len(words))
@@ -93,4 +94,4 @@ class DecoderCache:
         """Go on with some of the clips: a bool mask (N,)."""
         self.memory = [tuple(part[clips] for part in memory) for memory in self.memory]
         self.memory_bias = self.memory_bias[clips]
-        self.follow(clips.repeat_interleave(len(self.own[0][0]) // len(clips)))              # (N*B,)
+        self.follow(clips.repeat_interleave(len(self.own[0][0]) // len(clips)))  # (N*B,)

@@ -14,7 +14,7 @@ from minivl.univl.layers import EncoderLayer, LayerNorm, padding_bias
 class VideoEncoder(nn.Module):
     """A transformer over the features of a clip, one per second.
 
-        x_t = Dropout( LayerNorm( Linear( LayerNorm(feature_t) ) + position_t ) )
+    x_t = Dropout( LayerNorm( Linear( LayerNorm(feature_t) ) + position_t ) )
     """
 
     def __init__(self, config):
@@ -35,7 +35,7 @@ class VideoEncoder(nn.Module):
         Raises ValueError for features of another size, for more of them than there are positions, and for NaN.
         """
         _check_features(video, mask, self.project.in_features, self.positions.num_embeddings)
-        x = self.project(self.normalise(video)) + self.positions.weight[:video.shape[1]]     # (N, T, D)
+        x = self.project(self.normalise(video)) + self.positions.weight[: video.shape[1]]  # (N, T, D)
         x = dropout(self.norm(x), self.dropout, self.training)
         bias = padding_bias(mask)
         for layer in self.layers:
@@ -64,8 +64,10 @@ class CrossEncoder(nn.Module):
         """(N, K, D) -> (N, K, D), with K positions from `first_position` on."""
         end = first_position + hidden.shape[1]
         if end > self.positions.num_embeddings:
-            raise ValueError(f"words and frames need {end} positions, but this cross encoder has "
-                             f"{self.positions.num_embeddings}: use fewer max_words or max_frames")
+            raise ValueError(
+                f"words and frames need {end} positions, but this cross encoder has "
+                f"{self.positions.num_embeddings}: use fewer max_words or max_frames"
+            )
         x = hidden + self.positions.weight[first_position:end] + self.types.weight[type_]
         return dropout(self.norm(x), self.dropout, self.training)
 
@@ -94,22 +96,23 @@ class CrossEncoder(nn.Module):
         the last layer computes [CLS] alone.
         """
         A, B, D = len(text), len(video), text.shape[2]
-        words, frames = self._embed(text, 0, 0), self._embed(video, frame_position, 1)       # (A, W, D), (B, T, D)
-        mask = _pairs(text_mask, video_mask)                                                 # (A*B, W+T)
+        words, frames = self._embed(text, 0, 0), self._embed(video, frame_position, 1)  # (A, W, D), (B, T, D)
+        mask = _pairs(text_mask, video_mask)  # (A*B, W+T)
         bias = padding_bias(mask)
         if len(self.layers) == 1:
             return self._pooled(_pairs(words, frames), self.layers, bias).view(A, B, D)
-        x = self._first_layer(words, frames, mask.bool(), bias)                              # (A*B, W+T, D)
+        x = self._first_layer(words, frames, mask.bool(), bias)  # (A*B, W+T, D)
         return self._pooled(x, self.layers[1:], bias).view(A, B, D)
 
     def _first_layer(self, words, frames, real, bias):
         """The first layer's output for all pairs, 0 at padding: words (A, W, D), frames (B, T, D) -> (A*B, W+T, D)."""
         layer, reader = self.layers[0], self.layers[0].attention
-        queries = _pairs(reader.queries(words), reader.queries(frames), dim=2)               # (A*B, h, W+T, d)
-        keys_values = [_pairs(w, f, dim=2) for w, f in zip(reader.keys_values(words), reader.keys_values(frames),
-                                                           strict=True)]
-        found = reader.read(queries, keys_values, bias)                                      # (A*B, W+T, D)
-        packed = layer.feed_forward(reader.add(_pairs(words, frames)[real], found[real]))    # (real places, D)
+        queries = _pairs(reader.queries(words), reader.queries(frames), dim=2)  # (A*B, h, W+T, d)
+        keys_values = [
+            _pairs(w, f, dim=2) for w, f in zip(reader.keys_values(words), reader.keys_values(frames), strict=True)
+        ]
+        found = reader.read(queries, keys_values, bias)  # (A*B, W+T, D)
+        packed = layer.feed_forward(reader.add(_pairs(words, frames)[real], found[real]))  # (real places, D)
         x = packed.new_zeros(found.shape)
         x[real] = packed
         return x
@@ -131,8 +134,10 @@ def _pairs(a, b, dim=1):
 
 def _check_features(video, mask, width, positions):
     if video.ndim != 3 or video.shape[2] != width:
-        raise ValueError(f"video features must be (N, T, {width}), not {tuple(video.shape)}: were they extracted by "
-                         "another network than this model was trained on?")
+        raise ValueError(
+            f"video features must be (N, T, {width}), not {tuple(video.shape)}: were they extracted by "
+            "another network than this model was trained on?"
+        )
     if mask.shape != video.shape[:2]:
         raise ValueError(f"the video mask has shape {tuple(mask.shape)}, it must be {tuple(video.shape[:2])}")
     if video.shape[1] > positions:

@@ -22,14 +22,24 @@ class Captions:
         for row in self.tokens[:, 0].tolist():
             row = [token for token in row if token != NOTHING]
             for stop in (eos_token_id, pad_token_id):
-                row = row[:row.index(stop)] if stop in row else row
+                row = row[: row.index(stop)] if stop in row else row
             found.append(row)
         return found
 
 
 @torch.inference_mode()
-def beam_search(decoder, cross, cross_mask, tables, config, num_beams: int = 5, max_length: int = 20,
-                stopping: str = "finished", num_return: int = 5, length_penalty: float = 0.0) -> Captions:
+def beam_search(
+    decoder,
+    cross,
+    cross_mask,
+    tables,
+    config,
+    num_beams: int = 5,
+    max_length: int = 20,
+    stopping: str = "finished",
+    num_return: int = 5,
+    length_penalty: float = 0.0,
+) -> Captions:
     """Captions of N clips, given the cross encoder's output (N, K, D) and its mask (N, K).
 
     Each step keeps the `num_beams` continuations with the highest sum of log-probabilities. One beam is greedy search.
@@ -49,12 +59,22 @@ def beam_search(decoder, cross, cross_mask, tables, config, num_beams: int = 5, 
     release = stopping == "release"
     words = config.vocab_size - (0 if release else 2)  # that a caption can begin with
     if not 1 <= num_return <= num_beams <= words or max_length < 1:
-        raise ConfigError(f"beam search needs 1 <= num_return <= num_beams <= {words} words and max_length >= 1, got "
-                          f"{num_return}, {num_beams} and {max_length}")
+        raise ConfigError(
+            f"beam search needs 1 <= num_return <= num_beams <= {words} words and max_length >= 1, got "
+            f"{num_return}, {num_beams} and {max_length}"
+        )
     if release and length_penalty:
         raise ConfigError("the release has no length penalty: use it with stopping='finished'")
-    search = _Search(decoder, cross, cross_mask, tables, config, num_beams, release,
-                     needed=num_beams if length_penalty else num_return)
+    search = _Search(
+        decoder,
+        cross,
+        cross_mask,
+        tables,
+        config,
+        num_beams,
+        release,
+        needed=num_beams if length_penalty else num_return,
+    )
     search.run(min(max_length, config.text_positions))
     return search.captions(num_return, length_penalty)
 
@@ -65,14 +85,14 @@ class _Search:
     def __init__(self, decoder, cross, cross_mask, tables, config, beams, release, needed):
         N, device = len(cross), cross.device
         self.decoder, self.tables, self.config, self.beams, self.release = decoder, tables, config, beams, release
-        self.needed = needed                                       # so many finished captions end a search
+        self.needed = needed  # so many finished captions end a search
         self.cache = decoder.start(cross, cross_mask)
-        self.clips = torch.arange(N, device=device)                                          # (N,): which clips
-        self.newest = torch.full((N, 1), config.bos_token_id, device=device)                 # (N, B); one beam at first
-        self.tokens = torch.empty(N, 1, 0, dtype=torch.long, device=device)                  # (N, B, length)
-        self.scores = torch.zeros(N, 1, device=device)                                       # (N, B)
-        self.finished = torch.zeros(N, 1, dtype=torch.bool, device=device)                   # (N, B)
-        self.results = {}                                          # clip -> its (B, length) tokens and (B,) scores
+        self.clips = torch.arange(N, device=device)  # (N,): which clips
+        self.newest = torch.full((N, 1), config.bos_token_id, device=device)  # (N, B); one beam at first
+        self.tokens = torch.empty(N, 1, 0, dtype=torch.long, device=device)  # (N, B, length)
+        self.scores = torch.zeros(N, 1, device=device)  # (N, B)
+        self.finished = torch.zeros(N, 1, dtype=torch.bool, device=device)  # (N, B)
+        self.results = {}  # clip -> its (B, length) tokens and (B,) scores
 
     def run(self, steps):
         """Search for captions of at most `steps` words."""
@@ -87,29 +107,29 @@ class _Search:
 
     def _step(self):
         """One word more for every caption."""
-        logits = self.decoder.step(self.newest, self.cache, *self.tables)                    # (N, B, V)
+        logits = self.decoder.step(self.newest, self.cache, *self.tables)  # (N, B, V)
         gains = logits.float().log_softmax(-1)
         if not self.release:
             gains[..., [self.config.pad_token_id, self.config.bos_token_id]] = -torch.inf
-            gains[self.finished] = -torch.inf                      # a finished caption has one continuation: nothing,
-            gains[..., self.config.pad_token_id].masked_fill_(self.finished, 0.0)            # which [PAD] stands for
+            gains[self.finished] = -torch.inf  # a finished caption has one continuation: nothing,
+            gains[..., self.config.pad_token_id].masked_fill_(self.finished, 0.0)  # which [PAD] stands for
         N, old, V = gains.shape
-        self.scores, best = (self.scores[..., None] + gains).flatten(1).topk(self.beams)     # (N, B) of (N, old*V)
-        parent, word = best // V, best % V                                                   # (N, B)
+        self.scores, best = (self.scores[..., None] + gains).flatten(1).topk(self.beams)  # (N, B) of (N, old*V)
+        parent, word = best // V, best % V  # (N, B)
 
         self.cache.follow((torch.arange(N, device=word.device)[:, None] * old + parent).flatten())
         finished = self.finished.gather(1, parent)
         self.newest = word
         written = word if self.release else word.masked_fill(finished, NOTHING)
         past = self.tokens.gather(1, parent[..., None].expand(-1, -1, self.tokens.shape[-1]))
-        self.tokens = torch.cat([past, written[..., None]], dim=-1)                          # (N, B, length)
+        self.tokens = torch.cat([past, written[..., None]], dim=-1)  # (N, B, length)
         self.finished = finished | (word == self.config.eos_token_id)
 
     def _ended(self):
         """Clips (N,) whose best captions will not change any more; the best come first."""
         if self.release:
             return self.newest[:, 0] == self.config.eos_token_id
-        return self.finished[:, :self.needed].all(1)               # a sum of log-probabilities never grows
+        return self.finished[:, : self.needed].all(1)  # a sum of log-probabilities never grows
 
     def _set_aside(self, ended):
         """Keep the captions of the clips that have ended (N,) as results, and go on without these clips."""
@@ -118,15 +138,16 @@ class _Search:
         rest = ~ended
         self.cache.keep(rest)
         self.clips, self.newest, self.tokens, self.scores, self.finished = (
-            state[rest] for state in (self.clips, self.newest, self.tokens, self.scores, self.finished))
+            state[rest] for state in (self.clips, self.newest, self.tokens, self.scores, self.finished)
+        )
 
     def captions(self, count, length_penalty):
         L = max((tokens.shape[-1] for tokens, _ in self.results.values()), default=0)
-        tokens = self.tokens.new_full((len(self.results), self.beams, L), NOTHING)           # (N, B, L)
-        scores = self.scores.new_zeros(len(self.results), self.beams)                        # (N, B)
+        tokens = self.tokens.new_full((len(self.results), self.beams, L), NOTHING)  # (N, B, L)
+        scores = self.scores.new_zeros(len(self.results), self.beams)  # (N, B)
         for clip, (written, score) in self.results.items():
-            tokens[clip, :, :written.shape[-1]], scores[clip] = written, score
-        lengths = (tokens != NOTHING).sum(-1)                                                # (N, B)
-        scores, order = (scores / lengths ** length_penalty).sort(dim=1, descending=True, stable=True)
+            tokens[clip, :, : written.shape[-1]], scores[clip] = written, score
+        lengths = (tokens != NOTHING).sum(-1)  # (N, B)
+        scores, order = (scores / lengths**length_penalty).sort(dim=1, descending=True, stable=True)
         tokens = tokens.gather(1, order[..., None].expand_as(tokens))
         return Captions(tokens[:, :count], scores[:, :count])

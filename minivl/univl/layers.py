@@ -49,13 +49,13 @@ class Attention(nn.Module):
     def read(self, queries, keys_values, bias):
         """Queries (N, h, Q, d), keys and values (N, h, K, d), bias (N or 1, 1, Q or 1, K) -> what is read (N, Q, D)."""
         p = self.dropout if self.training else 0.0
-        bias = bias.to(queries.dtype)                                                        # autocast
-        found = scaled_dot_product_attention(queries, *keys_values, bias, dropout_p=p)       # (N, h, Q, d)
-        return found.transpose(1, 2).flatten(2)                                              # (N, Q, D)
+        bias = bias.to(queries.dtype)  # autocast
+        found = scaled_dot_product_attention(queries, *keys_values, bias, dropout_p=p)  # (N, h, Q, d)
+        return found.transpose(1, 2).flatten(2)  # (N, Q, D)
 
     def weights(self, queries, keys, bias):
         """How much each query reads of each key, mean over heads: (N, Q, K). For pictures: `read` never makes them."""
-        scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5 + bias            # (N, h, Q, K)
+        scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5 + bias  # (N, h, Q, K)
         return scores.softmax(-1).mean(1)
 
     def add(self, x, found):
@@ -74,15 +74,15 @@ class Attention(nn.Module):
         """
         N, _, D = x.shape
         h, d = self.num_heads, D // self.num_heads
-        query = self.query(x[:, 0]).view(N, h, d) / d ** 0.5
-        asked = torch.einsum("nhd,hdk->nhk", query, self.key.weight.view(h, d, D))           # (N, h, D): Wᵀq
-        offset = (query * self.key.bias.view(h, d)).sum(-1, keepdim=True)                    # (N, h, 1): qᵀb
-        share = (asked @ x.transpose(1, 2) + offset + bias[:, 0]).softmax(-1)                # (N, h, K)
+        query = self.query(x[:, 0]).view(N, h, d) / d**0.5
+        asked = torch.einsum("nhd,hdk->nhk", query, self.key.weight.view(h, d, D))  # (N, h, D): Wᵀq
+        offset = (query * self.key.bias.view(h, d)).sum(-1, keepdim=True)  # (N, h, 1): qᵀb
+        share = (asked @ x.transpose(1, 2) + offset + bias[:, 0]).softmax(-1)  # (N, h, K)
         share = dropout(share, self.dropout, self.training)
-        seen = share @ x                                                                     # (N, h, D)
-        found = torch.einsum("nhk,hdk->nhd", seen, self.value.weight.view(h, d, D))          # (N, h, d)
+        seen = share @ x  # (N, h, D)
+        found = torch.einsum("nhk,hdk->nhd", seen, self.value.weight.view(h, d, D))  # (N, h, d)
         found = found + share.sum(-1, keepdim=True) * self.value.bias.view(h, d)
-        return self.add(x[:, 0], found.flatten(1))                                           # (N, D)
+        return self.add(x[:, 0], found.flatten(1))  # (N, D)
 
 
 class FeedForward(nn.Module):

@@ -5,8 +5,13 @@ from itertools import combinations
 import pandas as pd
 import torch
 
-MODULES = {"text encoder": ("text.",), "video encoder": ("video.",), "cross encoder": ("cross.", "similarity."),
-           "decoder": ("decoder.",), "heads": ("word_head.", "frame_head.")}
+MODULES = {
+    "text encoder": ("text.",),
+    "video encoder": ("video.",),
+    "cross encoder": ("cross.", "similarity."),
+    "decoder": ("decoder.",),
+    "heads": ("word_head.", "frame_head."),
+}
 
 
 def objective_gradients(model, losses: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
@@ -19,20 +24,25 @@ def objective_gradients(model, losses: dict[str, torch.Tensor]) -> dict[str, dic
     for objective, loss in losses.items():
         if objective != "total":
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-            taken_apart[objective] = {name: torch.zeros_like(p) if g is None else g
-                                      for name, p, g in zip(names, parameters, gradients, strict=True)}
+            taken_apart[objective] = {
+                name: torch.zeros_like(p) if g is None else g
+                for name, p, g in zip(names, parameters, gradients, strict=True)
+            }
     return taken_apart
 
 
 def module_norms(gradients: dict[str, dict[str, torch.Tensor]]) -> pd.DataFrame:
     """Gradient norms, one row per objective and one column per module of UniVL; 0 where no gradient flows."""
-    table = {objective: {module: _flat(parts, starts).norm().item() for module, starts in MODULES.items()}
-             for objective, parts in gradients.items()}
+    table = {
+        objective: {module: _flat(parts, starts).norm().item() for module, starts in MODULES.items()}
+        for objective, parts in gradients.items()
+    }
     return pd.DataFrame(table).T
 
 
-def gradient_cosines(gradients: dict[str, dict[str, torch.Tensor]],
-                     modules: tuple[str, ...] = ("text encoder", "video encoder")) -> pd.DataFrame:
+def gradient_cosines(
+    gradients: dict[str, dict[str, torch.Tensor]], modules: tuple[str, ...] = ("text encoder", "video encoder")
+) -> pd.DataFrame:
     """Cosines between the objectives' gradients on some modules: 1 pulls the same way, below 0 against each other."""
     starts = tuple(start for module in modules for start in MODULES[module])
     flat = {objective: _flat(parts, starts) for objective, parts in gradients.items()}
@@ -43,9 +53,9 @@ def gradient_cosines(gradients: dict[str, dict[str, torch.Tensor]],
 class Microscope:
     """A `losses` function for `minivl.train.loop.fit` that also records gradients, every so many steps.
 
-        scope = Microscope(every=20)
-        fit(model, dataset, config, run_dir, losses=scope)
-        scope.table        columns step, what ("joint" or "joint, cmlm"), measure ("value", "norm" or "cosine"), value
+    scope = Microscope(every=20)
+    fit(model, dataset, config, run_dir, losses=scope)
+    scope.table        columns step, what ("joint" or "joint, cmlm"), measure ("value", "norm" or "cosine"), value
     """
 
     def __init__(self, every: int):

@@ -36,11 +36,20 @@ class UniVL(Saving, nn.Module):
         config, parts = self.config, set(self.config.parts)
         if not parts <= {"cross", "decoder", "heads"} or parts and "cross" not in parts:
             raise ConfigError(f"parts are cross, decoder and heads, the latter two with cross; not {config.parts}")
-        self.text = BertModel(BertConfig(
-            vocab_size=config.vocab_size, hidden_size=config.hidden_size, num_hidden_layers=config.text_layers,
-            num_attention_heads=config.num_heads, intermediate_size=config.intermediate_size,
-            max_position_embeddings=config.text_positions, hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout, pad_token_id=None), add_pooling_layer=False)
+        self.text = BertModel(
+            BertConfig(
+                vocab_size=config.vocab_size,
+                hidden_size=config.hidden_size,
+                num_hidden_layers=config.text_layers,
+                num_attention_heads=config.num_heads,
+                intermediate_size=config.intermediate_size,
+                max_position_embeddings=config.text_positions,
+                hidden_dropout_prob=config.dropout,
+                attention_probs_dropout_prob=config.dropout,
+                pad_token_id=None,
+            ),
+            add_pooling_layer=False,
+        )
         self.video = VideoEncoder(config)
         if "cross" in parts:
             self.cross = CrossEncoder(config)
@@ -55,10 +64,17 @@ class UniVL(Saving, nn.Module):
                 module.apply(init_weights)
 
     @classmethod
-    def from_reference(cls, path_or_state_dict, num_heads: int = 12, bos_token_id: int = 101, eos_token_id: int = 102,
-                       pad_token_id: int = 0):
+    def from_reference(
+        cls,
+        path_or_state_dict,
+        num_heads: int = 12,
+        bos_token_id: int = 101,
+        eos_token_id: int = 102,
+        pad_token_id: int = 0,
+    ):
         """A model with the weights, and the behaviour, of the released code: see `minivl.univl.reference`."""
         from minivl.univl.reference import build_from_reference
+
         return build_from_reference(cls, path_or_state_dict, num_heads, bos_token_id, eos_token_id, pad_token_id)
 
     # The four modules
@@ -69,11 +85,15 @@ class UniVL(Saving, nn.Module):
         Raises ValueError for texts longer than the table of positions, and for ids that are not in the vocabulary.
         """
         if input_ids.shape[1] > self.config.text_positions:
-            raise ValueError(f"texts of {input_ids.shape[1]} tokens, but this model reads at most "
-                             f"{self.config.text_positions}: lower max_words")
+            raise ValueError(
+                f"texts of {input_ids.shape[1]} tokens, but this model reads at most "
+                f"{self.config.text_positions}: lower max_words"
+            )
         if input_ids.is_cpu and input_ids.numel() and int(input_ids.max()) >= self.config.vocab_size:
-            raise ValueError(f"token id {int(input_ids.max())}, but this model has {self.config.vocab_size} words: "
-                             "use the tokenizer that it was trained with")
+            raise ValueError(
+                f"token id {int(input_ids.max())}, but this model has {self.config.vocab_size} words: "
+                "use the tokenizer that it was trained with"
+            )
         return self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
     def encode_video(self, video, video_mask):
@@ -110,7 +130,7 @@ class UniVL(Saving, nn.Module):
         texts = list(zip(text.split(SIDE), attention_mask.split(SIDE), strict=True))
         videos = list(zip(video.split(SIDE), video_mask.split(SIDE), strict=True))
         rows = [torch.cat([self.cross.pooled_pairs(*t, *v, position) for v in videos], dim=1) for t in texts]
-        return self.similarity(torch.cat(rows)).squeeze(-1)                                  # (A, B)
+        return self.similarity(torch.cat(rows)).squeeze(-1)  # (A, B)
 
     def align_pairs(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
         """Encoded texts (N, W, D) and videos (N, T, D) -> (N,): the `align_similarity` of text i with video i.
@@ -119,7 +139,7 @@ class UniVL(Saving, nn.Module):
         """
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
-        chunks = zip(*(part.split(SIDE ** 2) for part in (text, attention_mask, video, video_mask)), strict=True)
+        chunks = zip(*(part.split(SIDE**2) for part in (text, attention_mask, video, video_mask)), strict=True)
         return self.similarity(torch.cat([self.cross.pooled_rows(*some, position) for some in chunks])).squeeze(-1)
 
     @staticmethod
@@ -160,16 +180,36 @@ class UniVL(Saving, nn.Module):
     # Generation
 
     @torch.inference_mode()
-    def generate(self, input_ids, attention_mask, video, video_mask, num_beams: int = 5, max_length: int = 20,
-                 stopping: str = "finished", num_return: int | None = None, length_penalty: float = 0.0) -> Captions:
+    def generate(
+        self,
+        input_ids,
+        attention_mask,
+        video,
+        video_mask,
+        num_beams: int = 5,
+        max_length: int = 20,
+        stopping: str = "finished",
+        num_return: int | None = None,
+        length_penalty: float = 0.0,
+    ) -> Captions:
         """Captions of N clips by beam search, best first: see `minivl.univl.generation.beam_search`."""
         self.require("decoder")
         was_training = self.training
         self.eval()
         try:
             cross, cross_mask = self._encode_clips(input_ids, attention_mask, video, video_mask)
-            return beam_search(self.decoder, cross, cross_mask, self.tables(), self.config, num_beams, max_length,
-                               stopping, num_beams if num_return is None else num_return, length_penalty)
+            return beam_search(
+                self.decoder,
+                cross,
+                cross_mask,
+                self.tables(),
+                self.config,
+                num_beams,
+                max_length,
+                stopping,
+                num_beams if num_return is None else num_return,
+                length_penalty,
+            )
         finally:
             self.train(was_training)
 

@@ -32,15 +32,15 @@ def mil_nce(similarity, clips_per_video: int = 1, anchors: str = "all", valid=No
     N = _square(similarity)
     if N % clips_per_video:
         raise ValueError(f"{N} clips are not a multiple of clips_per_video = {clips_per_video}")
-    video = torch.arange(N, device=similarity.device) // clips_per_video                     # (N,)
-    same = video[:, None] == video                                                           # (N, N)
+    video = torch.arange(N, device=similarity.device) // clips_per_video  # (N,)
+    same = video[:, None] == video  # (N, N)
     kept = torch.ones_like(video).bool() if valid is None else valid.bool()
     none = torch.finfo(similarity.dtype).min
 
-    texts_of_video = similarity.T.masked_fill(~kept, none)                                   # (N, N): [a, j] = S[j, a]
-    other_videos = similarity.masked_fill(same, none)                                        # (N, N): [a, j] = S[a, j]
+    texts_of_video = similarity.T.masked_fill(~kept, none)  # (N, N): [a, j] = S[j, a]
+    other_videos = similarity.masked_fill(same, none)  # (N, N): [a, j] = S[a, j]
     positive = texts_of_video.masked_fill(~same, none).logsumexp(1)
-    loss = torch.cat([texts_of_video, other_videos], dim=1).logsumexp(1) - positive          # (N,)
+    loss = torch.cat([texts_of_video, other_videos], dim=1).logsumexp(1) - positive  # (N,)
 
     chosen = kept
     if anchors == "middle":
@@ -57,7 +57,7 @@ def align_loss(similarity, first: int = 0, valid=None, across_processes: bool = 
     similarity (A, B): texts `first` ... first+A-1 of the B videos. valid (A,) leaves out the texts where it is 0.
     """
     own = first + torch.arange(len(similarity), device=similarity.device)
-    loss = F.cross_entropy(similarity, own, reduction="none")                                # (A,)
+    loss = F.cross_entropy(similarity, own, reduction="none")  # (A,)
     return _mean(loss if valid is None else loss[valid.bool()], across_processes)
 
 

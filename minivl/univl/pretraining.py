@@ -38,8 +38,12 @@ def stages(config: UniVLPretrainConfig) -> list[Stage]:
     return [first, second] if config.staged else [second]
 
 
-def pretrain(config: UniVLPretrainConfig, dataset: Callable[[NarrationConfig, bool], Dataset], run_dir: Path,
-             progress: bool = True) -> UniVL:
+def pretrain(
+    config: UniVLPretrainConfig,
+    dataset: Callable[[NarrationConfig, bool], Dataset],
+    run_dir: Path,
+    progress: bool = True,
+) -> UniVL:
     """A UniVL trained through all stages, in evaluation mode.
 
     `dataset(narration, masked)` gives the videos of a stage, as `minivl.data.narration.NarratedDataset` does; stage one
@@ -55,10 +59,20 @@ def pretrain(config: UniVLPretrainConfig, dataset: Callable[[NarrationConfig, bo
             load_parts(model, before.state_dict(), set(before.config.parts))
         elif config.text_weights:
             load_bert(model, config.text_weights)
-        settings = {"model": dataclasses.asdict(sized), "objectives": dataclasses.asdict(config.objectives),
-                    "narration": dataclasses.asdict(stage.narration), "staged": config.staged}
-        fit(model, dataset(stage.narration, bool(stage.parts)), stage.train, Path(run_dir) / stage.name,
-            settings=settings, progress=progress)
+        settings = {
+            "model": dataclasses.asdict(sized),
+            "objectives": dataclasses.asdict(config.objectives),
+            "narration": dataclasses.asdict(stage.narration),
+            "staged": config.staged,
+        }
+        fit(
+            model,
+            dataset(stage.narration, bool(stage.parts)),
+            stage.train,
+            Path(run_dir) / stage.name,
+            settings=settings,
+            progress=progress,
+        )
     return model
 
 
@@ -75,8 +89,10 @@ def load_bert(model: UniVL, name: str) -> None:
     try:
         bert, found = BertModel.from_pretrained(name, add_pooling_layer=False, output_loading_info=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "
-                         f"name on the hub and a connection to it ({str(error).splitlines()[0]})") from error
+        raise ModelError(
+            f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "
+            f"name on the hub and a connection to it ({str(error).splitlines()[0]})"
+        ) from error
     if found["missing_keys"]:  # transformers starts these at random and goes on
         missing = sorted(found["missing_keys"])
         raise CheckpointError(f"{name} is no whole BERT: {len(missing)} of its tensors are missing, {missing[:3]} ...")
@@ -85,6 +101,12 @@ def load_bert(model: UniVL, name: str) -> None:
 
 def sized_for(config: UniVLPretrainConfig, tokenizer, video_dim: int) -> UniVLPretrainConfig:
     """The settings with the sizes that the data fix: vocabulary, special tokens, numbers per video feature."""
-    model = replace(config.model, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id,
-                    bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id, video_dim=video_dim)
+    model = replace(
+        config.model,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        video_dim=video_dim,
+    )
     return replace(config, model=model)

@@ -1,10 +1,10 @@
 """One pretraining batch through UniVL: which encoding each objective reads, and nothing computed twice.
 
-    objective      text       video      through
-    Joint          unmasked   unmasked   mean pooling
-    CMLM, CMFM     masked     masked     cross encoder, one pass over the pairs
-    Decoder        masked     masked     that same pass; the words so far are partly masked, too
-    Align          masked     masked     cross encoder, every text with every video
+objective      text       video      through
+Joint          unmasked   unmasked   mean pooling
+CMLM, CMFM     masked     masked     cross encoder, one pass over the pairs
+Decoder        masked     masked     that same pass; the words so far are partly masked, too
+Align          masked     masked     cross encoder, every text with every video
 """
 
 import torch
@@ -14,14 +14,24 @@ from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl import objectives
 from minivl.univl.layers import used_length
 
-PARTS_OF = {"joint": set(), "cmlm": {"cross", "heads"}, "cmfm": {"cross", "heads"}, "align": {"cross"},
-            "decoder": {"cross", "decoder"}}
+PARTS_OF = {
+    "joint": set(),
+    "cmlm": {"cross", "heads"},
+    "cmfm": {"cross", "heads"},
+    "align": {"cross"},
+    "decoder": {"cross", "decoder"},
+}
 TEXT = ("input_ids", "attention_mask", "pairs_masked_text", "pairs_token_labels")
 VIDEO = ("video", "video_mask", "masked_video", "video_labels_index")
 CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")
 MASKED = {"pairs_masked_text", "masked_video"}  # what every objective but Joint reads
-ONLY_FOR = {"joint": set(), "cmlm": MASKED | {"pairs_token_labels"}, "cmfm": MASKED | {"video_labels_index"},
-            "align": MASKED, "decoder": MASKED | set(CAPTION)}
+ONLY_FOR = {
+    "joint": set(),
+    "cmlm": MASKED | {"pairs_token_labels"},
+    "cmfm": MASKED | {"video_labels_index"},
+    "align": MASKED,
+    "decoder": MASKED | set(CAPTION),
+}
 
 
 class PretrainingStep:
@@ -29,11 +39,16 @@ class PretrainingStep:
 
     def __init__(self, model, batch):
         self.model, self.choices = model, model.objectives
-        self.weights = {name: weight for name, needed in PARTS_OF.items()
-                        if (weight := getattr(self.choices, name)) and needed <= set(model.config.parts)}
+        self.weights = {
+            name: weight
+            for name, needed in PARTS_OF.items()
+            if (weight := getattr(self.choices, name)) and needed <= set(model.config.parts)
+        }
         if not self.weights:
-            raise ConfigError(f"nothing to train: every objective has weight 0 or needs a part that this model with "
-                              f"{list(model.config.parts)} does not have")
+            raise ConfigError(
+                f"nothing to train: every objective has weight 0 or needs a part that this model with "
+                f"{list(model.config.parts)} does not have"
+            )
         self.gathers = self.choices.global_negatives and processes() > 1
         self.clips_per_video = batch["input_ids"].shape[1] if batch["input_ids"].ndim == 3 else 1
         self.frame_position = batch["input_ids"].shape[-1]
@@ -47,8 +62,11 @@ class PretrainingStep:
         if lacking := sorted(read - set(batch)):
             raise ValueError(f"a batch for {', '.join(self.weights)} must have {', '.join(lacking)}, too")
         nested = batch["input_ids"].ndim == 3
-        return {name: batch[name].flatten(0, 1) if nested else batch[name]
-                for name in read | {"text_hidden"} if name in batch}
+        return {
+            name: batch[name].flatten(0, 1) if nested else batch[name]
+            for name in read | {"text_hidden"}
+            if name in batch
+        }
 
     def _without_padding(self, batch):
         """Cut off the places that are padding in every row; those of captions only if [PAD] is not a target.
@@ -71,8 +89,10 @@ class PretrainingStep:
         Raises ConfigError if there are other objectives, which read more than that.
         """
         if others := sorted(set(self.weights) - {"joint"}):
-            raise ConfigError(f"gradient caching is for Joint alone, but this model also trains {', '.join(others)}, "
-                              "which need more than one embedding per text and video. Leave chunk_size out there")
+            raise ConfigError(
+                f"gradient caching is for Joint alone, but this model also trains {', '.join(others)}, "
+                "which need more than one embedding per text and video. Leave chunk_size out there"
+            )
         self._encode(["joint"])
         return self._pooled()
 
@@ -92,18 +112,21 @@ class PretrainingStep:
         text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
         text = model.encode_text(torch.cat(ids), text_mask.repeat(len(ids), 1)).split(len(text_mask))
         video = model.encode_video(torch.cat(video), video_mask.repeat(len(video), 1)).split(len(video_mask))
-        self.text, self.video = text[0], video[0]                                            # unmasked, for Joint
-        self.masked_text, self.masked_video = text[-1], video[-1]                            # (N, W, D), (N, T, D)
+        self.text, self.video = text[0], video[0]  # unmasked, for Joint
+        self.masked_text, self.masked_video = text[-1], video[-1]  # (N, W, D), (N, T, D)
         if {"cmlm", "cmfm", "decoder"} & set(wanted):
-            self.cross = model.cross_encode(self.masked_text, text_mask, self.masked_video, video_mask,
-                                            self.frame_position)[0]                          # (N, W+T, D)
+            self.cross = model.cross_encode(
+                self.masked_text, text_mask, self.masked_video, video_mask, self.frame_position
+            )[0]  # (N, W+T, D)
 
     def _pooled(self):
         model, batch = self.model, self.batch
-        pooled = {"text": model.pool_text(self.text, batch["attention_mask"]),               # (N, D)
-                  "video": model.pool_video(self.video, batch["video_mask"])}
+        pooled = {
+            "text": model.pool_text(self.text, batch["attention_mask"]),  # (N, D)
+            "video": model.pool_video(self.video, batch["video_mask"]),
+        }
         if self.valid is not None:
-            pooled["valid"] = self.valid                                                     # (N,)
+            pooled["valid"] = self.valid  # (N,)
         return {name: x.unflatten(0, (-1, self.clips_per_video)) for name, x in pooled.items()}
 
     def _joint(self):
@@ -111,17 +134,17 @@ class PretrainingStep:
 
     def _cmlm(self):
         """Only the masked words go through the head: its product with the vocabulary is the costly part."""
-        labels = self.batch["pairs_token_labels"]                                            # (N, W)
-        hidden = self.cross[:, :labels.shape[1]][labels >= 0]                                # (M, D)
+        labels = self.batch["pairs_token_labels"]  # (N, W)
+        hidden = self.cross[:, : labels.shape[1]][labels >= 0]  # (M, D)
         logits = self.model.word_head(hidden, self.model.text.embeddings.word_embeddings.weight)
         return objectives.cmlm_loss(logits, labels[labels >= 0], self.gathers)
 
     def _cmfm(self):
         model, batch = self.model, self.batch
         W = batch["input_ids"].shape[1]
-        masked = batch["video_labels_index"] >= 0                                            # (N, T)
-        predicted = model.frame_head(self.cross[:, W:][masked], model.video.project.weight.T)     # (M, F)
-        frames, mask = model.video.normalise(batch["video"]), batch["video_mask"]            # (N, T, F), (N, T)
+        masked = batch["video_labels_index"] >= 0  # (N, T)
+        predicted = model.frame_head(self.cross[:, W:][masked], model.video.project.weight.T)  # (M, F)
+        frames, mask = model.video.normalise(batch["video"]), batch["video_mask"]  # (N, T, F), (N, T)
         first = 0
         if self.choices.detach_frames:
             frames = frames.detach()
@@ -129,8 +152,8 @@ class PretrainingStep:
             first = torch.distributed.get_rank() * mask.numel()
             frames, mask = gather_with_gradient(frames), gather_with_gradient(mask)
         real = mask.flatten().bool()
-        place = real.cumsum(0) - 1                                                           # of a frame among the real
-        own = place[first + masked.flatten().nonzero().squeeze(-1)]                          # (M,)
+        place = real.cumsum(0) - 1  # of a frame among the real
+        own = place[first + masked.flatten().nonzero().squeeze(-1)]  # (M,)
         return objectives.cmfm_loss(predicted, frames.flatten(0, 1)[real], own, self.gathers)
 
     def _align(self):
@@ -138,8 +161,9 @@ class PretrainingStep:
         if self.gathers:
             first = torch.distributed.get_rank() * len(mask)
             video, mask = gather_with_gradient(video), gather_with_gradient(mask)
-        similarity = self.model.align_similarity(self.masked_text, batch["attention_mask"], video, mask,
-                                                 self.frame_position)
+        similarity = self.model.align_similarity(
+            self.masked_text, batch["attention_mask"], video, mask, self.frame_position
+        )
         return objectives.align_loss(similarity, first, self.valid, self.gathers)
 
     def _decoder(self):
@@ -153,8 +177,8 @@ def joint_loss(choices, pooled):
     clips_per_video = pooled["text"].shape[1]
     if choices.global_negatives:
         pooled = {name: gather_with_gradient(x) for name, x in pooled.items()}
-    clips = {name: x.flatten(0, 1) for name, x in pooled.items()}                            # (N, D), valid (N,)
-    similarity = objectives.products(clips["text"], clips["video"])                          # (N, N)
+    clips = {name: x.flatten(0, 1) for name, x in pooled.items()}  # (N, D), valid (N,)
+    similarity = objectives.products(clips["text"], clips["video"])  # (N, N)
     return objectives.mil_nce(similarity, clips_per_video, choices.anchors, clips.get("valid"))
 
 
@@ -163,8 +187,8 @@ def caption_loss(model, batch, cross, cross_mask, across_processes: bool = False
 
     Only positions with a target go through the head. With `count_padding`, as in the release, every position has one.
     """
-    ids, mask, targets = batch["input_caption_ids"], batch["decoder_mask"], batch["output_caption_ids"]    # (N, W)
+    ids, mask, targets = batch["input_caption_ids"], batch["decoder_mask"], batch["output_caption_ids"]  # (N, W)
     words, positions = model.tables()
-    hidden = model.decoder.hidden(ids, mask, cross, cross_mask, words, positions)            # (N, W, D)
+    hidden = model.decoder.hidden(ids, mask, cross, cross_mask, words, positions)  # (N, W, D)
     kept = torch.ones_like(mask).bool() if model.objectives.count_padding else mask.bool()
     return objectives.decoder_loss(model.decoder.head(hidden[kept], words), targets[kept], across_processes)

@@ -1,9 +1,9 @@
 """Weights of UniVL's released code, under its own names, for all five kinds of run.
 
-    stage one, FT-Joint      bert, visual, normalize_video
-    FT-Align                 and cross, similarity_dense
-    caption                  and decoder
-    stage two                and cls, cls_visual
+stage one, FT-Joint      bert, visual, normalize_video
+FT-Align                 and cross, similarity_dense
+caption                  and decoder
+stage two                and cls, cls_visual
 """
 
 import re
@@ -16,35 +16,49 @@ from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
 
 # The start of a released name -> the start of ours. The decoder's two attentions are called `.att` inside.
 PREFIXES = {
-    "bert.embeddings.": "text.embeddings.", "bert.encoder.": "text.encoder.",
+    "bert.embeddings.": "text.embeddings.",
+    "bert.encoder.": "text.encoder.",
     "normalize_video.visual_norm2d.": "video.frame_norm.",
     "visual.embeddings.word_embeddings.": "video.project.",
-    "visual.embeddings.position_embeddings.": "video.positions.", "visual.embeddings.LayerNorm.": "video.norm.",
+    "visual.embeddings.position_embeddings.": "video.positions.",
+    "visual.embeddings.LayerNorm.": "video.norm.",
     "visual.encoder.layer.": "video.layers.",
     "cross.embeddings.position_embeddings.": "cross.positions.",
-    "cross.embeddings.token_type_embeddings.": "cross.types.", "cross.embeddings.LayerNorm.": "cross.norm.",
-    "cross.encoder.layer.": "cross.layers.", "cross.pooler.dense.": "cross.pooler.",
+    "cross.embeddings.token_type_embeddings.": "cross.types.",
+    "cross.embeddings.LayerNorm.": "cross.norm.",
+    "cross.encoder.layer.": "cross.layers.",
+    "cross.pooler.dense.": "cross.pooler.",
     "similarity_dense.": "similarity.",
-    "decoder.embeddings.LayerNorm.": "decoder.norm.", "decoder.decoder.layer.": "decoder.layers.",
+    "decoder.embeddings.LayerNorm.": "decoder.norm.",
+    "decoder.decoder.layer.": "decoder.layers.",
     "decoder.classifier.cls.predictions.transform.LayerNorm.": "decoder.head.norm.",
     "decoder.classifier.cls.predictions.transform.dense.": "decoder.head.dense.",
     "decoder.classifier.cls.predictions.bias": "decoder.head.bias",
-    "cls.predictions.transform.LayerNorm.": "word_head.norm.", "cls.predictions.transform.dense.": "word_head.dense.",
+    "cls.predictions.transform.LayerNorm.": "word_head.norm.",
+    "cls.predictions.transform.dense.": "word_head.dense.",
     "cls.predictions.bias": "word_head.bias",
     "cls_visual.predictions.transform.LayerNorm.": "frame_head.norm.",
-    "cls_visual.predictions.transform.dense.": "frame_head.dense.", "cls_visual.predictions.bias": "frame_head.bias",
+    "cls_visual.predictions.transform.dense.": "frame_head.dense.",
+    "cls_visual.predictions.bias": "frame_head.bias",
 }
 INSIDE_LAYERS = {
-    "attention.self.": "attention.", "attention.output.dense.": "attention.output.",
-    "attention.output.LayerNorm.": "attention.norm.", "intermediate.dense.": "feed_forward.inner.",
-    "output.dense.": "feed_forward.outer.", "output.LayerNorm.": "feed_forward.norm.",
-    "slf_attn.att.": "self_attention.", "slf_attn.output.dense.": "self_attention.output.",
-    "slf_attn.output.LayerNorm.": "self_attention.norm.", "enc_attn.att.": "cross_attention.",
-    "enc_attn.output.dense.": "cross_attention.output.", "enc_attn.output.LayerNorm.": "cross_attention.norm.",
+    "attention.self.": "attention.",
+    "attention.output.dense.": "attention.output.",
+    "attention.output.LayerNorm.": "attention.norm.",
+    "intermediate.dense.": "feed_forward.inner.",
+    "output.dense.": "feed_forward.outer.",
+    "output.LayerNorm.": "feed_forward.norm.",
+    "slf_attn.att.": "self_attention.",
+    "slf_attn.output.dense.": "self_attention.output.",
+    "slf_attn.output.LayerNorm.": "self_attention.norm.",
+    "enc_attn.att.": "cross_attention.",
+    "enc_attn.output.dense.": "cross_attention.output.",
+    "enc_attn.output.LayerNorm.": "cross_attention.norm.",
 }
 WORDS = "bert.embeddings.word_embeddings.weight"
 TIES = {  # one parameter under several names
-    "decoder.embeddings.word_embeddings.weight": WORDS, "decoder.classifier.cls.predictions.decoder.weight": WORDS,
+    "decoder.embeddings.word_embeddings.weight": WORDS,
+    "decoder.classifier.cls.predictions.decoder.weight": WORDS,
     "cls.predictions.decoder.weight": WORDS,
     "decoder.embeddings.position_embeddings.weight": "bert.embeddings.position_embeddings.weight",
     "cls_visual.predictions.weight": "visual.embeddings.word_embeddings.weight",
@@ -67,8 +81,10 @@ def build_from_reference(cls, path_or_state_dict, num_heads, bos_token_id, eos_t
         raise CheckpointError(f"not the weights of a released UniVL: there is no {error}") from error
     _check_ties(state)
     model = cls(config, ObjectiveConfig.release())
-    load_weights(model, {our_name(name): tensor for name, tensor in state.items()
-                         if name not in TIES and not name.startswith(UNUSED)})
+    load_weights(
+        model,
+        {our_name(name): tensor for name, tensor in state.items() if name not in TIES and not name.startswith(UNUSED)},
+    )
     return model.eval()
 
 
@@ -92,22 +108,38 @@ def _modern(name):
 
 def _config(state, num_heads, bos, eos, pad):
     vocabulary, hidden = state[WORDS].shape
-    parts = [part for part, sign in (("cross", "cross.pooler.dense.weight"),
-                                     ("decoder", "decoder.classifier.cls.predictions.bias"),
-                                     ("heads", "cls_visual.predictions.bias")) if sign in state]
+    parts = [
+        part
+        for part, sign in (
+            ("cross", "cross.pooler.dense.weight"),
+            ("decoder", "decoder.classifier.cls.predictions.bias"),
+            ("heads", "cls_visual.predictions.bias"),
+        )
+        if sign in state
+    ]
     if hidden % num_heads:
-        raise CheckpointError(f"these weights have hidden size {hidden}, which {num_heads} heads do not divide: "
-                              "give the num_heads that they were trained with")
+        raise CheckpointError(
+            f"these weights have hidden size {hidden}, which {num_heads} heads do not divide: "
+            "give the num_heads that they were trained with"
+        )
     return UniVLConfig(
-        vocab_size=vocabulary, video_dim=state["visual.embeddings.word_embeddings.weight"].shape[1],
-        hidden_size=hidden, num_heads=num_heads,
+        vocab_size=vocabulary,
+        video_dim=state["visual.embeddings.word_embeddings.weight"].shape[1],
+        hidden_size=hidden,
+        num_heads=num_heads,
         intermediate_size=len(state["bert.encoder.layer.0.intermediate.dense.weight"]),
-        text_layers=_layers(state, "bert.encoder.layer"), video_layers=_layers(state, "visual.encoder.layer"),
-        cross_layers=_layers(state, "cross.encoder.layer"), decoder_layers=_layers(state, "decoder.decoder.layer"),
+        text_layers=_layers(state, "bert.encoder.layer"),
+        video_layers=_layers(state, "visual.encoder.layer"),
+        cross_layers=_layers(state, "cross.encoder.layer"),
+        decoder_layers=_layers(state, "decoder.decoder.layer"),
         text_positions=len(state["bert.embeddings.position_embeddings.weight"]),
         video_positions=len(state["visual.embeddings.position_embeddings.weight"]),
         cross_positions=len(state["cross.embeddings.position_embeddings.weight"]) if "cross" in parts else 1024,
-        parts=tuple(parts), pad_token_id=pad, bos_token_id=bos, eos_token_id=eos)
+        parts=tuple(parts),
+        pad_token_id=pad,
+        bos_token_id=bos,
+        eos_token_id=eos,
+    )
 
 
 def _layers(state, stack):
@@ -116,8 +148,12 @@ def _layers(state, stack):
 
 
 def _check_ties(state):
-    different = [f"{name} and {tied}" for name, tied in TIES.items() if name in state and tied in state
-                 and not torch.equal(state[name], state[tied])]
+    different = [
+        f"{name} and {tied}"
+        for name, tied in TIES.items()
+        if name in state and tied in state and not torch.equal(state[name], state[tied])
+    ]
     if different:
-        raise CheckpointError("these weights must be equal, because the model has one parameter for them: "
-                              + "; ".join(different))
+        raise CheckpointError(
+            "these weights must be equal, because the model has one parameter for them: " + "; ".join(different)
+        )

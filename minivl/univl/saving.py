@@ -20,8 +20,14 @@ class Saving(Shared):
         settings = {"univl": dataclasses.asdict(self.config), "objectives": dataclasses.asdict(self.objectives)}
         settings |= {"inputs": inputs} if inputs else {}
         parameters = sum(p.numel() for p in self.parameters())
-        write_folder(Path(folder), settings, self.state_dict(), _CARD.format(
-            parameters=parameters, parts=", ".join(("text encoder", "video encoder", *self.config.parts)), card=card))
+        write_folder(
+            Path(folder),
+            settings,
+            self.state_dict(),
+            _CARD.format(
+                parameters=parameters, parts=", ".join(("text encoder", "video encoder", *self.config.parts)), card=card
+            ),
+        )
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
 

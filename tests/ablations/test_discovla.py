@@ -40,15 +40,28 @@ def test_methods_differ_in_one_part_each_and_lora_has_no_fewer_parameters():
     assert not fused and lora["vision_fusion_layers"] == 0
     assert set(aligned) == {"alpha"} and aligned.items() < distilled.items()
     assert {name for name in distilled if name not in aligned} <= {"beta", "distill", "distill_scale"}
-    counts = [sum(p.numel() for p in DiscoVLA.from_open_clip("kitchen", None, override(
-        scale("small").discovla, **{"text_fusion_layers": 0, **settings})).trainable_parameters())
-        for settings in (lora, {**aligned, "text_fusion_layers": 1})]
+    counts = [
+        sum(
+            p.numel()
+            for p in DiscoVLA.from_open_clip(
+                "kitchen", None, override(scale("small").discovla, **{"text_fusion_layers": 0, **settings})
+            ).trainable_parameters()
+        )
+        for settings in (lora, {**aligned, "text_fusion_layers": 1})
+    ]
     assert counts[1] <= counts[0] <= 1.05 * counts[1]
 
 
-@pytest.mark.parametrize("settings", [{"rounds": 0}, {"alpha": 0.3, "noise": 1.0, "videos": 8, "batch_size": 4},
-                                      {"dial": 1.0, "temporal": 4}, {"clauses": 2, "temporal": 4, "twins": True}],
-                         ids=["zero-shot", "captions", "world", "twins"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rounds": 0},
+        {"alpha": 0.3, "noise": 1.0, "videos": 8, "batch_size": 4},
+        {"dial": 1.0, "temporal": 4},
+        {"clauses": 2, "temporal": 4, "twins": True},
+    ],
+    ids=["zero-shot", "captions", "world", "twins"],
+)
 def test_one_cell_end_to_end(settings):
     cell = Cell("any", settings)
     scores = ablation.run_cell(TINY, cell, 0)
@@ -78,11 +91,16 @@ def test_the_command_runs_a_study_with_seeds_of_choice(tmp_path, monkeypatch):
     from minivl.cli import app
 
     monkeypatch.setitem(ablation.STUDIES, "noise", [Cell("zero-shot", {"rounds": 0})])
-    result = CliRunner().invoke(app, ["ablate", "discovla", "noise", "--seeds", "2", "--first-seed", "7", "--scale",
-                                      "tiny", "--out", str(tmp_path)], catch_exceptions=False)
+    result = CliRunner().invoke(
+        app,
+        ["ablate", "discovla", "noise", "--seeds", "2", "--first-seed", "7", "--scale", "tiny", "--out", str(tmp_path)],
+        catch_exceptions=False,
+    )
     assert result.exit_code == 0 and "discovla_noise.csv" in result.output
     assert sorted(path.name for path in (tmp_path / "noise").iterdir()) == [
-        "zero-shot-seed7.json", "zero-shot-seed8.json"]
+        "zero-shot-seed7.json",
+        "zero-shot-seed8.json",
+    ]
 
 
 def test_captions_in_the_other_order():

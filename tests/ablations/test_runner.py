@@ -48,18 +48,40 @@ def ablate(run, out, cells=CELLS, seeds=(0, 1), **options):
 
 def test_table_and_files(tmp_path):
     table = ablate(scored, tmp_path / "runs" / "a")
-    assert table.columns.tolist() == ["cell", "seed", "settings.rank", "settings.fused", "settings.layers", "R@1",
-                                      "process", "seconds", "minivl", "torch"]
-    assert table[["cell", "seed"]].values.tolist() == [["lora", 0], ["lora", 1], ["fused, d=0.5", 0],
-                                                       ["fused, d=0.5", 1]]
+    assert table.columns.tolist() == [
+        "cell",
+        "seed",
+        "settings.rank",
+        "settings.fused",
+        "settings.layers",
+        "R@1",
+        "process",
+        "seconds",
+        "minivl",
+        "torch",
+    ]
+    assert table[["cell", "seed"]].values.tolist() == [
+        ["lora", 0],
+        ["lora", 1],
+        ["fused, d=0.5", 0],
+        ["fused, d=0.5", 1],
+    ]
     assert table["R@1"].tolist() == pytest.approx([28 / 3, 58 / 3, 12, 22])
     record = json.loads((tmp_path / "runs" / "a" / "fused, d=0.5-seed1.json").read_text())
     assert record.pop("seconds") >= 0
-    assert record == {"cell": "fused, d=0.5", "seed": 1, "settings": {"rank": 8, "layers": [1, 2]},
-                      "scores": {"R@1": 22.0, "process": os.getpid()},
-                      "versions": {"minivl": minivl.__version__, "torch": str(torch.__version__)}}
+    assert record == {
+        "cell": "fused, d=0.5",
+        "seed": 1,
+        "settings": {"rank": 8, "layers": [1, 2]},
+        "scores": {"R@1": 22.0, "process": os.getpid()},
+        "versions": {"minivl": minivl.__version__, "torch": str(torch.__version__)},
+    }
     assert sorted(p.name for p in (tmp_path / "runs" / "a").iterdir()) == [
-        "fused, d=0.5-seed0.json", "fused, d=0.5-seed1.json", "lora-seed0.json", "lora-seed1.json"]
+        "fused, d=0.5-seed0.json",
+        "fused, d=0.5-seed1.json",
+        "lora-seed0.json",
+        "lora-seed1.json",
+    ]
 
 
 def test_what_is_done_is_not_repeated(tmp_path):
@@ -69,7 +91,8 @@ def test_what_is_done_is_not_repeated(tmp_path):
     assert counted.calls == [("new", 1), ("new", 0), ("lora", 10), ("fused, d=0.5", 10), ("new", 10)]
     assert len(more) == 9
     assert results_table(tmp_path)[["cell", "seed"]].values.tolist() == [
-        [name, seed] for name in ("fused, d=0.5", "lora", "new") for seed in (0, 1, 10)]
+        [name, seed] for name in ("fused, d=0.5", "lora", "new") for seed in (0, 1, 10)
+    ]
     again = Counted()
     pd.testing.assert_frame_equal(ablate(again, tmp_path), first)
     assert again.calls == []
@@ -83,11 +106,14 @@ def test_tuples_are_lists(tmp_path):
     assert counted.calls == []
 
 
-@pytest.mark.parametrize("settings, difference", [
-    ({"rank": 4, "fused": False}, "rank is 4 now and was 8"),
-    ({"rank": 8}, "fused is None now and was False"),
-    ({"rank": 8, "fused": False, "new": None}, "new is None now and was None"),
-])
+@pytest.mark.parametrize(
+    "settings, difference",
+    [
+        ({"rank": 4, "fused": False}, "rank is 4 now and was 8"),
+        ({"rank": 8}, "fused is None now and was False"),
+        ({"rank": 8, "fused": False, "new": None}, "new is None now and was None"),
+    ],
+)
 def test_other_settings_are_an_error_before_anything_runs(tmp_path, settings, difference):
     ablate(scored, tmp_path, seeds=(1,))
     counted = Counted()
@@ -176,8 +202,9 @@ def test_names_and_settings():
 
 
 def test_compare():
-    table = pd.DataFrame({"cell": ["a", "a", "a", "b", "b", "b", "c"], "seed": [0, 1, 2, 2, 1, 0, 0],
-                          "R@1": [3.0, 5, 4, 2, 2, 1, 7]})
+    table = pd.DataFrame(
+        {"cell": ["a", "a", "a", "b", "b", "b", "c"], "seed": [0, 1, 2, 2, 1, 0, 0], "R@1": [3.0, 5, 4, 2, 2, 1, 7]}
+    )
     ours = compare(table, "a", "b", "R@1")
     assert ours["difference"] == pytest.approx(7 / 3) and ours["p"] == 0.25 and ours["seeds"] == 3
     assert ours["low"] == pytest.approx(7 / 3 - 4.30265 / 3, abs=1e-4)  # paired by seed: differences 2, 3, 2
@@ -191,9 +218,11 @@ def test_compare():
 def test_saved_results_are_the_same_bytes(tmp_path):
     table = ablate(scored, tmp_path / "runs").drop(columns=["process", "seconds", "minivl", "torch"])
     path = save_results(table, tmp_path / "results" / "a.csv")
-    assert path.read_bytes() == (b'cell,seed,settings.rank,settings.fused,settings.layers,R@1\n'
-                                 b'lora,0,8,False,,9.33333\nlora,1,8,False,,19.3333\n'
-                                 b'"fused, d=0.5",0,8,,"[1, 2]",12\n"fused, d=0.5",1,8,,"[1, 2]",22\n')
+    assert path.read_bytes() == (
+        b"cell,seed,settings.rank,settings.fused,settings.layers,R@1\n"
+        b"lora,0,8,False,,9.33333\nlora,1,8,False,,19.3333\n"
+        b'"fused, d=0.5",0,8,,"[1, 2]",12\n"fused, d=0.5",1,8,,"[1, 2]",22\n'
+    )
     noise = table.assign(**{"R@1": table["R@1"] * (1 + 1e-9)})
     assert save_results(noise, tmp_path / "b.csv").read_bytes() == path.read_bytes()
     assert compare(pd.read_csv(path), "fused, d=0.5", "lora", "R@1")["difference"] == pytest.approx(8 / 3, abs=1e-4)

@@ -15,8 +15,9 @@ SETTINGS = scale("tiny")
 
 
 def test_cells_differ_in_what_they_are_named_after(tmp_path):
-    configs = {cell.name: ablation.pretraining_of(cell, SETTINGS.univl_pretrain, 0, tmp_path)
-               for cell in ablation.CELLS}
+    configs = {
+        cell.name: ablation.pretraining_of(cell, SETTINGS.univl_pretrain, 0, tmp_path) for cell in ablation.CELLS
+    }
     assert configs["StagedP"].staged and not configs["one stage"].staged
     assert configs["StagedP"].hide_text == 0 and configs["StagedP + EnhancedV"].hide_text == 0.15
     assert not configs["StagedP + EnhancedV apart"].objectives.contrast_hidden_texts
@@ -27,7 +28,8 @@ def test_cells_differ_in_what_they_are_named_after(tmp_path):
     for objective in ("Joint", "CMLM", "CMFM", "Align", "Decoder"):
         weights = vars(configs[f"without {objective}"].objectives)
         assert [name for name, weight in weights.items() if weight == 0 and name in ablation.OBJECTIVES] == [
-            objective.lower()]
+            objective.lower()
+        ]
     # Equal time: a step of stage one takes about as long as one of stage two.
     assert sum(ablation.STEPS.values()) == ablation.ONE_STAGE["stage_two"]
 
@@ -44,7 +46,8 @@ def test_one_cell_end_to_end(tmp_path):
     assert curves["decoder"].notna().sum() == 2
     again = ablation.run_cell(scale("tiny"), tmp_path, cell, 0)
     assert {k: v for k, v in again.items() if k != "cpu seconds"} == pytest.approx(
-        {k: v for k, v in scores.items() if k != "cpu seconds"})
+        {k: v for k, v in scores.items() if k != "cpu seconds"}
+    )
 
 
 def test_retold_videos_have_the_same_features_and_other_speech(tmp_path):

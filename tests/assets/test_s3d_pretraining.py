@@ -88,7 +88,7 @@ def test_item(videos):
     item, said, video = data[1], data.rows[1]["transcript"], data.video(1)
     M, S = TINY.seconds_per_video, max(len(row["transcript"]) for row in rows)
     assert item["seconds"].shape == (M, 4, 48, 48, 3) and item["words"].shape == (S, TINY.max_words)
-    assert (item["positive"].sum(1) == TINY.positives).all() and not item["positive"][:, len(said):].any()
+    assert (item["positive"].sum(1) == TINY.positives).all() and not item["positive"][:, len(said) :].any()
     for second, positive in zip(item["seconds"], item["positive"], strict=True):
         number = next(i for i in range(len(video)) if np.array_equal(video[i], second))
         assert positive.nonzero().flatten().tolist() == sorted(nearest(said, number + 0.5, TINY.positives))
@@ -98,9 +98,11 @@ def test_videos_do_not_see_the_positives_of_others():
     """The loss of a batch of two videos is that of the matrix with both videos' sentences."""
     torch.manual_seed(0)
     model = NarratedVideoModel(S3D(TINY.net), SentenceEmbedding(9, 8, 16, TINY.net.embed_dim)).eval()
-    batch = {"seconds": torch.randint(0, 256, (2, 3, 4, 48, 48, 3), dtype=torch.uint8),
-             "words": torch.tensor([[[1, 2], [3, 0]], [[4, 5], [0, 0]]]),
-             "positive": torch.tensor([[[1, 0], [0, 1], [1, 1]], [[1, 0]] * 3]).bool()}
+    batch = {
+        "seconds": torch.randint(0, 256, (2, 3, 4, 48, 48, 3), dtype=torch.uint8),
+        "words": torch.tensor([[[1, 2], [3, 0]], [[4, 5], [0, 0]]]),
+        "positive": torch.tensor([[[1, 0], [0, 1], [1, 1]], [[1, 0]] * 3]).bool(),
+    }
     video = torch.cat([model.net(model.net.segments(s)).embedding for s in batch["seconds"].flatten(0, 1)])
     similarity = video @ model.text(torch.tensor([[1, 2], [3, 0], [4, 5]])).T
     positive = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]).bool()
@@ -131,15 +133,26 @@ def test_tiny_run(videos, tmp_path):
 
 
 def test_facts():
-    row = {"steps": [{"label": "slice egg", "start": 0.0, "end": 1.5}, {"label": "add egg", "start": 1.5, "end": 4.2},
-                     {"label": "pour oil", "start": 4.2, "end": 6.0}],
-           "step_captions": ["someone slices the egg", "someone puts the sliced egg into the red pot",
-                             "someone pours oil into the red pot"]}
+    row = {
+        "steps": [
+            {"label": "slice egg", "start": 0.0, "end": 1.5},
+            {"label": "add egg", "start": 1.5, "end": 4.2},
+            {"label": "pour oil", "start": 4.2, "end": 6.0},
+        ],
+        "step_captions": [
+            "someone slices the egg",
+            "someone puts the sliced egg into the red pot",
+            "someone pours oil into the red pot",
+        ],
+    }
     shown = facts(row, 7)
     assert shown[0] == {"step": "slice egg", "ingredient": "egg"}
     assert shown[1] == {} and shown[4] == {} and shown[6] == {}
-    assert shown[2] == shown[3] == {"step": "add egg", "ingredient": "egg", "state": "sliced", "colour": "red",
-                                    "container": "pot"}
+    assert (
+        shown[2]
+        == shown[3]
+        == {"step": "add egg", "ingredient": "egg", "state": "sliced", "colour": "red", "container": "pot"}
+    )
     assert shown[5] == {"step": "pour oil", "liquid": "oil", "colour": "red", "container": "pot"}
 
 

@@ -14,16 +14,22 @@ TEST = BUNDLED / "kitchen" / "test"
 
 
 def minivl(*arguments, **environment):
-    return subprocess.run([sys.executable, "-m", "minivl", *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, **environment})
+    return subprocess.run(
+        [sys.executable, "-m", "minivl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
 
 
 def test_help_names_the_commands_and_imports_nothing_heavy():
     answer = minivl("--help")
     assert answer.returncode == 0
     assert all(command in answer.stdout for command in ("demo", "search", "adapt", "evaluate", "world", "lesson"))
-    code = ("import sys, minivl.cli; heavy = {'torch', 'numpy', 'pandas', 'av', 'open_clip', 'transformers', "
-            "'datasets', 'matplotlib'} & set(sys.modules); assert not heavy, heavy")
+    code = (
+        "import sys, minivl.cli; heavy = {'torch', 'numpy', 'pandas', 'av', 'open_clip', 'transformers', "
+        "'datasets', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -34,16 +40,19 @@ def test_both_names_are_the_same_program():
     assert script.value == "minivl.cli:main"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["adapt", "--scale", "huge"], "unknown scale 'huge'"),
-    (["search", "soup", "no-such-folder"], "no-such-folder does not exist"),
-    (["search", "soup", TEST, "--model", "nonsense"], "unknown model 'nonsense'"),
-    (["evaluate", "--split", "dev"], "no split 'dev', only test, train, val"),
-    (["lesson", "99_none"], "no lesson '99_none'"),
-    (["world", "somewhere", "--knob", "dail=1"], "no setting dail"),
-    (["world", "somewhere", "--knob", "dial=much"], "NAME=VALUE"),
-    (["world", TEST / "metadata.jsonl" / "below-a-file"], "is the place right, writable"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["adapt", "--scale", "huge"], "unknown scale 'huge'"),
+        (["search", "soup", "no-such-folder"], "no-such-folder does not exist"),
+        (["search", "soup", TEST, "--model", "nonsense"], "unknown model 'nonsense'"),
+        (["evaluate", "--split", "dev"], "no split 'dev', only test, train, val"),
+        (["lesson", "99_none"], "no lesson '99_none'"),
+        (["world", "somewhere", "--knob", "dail=1"], "no setting dail"),
+        (["world", "somewhere", "--knob", "dial=much"], "NAME=VALUE"),
+        (["world", TEST / "metadata.jsonl" / "below-a-file"], "is the place right, writable"),
+    ],
+)
 def test_mistakes_get_one_message_and_no_traceback(arguments, message, tmp_path):
     answer = minivl(*arguments, MINIVL_RUNS=str(tmp_path))
     assert answer.returncode == 1
@@ -60,9 +69,18 @@ def test_a_lesson_that_stops_says_why_and_keeps_what_it_had(tmp_path):
 
 def test_search_prints_the_best_first_and_draws(tmp_path):
     picture = tmp_path / "answers.png"
-    answer = minivl("search", "a hand puts a sliced carrot into a red pot", TEST, "--top", 3, "--picture", picture,
-                    "--index", tmp_path / "index")
-    manifest, = (tmp_path / "index").glob("test-*/manifest.json")
+    answer = minivl(
+        "search",
+        "a hand puts a sliced carrot into a red pot",
+        TEST,
+        "--top",
+        3,
+        "--picture",
+        picture,
+        "--index",
+        tmp_path / "index",
+    )
+    (manifest,) = (tmp_path / "index").glob("test-*/manifest.json")
     assert len(json.loads(manifest.read_text())["files"]) == 40
     assert answer.returncode == 0, answer.stderr
     scores = [float(line.split()[1]) for line in answer.stdout.splitlines() if line.strip()[:1].isdigit()]
@@ -83,8 +101,11 @@ def test_search_names_what_it_skipped_once_and_takes_a_single_file(tmp_path):
 
 def test_world_adapt_evaluate(tmp_path):
     world = tmp_path / "world"
-    knobs = [a for k in ("videos_train=8", "videos_val=4", "videos_test=4", "dial=0", "frame_captions=4")
-             for a in ("--knob", k)]
+    knobs = [
+        a
+        for k in ("videos_train=8", "videos_val=4", "videos_test=4", "dial=0", "frame_captions=4")
+        for a in ("--knob", k)
+    ]
     assert minivl("world", world, *knobs).returncode == 0
     assert json.loads((world / "world.json").read_text())["dial"] == 0
     adapted = minivl("adapt", "--data", world, "--scale", "tiny", "--steps", 1, MINIVL_RUNS=str(tmp_path / "runs"))

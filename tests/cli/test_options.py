@@ -14,8 +14,10 @@ def test_engine_settings_are_read_by_their_kind():
     assert set(ENGINE) <= vars(TrainConfig()).keys()
 
 
-@pytest.mark.parametrize("text, message", [("learning_rate=1", "one of mixed_precision"), ("compile", "NAME=VALUE"),
-                                           ("chunk_size=many", "must be a number")])
+@pytest.mark.parametrize(
+    "text, message",
+    [("learning_rate=1", "one of mixed_precision"), ("compile", "NAME=VALUE"), ("chunk_size=many", "must be a number")],
+)
 def test_other_settings_are_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         with_engine(TrainConfig(), [text])

@@ -20,8 +20,12 @@ from minivl.s3d import S3D
 from minivl.tasks.clip.retrieval import load_model
 from minivl.univl import UniVL
 
-ABOUT = {"data": "Sixteen clips.", "command": "minivl adapt", "scores": {"R@1": [10.84, 0.7], "MedR": 4},
-         "limits": "Knows one kitchen."}
+ABOUT = {
+    "data": "Sixteen clips.",
+    "command": "minivl adapt",
+    "scores": {"R@1": [10.84, 0.7], "MedR": 4},
+    "limits": "Knows one kitchen.",
+}
 
 
 def discovla():
@@ -30,8 +34,19 @@ def discovla():
 
 
 def univl():
-    return UniVL(UniVLConfig(vocab_size=30, video_dim=8, hidden_size=16, num_heads=2, intermediate_size=16,
-                             text_layers=1, video_layers=1, cross_layers=1, decoder_layers=1))
+    return UniVL(
+        UniVLConfig(
+            vocab_size=30,
+            video_dim=8,
+            hidden_size=16,
+            num_heads=2,
+            intermediate_size=16,
+            text_layers=1,
+            video_layers=1,
+            cross_layers=1,
+            decoder_layers=1,
+        )
+    )
 
 
 def s3d():
@@ -46,8 +61,12 @@ def state(model):
     return getattr(model, "model", model).state_dict()
 
 
-MODELS = [(discovla, DiscoVLA.from_pretrained), (univl, UniVL.from_pretrained), (s3d, S3D.from_pretrained),
-          (clip, lambda name: load_clip(str(name)))]
+MODELS = [
+    (discovla, DiscoVLA.from_pretrained),
+    (univl, UniVL.from_pretrained),
+    (s3d, S3D.from_pretrained),
+    (clip, lambda name: load_clip(str(name))),
+]
 NAMES = [make.__name__ for make, _ in MODELS]
 
 
@@ -147,6 +166,7 @@ def test_what_is_known_replaces_what_was_said(tmp_path):
 
 # Failures
 
+
 def test_without_a_network_nothing_is_lost(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     s3d().save_pretrained(tmp_path / "net")
@@ -166,6 +186,7 @@ def test_names_that_the_hub_does_not_have(name, tmp_path, hub):
 
 # The command
 
+
 def test_push_completes_the_card(tmp_path, hub):
     discovla().save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "secret.env").write_text("token")
@@ -174,8 +195,11 @@ def test_push_completes_the_card(tmp_path, hub):
     assert answer.exit_code == 0 and "uploaded: hub/me/model" in answer.output, answer.output
     assert "says nothing under Command, Limits" in answer.output
     assert hub.kinds == {"me/model": ("model", True)}
-    assert {path.name for path in (hub.folder / "me/model").iterdir()} == {"README.md", "config.json",
-                                                                          "model.safetensors"}
+    assert {path.name for path in (hub.folder / "me/model").iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    }
     assert "| R@sum | 213.5 ± 2.7 |" in (hub.folder / "me/model/README.md").read_text()
 
 
@@ -208,8 +232,15 @@ def test_a_card_of_features(tmp_path):
         data_card(tmp_path)
 
 
-@pytest.mark.parametrize("content, message", [("{broken", "not valid JSON"), ('["a"]', "must hold"),
-                                              ('{"a": "b"}', "must hold"), ('{"a": [1, "b"]}', "must hold")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{broken", "not valid JSON"),
+        ('["a"]', "must hold"),
+        ('{"a": "b"}', "must hold"),
+        ('{"a": [1, "b"]}', "must hold"),
+    ],
+)
 def test_scores_that_are_none(tmp_path, content, message):
     s3d().save_pretrained(tmp_path)
     (tmp_path / "scores.json").write_text(content)
@@ -219,8 +250,10 @@ def test_scores_that_are_none(tmp_path, content, message):
 
 def test_folders_that_nobody_else_could_use(tmp_path, hub):
     assert "neither a model" in str(minivl("push", tmp_path, "me/x").exception)
-    made = DiscoVLA.from_open_clip(str(shutil.copytree(BUNDLED / "clip_kitchen", tmp_path / "own_clip")),
-                                   config=DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0))
+    made = DiscoVLA.from_open_clip(
+        str(shutil.copytree(BUNDLED / "clip_kitchen", tmp_path / "own_clip")),
+        config=DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0),
+    )
     made.save_pretrained(tmp_path / "model")
     answer = minivl("push", tmp_path / "model", "me/model")
     assert "a folder that others do not have: push that one first" in str(answer.exception) and not hub.kinds

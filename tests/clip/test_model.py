@@ -25,8 +25,10 @@ def test_it_is_open_clip_s_own_class_and_opens_without_minivl(kitchen):
 
     assert type(kitchen.model) is open_clip.CLIP
     theirs = open_clip.create_model(f"local-dir:{KITCHEN}")
-    assert all(torch.equal(a, b) for a, b in zip(theirs.state_dict().values(), kitchen.model.state_dict().values(),
-                                                 strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(theirs.state_dict().values(), kitchen.model.state_dict().values(), strict=True)
+    )
 
 
 def test_scores_of_the_card_are_those_of_the_weights(kitchen):

@@ -19,11 +19,22 @@ def test_full_scale_is_the_release_s_recipe():
     """REFERENCE: optimisation of the released DiscoVLA on MSR-VTT."""
     full = scale("full")
     assert (full.adapt.batch_size, full.adapt.learning_rate, full.adapt.weight_decay, full.adapt.epochs) == (
-        128, 6e-4, 0.2, 5)
+        128,
+        6e-4,
+        0.2,
+        5,
+    )
     assert (full.adapt.betas, full.adapt.eps) == ((0.9, 0.999), 1e-6)
     assert (full.adapt.warmup, full.adapt.max_grad_norm) == (0.1, 1.0)
-    assert full.discovla == DiscoVLAConfig(lora_rank=8, vision_fusion_layers=4, text_fusion_layers=2,
-                                           strategy="adapter", alpha=0.3, beta=1.0, distill="release")
+    assert full.discovla == DiscoVLAConfig(
+        lora_rank=8,
+        vision_fusion_layers=4,
+        text_fusion_layers=2,
+        strategy="adapter",
+        alpha=0.3,
+        beta=1.0,
+        distill="release",
+    )
     assert dataclasses.astuple(full.inputs) == (12, 1.0, 32, "rand-m7-n4-mstd0.5-inc1")
 
 

@@ -27,8 +27,12 @@ def found(rows, **settings):
 
 
 def test_known_frequencies():
-    rows = [clip("a woman stirs the soup, and her daughter stirs", "now she is stirring"),
-            clip("a man drives to the garage"), clip("the dog sleeps", "my grandma said he did"), clip("")]
+    rows = [
+        clip("a woman stirs the soup, and her daughter stirs", "now she is stirring"),
+        clip("a man drives to the garage"),
+        clip("the dog sleeps", "my grandma said he did"),
+        clip(""),
+    ]
     result, mentions = found(rows)
     assert result.clips == 4 and result.texts["without captions"] == 1 and result.texts["without speech"] == 2
     women = mentions.loc["people", "women"]
@@ -43,8 +47,13 @@ def test_known_frequencies():
 
 
 def test_all_columns_of_text_are_read():
-    row = {"caption": "a man", "captions": ["a man", "a woman"], "step_captions": ["a boy"],
-           "frame_captions": ["a girl"], "transcript": [{"text": "the doctor", "start": 0.0, "end": 1.0}]}
+    row = {
+        "caption": "a man",
+        "captions": ["a man", "a woman"],
+        "step_captions": ["a boy"],
+        "frame_captions": ["a girl"],
+        "transcript": [{"text": "the doctor", "start": 0.0, "end": 1.0}],
+    }
     _, mentions = found([row])
     assert mentions.loc[("people", "men"), "occurrences"] == 3 and mentions.loc[("people", "women"), "occurrences"] == 2
     assert mentions.loc[("people", "roles at work"), "spoken"] == 100.0
@@ -68,8 +77,12 @@ def test_words_and_their_forms():
 
 def together(both, person, activity, neither):
     """Clips that name a woman and stirring so often together, one of them, or none."""
-    return ([clip("a woman stirs")] * both + [clip("a woman sits")] * person + [clip("someone stirs")] * activity
-            + [clip("someone sits")] * neither)
+    return (
+        [clip("a woman stirs")] * both
+        + [clip("a woman sits")] * person
+        + [clip("someone stirs")] * activity
+        + [clip("someone sits")] * neither
+    )
 
 
 def test_pairs_against_chance():
@@ -99,8 +112,9 @@ def test_hints_at_other_languages():
     assert language_hint("ein Mann schneidet eine Zwiebel klein") == "no English function word"
     assert language_hint("мужчина режет лук") == "cyrillic" and language_hint("男人切洋葱") == "cjk"
     assert language_hint("123 !") is None and language_hint("") is None
-    result, _ = found([clip("мужчина режет лук"), clip("a man", "ein Mann schneidet eine Zwiebel klein"),
-                       clip("a dog")])
+    result, _ = found(
+        [clip("мужчина режет лук"), clip("a man", "ein Mann schneidet eine Zwiebel klein"), clip("a dog")]
+    )
     assert result.texts["not English"] == 2 and result.texts["texts"] == 4
     assert "cyrillic: “мужчина" in str(result) and "2 of 4 texts" in str(result)
 
@@ -131,8 +145,9 @@ def test_command(tmp_path):
     rows = [{**row, "feature_file": "a.npy", "feature_rate": 1.0} for row in rows]
     np.save(tmp_path / "train" / "a.npy", np.zeros((2, 4), dtype=np.float32))
     (tmp_path / "train" / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    said = CliRunner().invoke(app, ["data", "audit", str(tmp_path), "--subset", "2", "--picture",
-                                    str(tmp_path / "shares.png")])
+    said = CliRunner().invoke(
+        app, ["data", "audit", str(tmp_path), "--subset", "2", "--picture", str(tmp_path / "shares.png")]
+    )
     assert said.exit_code == 0, said.output
     assert "2 clips; 0 without captions, 2 without speech" in said.output and "woman 2" in said.output
     assert "not named" in said.output and (tmp_path / "shares.png").is_file()

@@ -83,8 +83,9 @@ def test_training_reads_augmented_frames_and_evaluation_does_not(clip):
     assert not torch.equal(plain[0]["video"], changed[0]["video"])
     assert plain[0]["video"].shape == changed[0]["video"].shape
     assert torch.equal(plain[0]["text_ids"], changed[0]["text_ids"])
-    for ours, theirs in zip(plain.video_batches(4, progress=False), changed.video_batches(4, progress=False),
-                            strict=True):
+    for ours, theirs in zip(
+        plain.video_batches(4, progress=False), changed.video_batches(4, progress=False), strict=True
+    ):
         assert torch.equal(ours["video"], theirs["video"])
     assert torch.equal(plain.video(0)["video"], preprocess(plain.frames(0)[0], clip.image_size, clip.mean, clip.std))
 

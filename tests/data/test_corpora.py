@@ -18,9 +18,17 @@ from minivl.data.features import clip_features, load_features
 from minivl.data.schema import COLUMNS, SchemaError
 from minivl.data.video import probe, write_video
 
-MAKERS = {"howto100m": samples.howto100m, "youcook2": samples.youcook2_release, "msrvtt": samples.msrvtt,
-          "lsmdc": samples.lsmdc, "activitynet": samples.activitynet, "didemo": samples.didemo, "coin": samples.coin,
-          "crosstask": samples.crosstask, "mosi": samples.mosi}
+MAKERS = {
+    "howto100m": samples.howto100m,
+    "youcook2": samples.youcook2_release,
+    "msrvtt": samples.msrvtt,
+    "lsmdc": samples.lsmdc,
+    "activitynet": samples.activitynet,
+    "didemo": samples.didemo,
+    "coin": samples.coin,
+    "crosstask": samples.crosstask,
+    "mosi": samples.mosi,
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +41,13 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def make(tmp_path, clip):
     """A function that makes a small corpus in a folder of its own."""
+
     def make(name, **settings):
         folder = tmp_path / name
         folder.mkdir()
         maker = MAKERS.get(name) or getattr(samples, name)
         return maker(folder, clip, **settings) if name in ("msrvtt", "lsmdc", "didemo") else maker(folder, **settings)
+
     return make
 
 
@@ -50,6 +60,7 @@ def rows_of(*arguments, **settings):
 
 
 # ---- every corpus
+
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_split_fits_the_schema_and_points_to_files(make, name):
@@ -101,8 +112,12 @@ def test_an_empty_folder_is_answered_with_the_layout(tmp_path, name):
 @pytest.mark.parametrize("name", MAKERS)
 def test_annotations_without_videos_are_answered_with_the_layout(make, name):
     folder = make(name)
-    for path in [*folder.rglob("*.npy"), *folder.rglob("*.mp4"), *folder.rglob("*.avi"),
-                 *folder.rglob("*features*.pickle")]:
+    for path in [
+        *folder.rglob("*.npy"),
+        *folder.rglob("*.mp4"),
+        *folder.rglob("*.avi"),
+        *folder.rglob("*features*.pickle"),
+    ]:
         path.unlink()
     with pytest.raises((FileNotFoundError, SchemaError), match="of none of the|has no rows"):
         load(name, folder, CORPORA[name].CORPUS.splits[0])
@@ -131,15 +146,21 @@ def test_unknown_names_are_answered_with_the_known_ones(make, name):
 
 # ---- one corpus each
 
+
 def test_youcook2_in_univls_layout(make):
     folder = make("youcook2")
     with pytest.warns(UserWarning, match="converting .*youcookii_videos_features.pickle"):
         rows = load("youcook2", folder, "train").to_list()
     assert [(row["video_id"], row["start"], row["end"], row["caption"]) for row in rows] == [
-        ("GLd3aX16zBg", 10, 20, "spread margarine on bread"), ("GLd3aX16zBg", 20, 31, "place cheese on top"),
-        ("fn9anlEL4FI", 3, 9, "cut the onion")]
-    assert [row["transcript"] for row in rows] == [[{"text": "so now the butter", "start": 10, "end": 20}], [],
-                                                   [{"text": "we cut", "start": 3, "end": 9}]]
+        ("GLd3aX16zBg", 10, 20, "spread margarine on bread"),
+        ("GLd3aX16zBg", 20, 31, "place cheese on top"),
+        ("fn9anlEL4FI", 3, 9, "cut the onion"),
+    ]
+    assert [row["transcript"] for row in rows] == [
+        [{"text": "so now the butter", "start": 10, "end": 20}],
+        [],
+        [{"text": "we cut", "start": 3, "end": 9}],
+    ]
     video, mask = clip_features(load_features(rows[1]["features"]), 1.0, 20, 31, 48)
     assert mask.sum() == 12 and video[:12, 0].tolist() == list(range(20, 32))  # int(start) .. int(end) + 1, as released
     assert rows_of("youcook2", folder, "train") == rows, "a converted pickle is not converted again"
@@ -162,7 +183,9 @@ def test_youcook2_official(make):
     folder = make("youcook2_official")
     rows = rows_of("youcook2", folder, "val")
     assert [(row["video_id"], row["start"], row["end"], row["caption"], row["task"]) for row in rows] == [
-        ("xHr8X2Wpmno", 0, 5.5, "boil the water", "101"), ("xHr8X2Wpmno", 7, 9, "add salt", "101")]
+        ("xHr8X2Wpmno", 0, 5.5, "boil the water", "101"),
+        ("xHr8X2Wpmno", 7, 9, "add salt", "101"),
+    ]
     assert rows[0]["features"].endswith("features/xHr8X2Wpmno.npy") and "transcript" not in rows[0]
 
 
@@ -174,8 +197,10 @@ def test_msrvtt_protocols(make):
     assert train[0]["video"]["path"] == str(folder / "MSRVTT_Videos/video0.mp4")
     assert [row["video_id"] for row in rows_of("msrvtt", folder, "train", protocol="7k")] == ["video0", "video1"]
     test = rows_of("msrvtt", folder, "test")
-    assert [(row["video_id"], row["caption"]) for row in test] == [("video9999", "a man, laughing, sings"),
-                                                                   ("video7010", "a cat eats")]
+    assert [(row["video_id"], row["caption"]) for row in test] == [
+        ("video9999", "a man, laughing, sings"),
+        ("video7010", "a cat eats"),
+    ]
     assert [row | {"split": "test"} for row in rows_of("msrvtt", folder, "val")] == test
 
 
@@ -202,20 +227,24 @@ def test_msrvtts_captioning_split_goes_by_the_order_of_the_file(make):
 def test_lsmdc(make):
     folder = make("lsmdc")
     rows = rows_of("lsmdc", folder, "train")
-    assert [row["captions"] for row in rows] == [['SOMEONE says "hi", then leaves.', "He sits down, slowly"],
-                                                 ["She waves."]]
+    assert [row["captions"] for row in rows] == [
+        ['SOMEONE says "hi", then leaves.', "He sits down, slowly"],
+        ["She waves."],
+    ]
     assert "start" not in rows[0], "the files' times are of the film, not of the clip"
     assert [row["captions"] for row in rows_of("lsmdc", folder, "test")] == [["Waves; and a ship."]]
 
 
 def test_activitynet_paragraphs_and_segments(make):
     folder = make("activitynet")
-    row, = rows_of("activitynet", folder, "train")
+    (row,) = rows_of("activitynet", folder, "train")
     assert row["caption"] == "A young woman is seen standing. She dances around." and "start" not in row
     assert row["video_id"] == "QOlSCBRmfWY" and row["features"].endswith("v_QOlSCBRmfWY.npy")
     rows = rows_of("activitynet", folder, "train", protocol="segments")  # they overlap, which is no problem here
     assert [(row["start"], row["end"], row["caption"]) for row in rows] == [
-        (0.83, 19.86, "A young woman is seen standing."), (17.37, 39, "She dances around.")]
+        (0.83, 19.86, "A young woman is seen standing."),
+        (17.37, 39, "She dances around."),
+    ]
     assert rows_of("activitynet", folder, "val")[0]["features"].endswith("/uqiMw7tQ1Cc.npy")
     assert rows_of("activitynet", folder, "val_2")[0]["caption"] == "Two men lift weights."
 
@@ -223,8 +252,10 @@ def test_activitynet_paragraphs_and_segments(make):
 def test_didemo_paragraphs(make):
     folder = make("didemo")
     rows = rows_of("didemo", folder, "train")
-    assert [(row["caption"], row["start"], row["end"]) for row in rows] == [("a cat jumps it sleeps", 0, 30),
-                                                                            ("a dog runs", 0, 25)]
+    assert [(row["caption"], row["start"], row["end"]) for row in rows] == [
+        ("a cat jumps it sleeps", 0, 30),
+        ("a dog runs", 0, 25),
+    ]
     assert [Path(row["video"]["path"]).name[-8:] for row in rows] == [".avi.mp4", "7396.mp4"]
     (folder / "train_list.txt").unlink()
     with pytest.warns(UserWarning, match="1 videos without video on disk, left out: not_listed.mov"):
@@ -233,28 +264,39 @@ def test_didemo_paragraphs(make):
 
 def test_coin(make):
     folder = make("coin")
-    row, = rows_of("coin", folder, "train")
+    (row,) = rows_of("coin", folder, "train")
     assert row["task"] == "ChangeCarTire" and row["steps"] == [
-        {"label": "unscrew the screw", "start": 6, "end": 9}, {"label": "jack up the car", "start": 10, "end": 14}]
+        {"label": "unscrew the screw", "start": 6, "end": 9},
+        {"label": "jack up the car", "start": 10, "end": 14},
+    ]
     assert [row["video_id"] for row in rows_of("coin", folder, "test")] == ["4MiubN1oQkg", "cTYg4lDjGgE"]
-    assert corpora.coin.taxonomy(folder) == {"ChangeCarTire": ["unscrew the screw", "jack up the car",
-                                                               "remove the tire"], "ArcWeld": ["weld"]}
+    assert corpora.coin.taxonomy(folder) == {
+        "ChangeCarTire": ["unscrew the screw", "jack up the car", "remove the tire"],
+        "ArcWeld": ["weld"],
+    }
 
 
 def test_crosstask_draws(make):
     folder = make("crosstask")
     train, test, val = (rows_of("crosstask", folder, split) for split in ("train", "test", "val"))
-    pairs = {split: {(row["task"], row["video_id"]) for row in rows}
-             for split, rows in (("train", train), ("test", test), ("val", val))}
+    pairs = {
+        split: {(row["task"], row["video_id"]) for row in rows}
+        for split, rows in (("train", train), ("test", test), ("val", val))
+    }
     assert pairs["val"] == {("Make Jello Shots", "video-00000")}
     assert len(pairs["train"]) == 31 and len(pairs["test"]) == 2  # 30 of 32, and all of a task with fewer than 31
     assert not pairs["train"] & pairs["test"] and not pairs["val"] & (pairs["train"] | pairs["test"])
     assert ("Build Simple Floating Shelves", "video-00000") in pairs["train"], "held out for another task only"
     step = next(row for row in train if row["task"] == "Make Jello Shots")["steps"]
-    assert step == [{"label": "pour water", "start": 2.5, "end": 6.25},
-                    {"label": "pour jello", "start": 9, "end": 12.5}, {"label": "stir mixture", "start": 12, "end": 14}]
-    again, other = ([row["video_id"] for row in rows_of("crosstask", folder, "test", protocol=protocol)]
-                    for protocol in ("draw-0", "draw-1"))
+    assert step == [
+        {"label": "pour water", "start": 2.5, "end": 6.25},
+        {"label": "pour jello", "start": 9, "end": 12.5},
+        {"label": "stir mixture", "start": 12, "end": 14},
+    ]
+    again, other = (
+        [row["video_id"] for row in rows_of("crosstask", folder, "test", protocol=protocol)]
+        for protocol in ("draw-0", "draw-1")
+    )
     assert again == [row["video_id"] for row in test] and other != again
     assert crosstask.taxonomy(folder)["Make Jello Shots"] == ["pour water", "stir mixture", "pour jello"]
 
@@ -263,9 +305,11 @@ def test_mosi(make):
     folder = make("mosi")
     rows = rows_of("mosi", folder, "train")
     assert [(row["video_id"], row["start"], row["end"], row["sentiment"]) for row in rows] == [
-        ("03bSnISJMiM", 1.5, 8, 2.4), ("03bSnISJMiM", 9.3, 14.9, -1.6)]
+        ("03bSnISJMiM", 1.5, 8, 2.4),
+        ("03bSnISJMiM", 9.3, 14.9, -1.6),
+    ]
     assert rows[1]["transcript"] == [{"text": "BUT THE END UMM NO", "start": 9.3, "end": 14.9}]
-    cut, = rows_of("mosi", folder, "val")  # its file is already cut
+    (cut,) = rows_of("mosi", folder, "val")  # its file is already cut
     assert (cut["start"], cut["end"]) == (None, None) and cut["features"].endswith("c5xsKMxpXnc_1.npy")
     assert cut["transcript"] == [{"text": "IT IS A FILM", "start": 0, "end": 2.8}]
     (folder / "cmu_mosi_std_folds.py").unlink()
@@ -283,6 +327,7 @@ def test_mosis_list_of_splits_is_never_run(make, tmp_path):
 
 
 # ---- where files lie, and which are taken
+
 
 def test_features_or_videos_and_a_folder_elsewhere(make, tmp_path):
     folder = make("msrvtt")
@@ -311,7 +356,7 @@ def test_one_video_in_two_files_is_said(make, clip):
 
 def test_a_check_finds_broken_files(make, clip):
     folder = make("msrvtt")
-    (folder / "MSRVTT_Videos/video0.mp4").write_bytes(clip[:len(clip) // 2])
+    (folder / "MSRVTT_Videos/video0.mp4").write_bytes(clip[: len(clip) // 2])
     (folder / "MSRVTT_Videos/video1.mp4").write_bytes(b"")
     report = str(check("msrvtt", folder))
     assert re.search(r"video0.mp4 is cut off: \d+ bytes are missing", report) and "video1.mp4 is empty" in report
@@ -352,15 +397,24 @@ def test_features_of_a_clip_that_is_already_cut_are_as_long_as_the_clip(make):
 
 # ---- the hub
 
+
 @pytest.fixture
 def hub(tmp_path):
     """A dataset in the form of friedrichor/MSR-VTT."""
     folder = tmp_path / "hub"
-    samples.write(folder / "README.md", "---\nconfigs:\n- config_name: train_9k\n  data_files:\n  - split: train\n"
-                  "    path: train.json\n- config_name: test_1k\n  data_files:\n  - split: test\n"
-                  "    path: test.json\n---\n")
-    samples.write(folder / "train.json", [{"video_id": f"video{n}", "video": f"video{n}.mp4", "caption": texts, "id": n}
-                                          for n, texts in ((0, ["a", "b"]), (5, ["c", "d"]))])
+    samples.write(
+        folder / "README.md",
+        "---\nconfigs:\n- config_name: train_9k\n  data_files:\n  - split: train\n"
+        "    path: train.json\n- config_name: test_1k\n  data_files:\n  - split: test\n"
+        "    path: test.json\n---\n",
+    )
+    samples.write(
+        folder / "train.json",
+        [
+            {"video_id": f"video{n}", "video": f"video{n}.mp4", "caption": texts, "id": n}
+            for n, texts in ((0, ["a", "b"]), (5, ["c", "d"]))
+        ],
+    )
     samples.write(folder / "test.json", [{"video_id": "video1", "video": "video1.mp4", "caption": "e", "id": 3}])
     return f"hub:{folder}"
 
@@ -369,7 +423,7 @@ def test_a_dataset_of_the_hub(make, hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     folder = make("msrvtt") / "MSRVTT_Videos"
     with pytest.warns(UserWarning, match="1 videos without video on disk, left out: video5"):
-        row, = load(hub, folder, "train", protocol="train_9k").to_list()
+        (row,) = load(hub, folder, "train", protocol="train_9k").to_list()
     assert row["video_id"] == "video0" and row["captions"] == ["a", "b"] and row["split"] == "train"
     assert row["video"]["path"] == str(folder / "video0.mp4") and set(row) <= set(COLUMNS)
     assert rows_of(hub, folder, "test", protocol="test_1k")[0]["caption"] == "e"
@@ -381,11 +435,22 @@ def test_a_dataset_of_the_hub(make, hub, tmp_path, monkeypatch):
 def test_a_dataset_of_the_hub_with_segments(tmp_path, monkeypatch):
     """The columns of lmms-lab/YouCook2."""
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    samples.write(tmp_path / "set/val.json", [
-        {"id": "xHr8X2Wpmno_0", "youtube_id": "xHr8X2Wpmno", "segment": [7.0, 9.5], "sentence": "add salt",
-         "recipe_type": "101", "video_path": "101/xHr8X2Wpmno.mp4", "video_url": ""}])
+    samples.write(
+        tmp_path / "set/val.json",
+        [
+            {
+                "id": "xHr8X2Wpmno_0",
+                "youtube_id": "xHr8X2Wpmno",
+                "segment": [7.0, 9.5],
+                "sentence": "add salt",
+                "recipe_type": "101",
+                "video_path": "101/xHr8X2Wpmno.mp4",
+                "video_url": "",
+            }
+        ],
+    )
     samples.features(tmp_path / "features", ["xHr8X2Wpmno"])
     columns = hub_module.KNOWN_COLUMNS["lmms-lab/YouCook2"]
-    row, = load(f"hub:{tmp_path / 'set'}", tmp_path / "features", "validation", columns=columns).to_list()
+    (row,) = load(f"hub:{tmp_path / 'set'}", tmp_path / "features", "validation", columns=columns).to_list()
     assert (row["video_id"], row["start"], row["end"], row["caption"]) == ("xHr8X2Wpmno", 7, 9.5, "add salt")
     assert row["task"] == "101" and load_features(row["features"]).shape == (40, 8)

@@ -34,12 +34,19 @@ def fails(name, folder, split, match, **settings):
 
 # ---- missing splits
 
-@pytest.mark.parametrize("name, maker, split, file", [
-    ("msrvtt", "msrvtt", "test", "MSRVTT_JSFUSION_test.csv"), ("lsmdc", "lsmdc", "val", "LSMDC16_annos_val.csv"),
-    ("activitynet", "activitynet", "val_2", "val_2.json"), ("didemo", "didemo", "test", "test_data.json"),
-    ("youcook2", "youcook2_release", "val", "youcookii_val.csv"),
-    ("crosstask", "crosstask", "val", "crosstask_release/videos_val.csv"),
-    ("mosi", "mosi", "train", "cmu_mosi_std_folds.py")])
+
+@pytest.mark.parametrize(
+    "name, maker, split, file",
+    [
+        ("msrvtt", "msrvtt", "test", "MSRVTT_JSFUSION_test.csv"),
+        ("lsmdc", "lsmdc", "val", "LSMDC16_annos_val.csv"),
+        ("activitynet", "activitynet", "val_2", "val_2.json"),
+        ("didemo", "didemo", "test", "test_data.json"),
+        ("youcook2", "youcook2_release", "val", "youcookii_val.csv"),
+        ("crosstask", "crosstask", "val", "crosstask_release/videos_val.csv"),
+        ("mosi", "mosi", "train", "cmu_mosi_std_folds.py"),
+    ],
+)
 def test_the_file_of_a_missing_split_is_named(tmp_path, name, maker, split, file):
     folder = getattr(samples, maker)(tmp_path, *([CLIP] if name in ("msrvtt", "lsmdc", "didemo") else []))
     (folder / file).unlink()
@@ -57,6 +64,7 @@ def test_a_split_that_the_annotations_do_not_have(tmp_path):
 
 
 # ---- twice the same
+
 
 def test_ids_that_are_there_twice(tmp_path):
     folder = samples.coin(tmp_path / "coin")
@@ -89,6 +97,7 @@ def test_ids_that_are_there_twice(tmp_path):
 
 # ---- times
 
+
 def test_reversed_empty_and_negative_segments_are_put_right_and_reported(tmp_path):
     folder = samples.youcook2_official(tmp_path)
 
@@ -102,28 +111,42 @@ def test_reversed_empty_and_negative_segments_are_put_right_and_reported(tmp_pat
         rows = load("youcook2", folder, "train")
     assert [(row["start"], row["end"]) for row in rows] == [(10, 20), (25, 25.01), (0, 9)]
     said = str(caught[0].message)
-    for line in ("1 reversed segments, turned round: GLd3aX16zBg [20, 10]", "1 segments without length",
-                 "1 segments that begin before 0, cut: fn9anlEL4FI [-2, 9]"):
+    for line in (
+        "1 reversed segments, turned round: GLd3aX16zBg [20, 10]",
+        "1 segments without length",
+        "1 segments that begin before 0, cut: fn9anlEL4FI [-2, 9]",
+    ):
         assert line in said and f"train: {line}" in str(check("youcook2", folder))
     assert caught[0].filename == __file__, "the warning points to the line that loads"
 
 
 def test_overlapping_segments_are_reported_where_there_should_be_none(tmp_path):
     folder = samples.coin(tmp_path / "coin")
-    edit(folder / "COIN.json",
-         lambda content: content["database"]["LtRSn-ntcLY"]["annotation"][0].update(segment=[8.0, 14.0]))
+    edit(
+        folder / "COIN.json",
+        lambda content: content["database"]["LtRSn-ntcLY"]["annotation"][0].update(segment=[8.0, 14.0]),
+    )
     with pytest.warns(UserWarning, match=r"1 overlapping segments, kept: LtRSn-ntcLY \[6, 9\] and \[8, 14\]"):
         assert len(load("coin", folder, "train")[0]["steps"]) == 2
     load("crosstask", samples.crosstask(tmp_path / "crosstask"), "train")  # its sample overlaps; warnings are errors
 
 
-@pytest.mark.parametrize("segment, reason", [
-    ([1], r"a segment must be \[start, end\], got \[1\]"), ([1, None], "a time must be a number of seconds, got None"),
-    ([1, float("nan")], "got nan"), ("1-2", "'segment' must be a list, got '1-2'"), ([True, 2], "got True")])
+@pytest.mark.parametrize(
+    "segment, reason",
+    [
+        ([1], r"a segment must be \[start, end\], got \[1\]"),
+        ([1, None], "a time must be a number of seconds, got None"),
+        ([1, float("nan")], "got nan"),
+        ("1-2", "'segment' must be a list, got '1-2'"),
+        ([True, 2], "got True"),
+    ],
+)
 def test_times_that_are_none(tmp_path, segment, reason):
     folder = samples.coin(tmp_path)
-    edit(folder / "COIN.json",
-         lambda content: content["database"]["LtRSn-ntcLY"]["annotation"][0].update(segment=segment))
+    edit(
+        folder / "COIN.json",
+        lambda content: content["database"]["LtRSn-ntcLY"]["annotation"][0].update(segment=segment),
+    )
     fails("coin", folder, "train", f"LtRSn-ntcLY.*{reason}")
 
 
@@ -139,13 +162,23 @@ def test_lists_that_do_not_belong_together(tmp_path):
 
 # ---- other contents than expected
 
-@pytest.mark.parametrize("name, file, change, reason", [
-    ("coin", "COIN.json", lambda c: c.pop("database"), "has no 'database'"),
-    ("coin", "COIN.json", lambda c: c["database"].update({"LtRSn-ntcLY": 3}), "LtRSn-ntcLY must be an object, got 3"),
-    ("coin", "COIN.json", lambda c: c["database"]["LtRSn-ntcLY"].pop("class"), "LtRSn-ntcLY has no 'class'"),
-    ("activitynet", "train.json", lambda c: c["v_QOlSCBRmfWY"].update(sentences="x"), "'sentences' must be a list"),
-    ("didemo", "train_data.json", lambda c: c[0].pop("description"), "description 0 has no 'description'"),
-    ("msrvtt", "MSRVTT_data.json", lambda c: c["sentences"][3].pop("video_id"), "sentence 3 has no 'video_id'")])
+
+@pytest.mark.parametrize(
+    "name, file, change, reason",
+    [
+        ("coin", "COIN.json", lambda c: c.pop("database"), "has no 'database'"),
+        (
+            "coin",
+            "COIN.json",
+            lambda c: c["database"].update({"LtRSn-ntcLY": 3}),
+            "LtRSn-ntcLY must be an object, got 3",
+        ),
+        ("coin", "COIN.json", lambda c: c["database"]["LtRSn-ntcLY"].pop("class"), "LtRSn-ntcLY has no 'class'"),
+        ("activitynet", "train.json", lambda c: c["v_QOlSCBRmfWY"].update(sentences="x"), "'sentences' must be a list"),
+        ("didemo", "train_data.json", lambda c: c[0].pop("description"), "description 0 has no 'description'"),
+        ("msrvtt", "MSRVTT_data.json", lambda c: c["sentences"][3].pop("video_id"), "sentence 3 has no 'video_id'"),
+    ],
+)
 def test_a_missing_or_wrong_entry_is_named(tmp_path, name, file, change, reason):
     folder = getattr(samples, name)(tmp_path, *([CLIP] if name in ("msrvtt", "didemo") else []))
     edit(folder / file, change)
@@ -180,10 +213,19 @@ def test_what_a_corpus_lacks_is_left_out_with_a_count(tmp_path):
 
 # ---- files: JSON
 
-@pytest.mark.parametrize("text, reason", [
-    ('{"a": {"b": 1},\n "c": {"d": }}', "line 2.* not valid JSON"), ('{"a": {"b": [1, 2', "not valid JSON"),
-    ('{"a": {}\n "c": {}}', "line [12].* not valid JSON"), ('{"a": {},}', "not valid JSON"), ("", "not valid JSON"),
-    ('{"a": {"b": 1, "b": 2}}', "'b' is there twice"), ('{"a": ' + 100_000 * "[", "recursion|JSON")])
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ('{"a": {"b": 1},\n "c": {"d": }}', "line 2.* not valid JSON"),
+        ('{"a": {"b": [1, 2', "not valid JSON"),
+        ('{"a": {}\n "c": {}}', "line [12].* not valid JSON"),
+        ('{"a": {},}', "not valid JSON"),
+        ("", "not valid JSON"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' is there twice"),
+        ('{"a": ' + 100_000 * "[", "recursion|JSON"),
+    ],
+)
 def test_broken_json_is_named_with_its_line(tmp_path, text, reason):
     path = samples.write(tmp_path / "a.json", text)
     for read in (read_json, lambda path: list(stream_json(path))):
@@ -197,10 +239,15 @@ def test_broken_json_is_named_with_its_line(tmp_path, text, reason):
 
 def test_streamed_json_equals_json(tmp_path, monkeypatch):
     monkeypatch.setattr("minivl.data.corpora.files.CHUNK", 7)
-    content = {f"k{n}\u00e9": {"text": ["a", '"}, {', "\\"], "start": [n, 1e-3, -2.5], "deep": {"x": {}}}
-               for n in range(20)}
-    for text in (json.dumps(content), json.dumps(content, indent=3), "\ufeff" + json.dumps(content, ensure_ascii=False),
-                 " {}\n"):
+    content = {
+        f"k{n}\u00e9": {"text": ["a", '"}, {', "\\"], "start": [n, 1e-3, -2.5], "deep": {"x": {}}} for n in range(20)
+    }
+    for text in (
+        json.dumps(content),
+        json.dumps(content, indent=3),
+        "\ufeff" + json.dumps(content, ensure_ascii=False),
+        " {}\n",
+    ):
         path = samples.write(tmp_path / "a.json", text)
         assert dict(stream_json(path)) == read_json(path) == ({} if text == " {}\n" else content)
     with pytest.raises(SchemaError, match="expected an object"):
@@ -209,16 +256,31 @@ def test_streamed_json_equals_json(tmp_path, monkeypatch):
 
 # ---- files: csv
 
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_csv_with_any_delimiter_and_byte_order_mark(tmp_path, delimiter, mark, end):
     path = tmp_path / "a.csv"
-    path.write_bytes((mark + end.join([f"key{delimiter} video_id{delimiter}sentence", f"1{delimiter}v1{delimiter}hello",
-                                       "", f"2{delimiter}v2{delimiter}caf\u00e9", ""])).encode())
+    path.write_bytes(
+        (
+            mark
+            + end.join(
+                [
+                    f"key{delimiter} video_id{delimiter}sentence",
+                    f"1{delimiter}v1{delimiter}hello",
+                    "",
+                    f"2{delimiter}v2{delimiter}caf\u00e9",
+                    "",
+                ]
+            )
+        ).encode()
+    )
     rows = [row for _, row in read_table(path, ("video_id", "sentence"))]
-    assert rows == [{"key": "1", "video_id": "v1", "sentence": "hello"},
-                    {"key": "2", "video_id": "v2", "sentence": "caf\u00e9"}]
+    assert rows == [
+        {"key": "1", "video_id": "v1", "sentence": "hello"},
+        {"key": "2", "video_id": "v2", "sentence": "caf\u00e9"},
+    ]
     path.write_bytes((mark + f"v1{delimiter}1.5{delimiter}2{end}v2{delimiter}3{delimiter}4").encode())
     rows = [row for _, row in read_table(path, ("video", "start", "end"), header=False)]
     assert rows == [{"video": "v1", "start": "1.5", "end": "2"}, {"video": "v2", "start": "3", "end": "4"}]
@@ -228,15 +290,23 @@ def test_a_whole_corpus_with_another_delimiter_and_mark(tmp_path):
     folder = samples.msrvtt(tmp_path, CLIP)
     table = folder / "MSRVTT_JSFUSION_test.csv"
     before = load("msrvtt", folder, "test").to_list()
-    samples.write(table, "\ufeffkey;vid_key;video_id;sentence\nret0;msr9999;video9999;a man, laughing, sings\n"
-                         "ret1;msr7010;video7010;a cat eats\n")
+    samples.write(
+        table,
+        "\ufeffkey;vid_key;video_id;sentence\nret0;msr9999;video9999;a man, laughing, sings\n"
+        "ret1;msr7010;video7010;a cat eats\n",
+    )
     assert load("msrvtt", folder, "test").to_list() == before
 
 
-@pytest.mark.parametrize("text, reason", [
-    ("a,b\n1,2\n", "must have a header with the columns video_id, feature_file, and begins with 'a,b'"),
-    ("", "must have a header"), ("video_id,feature_file\nv1\n", "line 2 has 1 fields, expected 2"),
-    ("video_id,feature_file\nv1,a,b\n", "line 2 has 3 fields, expected 2")])
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("a,b\n1,2\n", "must have a header with the columns video_id, feature_file, and begins with 'a,b'"),
+        ("", "must have a header"),
+        ("video_id,feature_file\nv1\n", "line 2 has 1 fields, expected 2"),
+        ("video_id,feature_file\nv1,a,b\n", "line 2 has 3 fields, expected 2"),
+    ],
+)
 def test_csv_of_other_columns(tmp_path, text, reason):
     folder = samples.youcook2_release(tmp_path)
     samples.write(folder / "youcookii_train.csv", text)
@@ -251,11 +321,18 @@ def test_csv_of_bytes_that_are_no_text(tmp_path):
 
 # ---- files: pickles
 
-DATA = {"a": {"start": np.array([0.08, "x", None], dtype=object), "texts": np.array(["ab", "c"]),
-              "values": np.arange(6, dtype=np.float32).reshape(2, 3), "half": np.ones((2, 2), np.float16),
-              "columns": np.asfortranarray(np.arange(6).reshape(2, 3)), "number": np.float32(3),
-              "big": np.arange(3, dtype=">i4")},
-        "plain": [1, 2.5, ("x", b"y", {1, 2}), None, True]}
+DATA = {
+    "a": {
+        "start": np.array([0.08, "x", None], dtype=object),
+        "texts": np.array(["ab", "c"]),
+        "values": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "half": np.ones((2, 2), np.float16),
+        "columns": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "number": np.float32(3),
+        "big": np.arange(3, dtype=">i4"),
+    },
+    "plain": [1, 2.5, ("x", b"y", {1, 2}), None, True],
+}
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -282,8 +359,15 @@ class Calls:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("function, named", [(os.mkdir, r"posix\.mkdir"), (eval, r"__builtin__\.eval|builtins\.eval"),
-                                             (np.fromfile, r"numpy.*\.fromfile"), (getattr, r".*\.getattr")])
+@pytest.mark.parametrize(
+    "function, named",
+    [
+        (os.mkdir, r"posix\.mkdir"),
+        (eval, r"__builtin__\.eval|builtins\.eval"),
+        (np.fromfile, r"numpy.*\.fromfile"),
+        (getattr, r".*\.getattr"),
+    ],
+)
 def test_a_pickle_that_would_run_code_is_refused_by_name(tmp_path, protocol, function, named):
     mark = tmp_path / "ran"
     argument = f"__import__('os').mkdir({str(mark)!r})" if function is eval else str(mark)
@@ -301,9 +385,14 @@ def test_a_pickle_that_forges_a_numpy_type_is_refused(tmp_path):
     forged = Calls(np.dtype, "O8", False, True, state=(3, "|", None, None, None, -1, -1, 0))
     array = Calls(_reconstruct, np.ndarray, (0,), b"b", state=(1, (1,), forged, False, b"A" * 8))
     nested = Calls(np.dtype, [("x", "O")])
-    for number, content in enumerate([array, Calls(np.ndarray, (1,), forged, b"A" * 8), Calls(scalar, forged, b"A" * 8),
-                                      Calls(_reconstruct, np.ndarray, (0,), b"b",
-                                            state=(1, (1,), nested, False, b"A" * 8))]):
+    for number, content in enumerate(
+        [
+            array,
+            Calls(np.ndarray, (1,), forged, b"A" * 8),
+            Calls(scalar, forged, b"A" * 8),
+            Calls(_reconstruct, np.ndarray, (0,), b"b", state=(1, (1,), nested, False, b"A" * 8)),
+        ]
+    ):
         path = tmp_path / f"{number}.pickle"
         path.write_bytes(pickle.dumps(content))
         with pytest.raises(SchemaError, match=f"{number}.pickle is (refused|not a readable pickle)"):
@@ -330,9 +419,15 @@ def test_hostile_pickles_in_a_corpus(tmp_path):
     assert not mark.exists() and not list(folder.glob("*.partial"))
 
 
-@pytest.mark.parametrize("content, reason", [
-    ([1], "must hold {name: array"), ({"v": [["a"]]}, "features of 'v' must be numbers"), ({}, "must hold"),
-    ({"v": np.zeros(3)}, r"must be numbers \(T, F\), got float64 \(3,\)")])
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ([1], "must hold {name: array"),
+        ({"v": [["a"]]}, "features of 'v' must be numbers"),
+        ({}, "must hold"),
+        ({"v": np.zeros(3)}, r"must be numbers \(T, F\), got float64 \(3,\)"),
+    ],
+)
 def test_pickles_of_features_that_are_none(tmp_path, content, reason):
     folder = samples.youcook2_release(tmp_path)
     (folder / "youcookii_videos_features.pickle").write_bytes(pickle.dumps(content))

@@ -30,10 +30,16 @@ def test_shards_hold_every_video_in_the_order_of_the_captions(tmp_path, pickled)
         warnings.simplefilter("error")
         rows = load("howto100m", folder, "train")
     assert sorted(path.name for path in (folder / "prepared").iterdir()) == [
-        "index.json", "shard-00000.arrow", "shard-00001.arrow", "shard-00002.arrow"]
+        "index.json",
+        "shard-00000.arrow",
+        "shard-00001.arrow",
+        "shard-00002.arrow",
+    ]
     assert list(rows["video_id"]) == [f"vid-{n:05d}" for n in range(10)]
-    assert rows[7]["transcript"][:2] == [{"text": "vid-00007 says 0", "start": 0, "end": 3},
-                                         {"text": "vid-00007 says 1", "start": 2, "end": 5}]
+    assert rows[7]["transcript"][:2] == [
+        {"text": "vid-00007 says 0", "start": 0, "end": 3},
+        {"text": "vid-00007 says 1", "start": 2, "end": 5},
+    ]
     assert load_features(rows[7]["features"])[3, 0] == 703 and rows[7]["feature_rate"] == 1
     streamed = howto100m.stream(folder)
     assert list(streamed) == rows.to_list() and streamed.num_shards == 3
@@ -83,23 +89,41 @@ def test_what_is_left_out_is_counted(tmp_path):
     said = str(caught[0].message)
     assert [row["video_id"] for row in rows] == ["vid-00001", "vid-00003", "vid-00004"]
     assert len(rows[0]["transcript"]) == 6 and rows[0]["transcript"][0]["end"] == 3
-    for line in ("1 videos without a sentence, left out: vid-00000", "1 videos with sentences that are not text",
-                 "1 reversed segments, turned round: vid-00001 [3, 0]", "1 videos with captions twice",
-                 "1 videos without captions, left out: vid-00002", "1 videos without features on disk, left out",
-                 "1 lines that are there twice, read once"):
+    for line in (
+        "1 videos without a sentence, left out: vid-00000",
+        "1 videos with sentences that are not text",
+        "1 reversed segments, turned round: vid-00001 [3, 0]",
+        "1 videos with captions twice",
+        "1 videos without captions, left out: vid-00002",
+        "1 videos without features on disk, left out",
+        "1 lines that are there twice, read once",
+    ):
         assert line in said and line in (folder / "prepared/index.json").read_text()
     report = check("howto100m", folder)
     assert any("features of 1 videos in" in line for line in report.missing) and "vid-00001 [3, 0]" in str(report)
 
 
-@pytest.mark.parametrize("change, reason", [
-    (lambda f: samples.write(f / "raw_caption.json", '{"vid-00000": {"start": [1],\n "end": [2], "tex'), "valid JSON"),
-    (lambda f: samples.write(f / "raw_caption.json", {"vid-00000": {"start": [1], "text": ["a"]}}), "must hold lists"),
-    (lambda f: samples.write(f / "raw_caption.json", {"other": samples.sentences("o", 2)}), "has no rows"),
-    (lambda f: samples.write(f / "HowTo100M.csv", "video_id,feature_file\nv,a.npy\nv,b.npy\n"), "line 3 names 'v'"),
-    (lambda f: samples.write(f / "HowTo100M.csv", "video_id,task\nv,3\n"), "the columns video_id, feature_file"),
-    (lambda f: (f / "HowTo100M.csv").unlink(), "(?s)has no HowTo100M.csv.*Layout"),
-    (lambda f: (f / "raw_caption.json").unlink(), "(?s)has no raw_caption.json or caption.json or caption.pi.*Layout")])
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (
+            lambda f: samples.write(f / "raw_caption.json", '{"vid-00000": {"start": [1],\n "end": [2], "tex'),
+            "valid JSON",
+        ),
+        (
+            lambda f: samples.write(f / "raw_caption.json", {"vid-00000": {"start": [1], "text": ["a"]}}),
+            "must hold lists",
+        ),
+        (lambda f: samples.write(f / "raw_caption.json", {"other": samples.sentences("o", 2)}), "has no rows"),
+        (lambda f: samples.write(f / "HowTo100M.csv", "video_id,feature_file\nv,a.npy\nv,b.npy\n"), "line 3 names 'v'"),
+        (lambda f: samples.write(f / "HowTo100M.csv", "video_id,task\nv,3\n"), "the columns video_id, feature_file"),
+        (lambda f: (f / "HowTo100M.csv").unlink(), "(?s)has no HowTo100M.csv.*Layout"),
+        (
+            lambda f: (f / "raw_caption.json").unlink(),
+            "(?s)has no raw_caption.json or caption.json or caption.pi.*Layout",
+        ),
+    ],
+)
 def test_broken_files_are_named_and_leave_nothing_behind(tmp_path, change, reason):
     folder = samples.howto100m(tmp_path, videos=3)
     change(folder)

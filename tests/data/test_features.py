@@ -7,14 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from minivl.data.features import (
-    FeatureError,
-    FeatureReader,
-    check_reference,
-    clip_features,
-    load_features,
-    row_window,
-)
+from minivl.data.features import FeatureError, FeatureReader, check_reference, clip_features, load_features, row_window
 
 ROWS = np.arange(20, dtype=np.float32).reshape(10, 2)  # row t is (2t, 2t + 1)
 
@@ -22,10 +15,12 @@ ROWS = np.arange(20, dtype=np.float32).reshape(10, 2)  # row t is (2t, 2t + 1)
 @pytest.fixture
 def save(tmp_path):
     """A function that writes tensors into one safetensors file and gives back the reference of the first."""
+
     def write(**tensors):
         path = tmp_path / "all.safetensors"
         save_file({name: torch.as_tensor(values).clone() for name, values in tensors.items()}, path)
         return f"{path}::{next(iter(tensors))}"
+
     return write
 
 
@@ -34,6 +29,7 @@ def save_npy(tmp_path):
     def write(values, **options):
         np.save(tmp_path / "a.npy", values, **options)
         return str(tmp_path / "a.npy")
+
     return write
 
 
@@ -51,11 +47,16 @@ def test_a_file_that_was_written_again_is_read_again(save):
     assert load_features(save(one=ROWS + 1, two=ROWS))[0, 1] == 2
 
 
-@pytest.mark.parametrize("values, message", [
-    (np.zeros(4), r"has shape \(4,\): expected \(T, F\)"), (np.zeros((2, 3, 4)), r"has shape \(2, 3, 4\)"),
-    (np.zeros((0, 4)), r"has shape \(0, 4\): expected \(T, F\), one or more rows"),
-    (np.where(np.arange(20).reshape(10, 2) == 7, np.nan, 0), "NaN or infinite number in row 3"),
-    (np.where(np.arange(20).reshape(10, 2) == 18, np.inf, 0), "NaN or infinite number in row 9")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (np.zeros(4), r"has shape \(4,\): expected \(T, F\)"),
+        (np.zeros((2, 3, 4)), r"has shape \(2, 3, 4\)"),
+        (np.zeros((0, 4)), r"has shape \(0, 4\): expected \(T, F\), one or more rows"),
+        (np.where(np.arange(20).reshape(10, 2) == 7, np.nan, 0), "NaN or infinite number in row 3"),
+        (np.where(np.arange(20).reshape(10, 2) == 18, np.inf, 0), "NaN or infinite number in row 9"),
+    ],
+)
 def test_what_is_not_a_matrix_of_numbers_is_refused(save, save_npy, values, message):
     for reference in (save_npy(values), save(one=values)):
         with pytest.raises(FeatureError, match=re.escape(reference) + " has.*" + message.removeprefix("has ")):
@@ -132,14 +133,26 @@ def test_a_reader_keeps_what_it_read(save_npy, tmp_path):
         FeatureReader(size=3, keep=True)(save_npy(ROWS))
 
 
-@pytest.mark.parametrize("rate, start, end, first, count", [
-    (1, 2.0, 4.0, 2, 3), (1, 2.9, 4.9, 2, 3), (1, 2.9, 3.0, 2, 2), (1, 0.0, 0.5, 0, 1),
-    (2, 1.6, 2.4, 3, 2), (0.5, 3.0, 9.0, 1, 4), (1, 8.0, 30.0, 8, 2), (1, 0.0, 100.0, 0, 5),
-    (1, 5.0, 2.0, 3, 2), (1, 10.0, 12.0, 0, 0), (1, None, None, 0, 5)])
+@pytest.mark.parametrize(
+    "rate, start, end, first, count",
+    [
+        (1, 2.0, 4.0, 2, 3),
+        (1, 2.9, 4.9, 2, 3),
+        (1, 2.9, 3.0, 2, 2),
+        (1, 0.0, 0.5, 0, 1),
+        (2, 1.6, 2.4, 3, 2),
+        (0.5, 3.0, 9.0, 1, 4),
+        (1, 8.0, 30.0, 8, 2),
+        (1, 0.0, 100.0, 0, 5),
+        (1, 5.0, 2.0, 3, 2),
+        (1, 10.0, 12.0, 0, 0),
+        (1, None, None, 0, 5),
+    ],
+)
 def test_a_clip_has_the_rows_from_its_start_to_its_end(rate, start, end, first, count):
     video, mask = clip_features(ROWS, rate, start, end, max_frames=5)
     assert video.dtype == np.float32 and video.shape == (5, 2) and mask.dtype == np.int64
-    assert np.array_equal(video[:count], ROWS[first:first + count]) and not video[count:].any()
+    assert np.array_equal(video[:count], ROWS[first : first + count]) and not video[count:].any()
     assert mask.tolist() == [1] * count + [0] * (5 - count)
 
 

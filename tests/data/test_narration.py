@@ -18,8 +18,10 @@ SETTINGS = NarrationConfig(clips_per_video=3, min_seconds=0.0, max_words=8, max_
 
 
 def say(*times, texts=WORDS):
-    return [{"text": text, "start": float(start), "end": float(end)}
-            for text, (start, end) in zip(texts, times, strict=False)]
+    return [
+        {"text": text, "start": float(start), "end": float(end)}
+        for text, (start, end) in zip(texts, times, strict=False)
+    ]
 
 
 TALK = say(*((3 * i, 3 * i + 2) for i in range(7)))  # 7 sentences of 2 seconds, one second of silence between them
@@ -33,12 +35,24 @@ def tokenizer(tmp_path_factory):
 @pytest.fixture
 def videos(tmp_path):
     """A function that makes rows of transcripts; the features of second t are (t + 1, video's number)."""
+
     def make(*transcripts, seconds=22, rate=1.0, size=2):
-        features = {f"v{n}": np.stack([np.arange(1, seconds * rate + 1), np.full(int(seconds * rate), n)], axis=1)
-                    .repeat(size // 2, axis=1) for n in range(len(transcripts))}
+        features = {
+            f"v{n}": np.stack([np.arange(1, seconds * rate + 1), np.full(int(seconds * rate), n)], axis=1).repeat(
+                size // 2, axis=1
+            )
+            for n in range(len(transcripts))
+        }
         save_file({name: values.astype(np.float16) for name, values in features.items()}, tmp_path / "all.safetensors")
-        return make_dataset({"features": [f"{tmp_path}/all.safetensors::{name}" for name in features],
-                             "feature_rate": [rate] * len(features), "transcript": list(transcripts)}, "test")
+        return make_dataset(
+            {
+                "features": [f"{tmp_path}/all.safetensors::{name}" for name in features],
+                "feature_rate": [rate] * len(features),
+                "transcript": list(transcripts),
+            },
+            "test",
+        )
+
     return make
 
 
@@ -52,11 +66,19 @@ def test_spoken_rows_are_those_in_which_a_sentence_has_words(videos):
     assert spoken_rows(many) == list(range(1, 6000, 2))
 
 
-@pytest.mark.parametrize("chosen, min_seconds, clip", [
-    (3, 0.0, (3, 3)), (3, 2.0, (3, 3)),  # long enough
-    (3, 2.1, (2, 3)),  # both sides give 5 seconds: the previous one
-    (3, 5.1, (1, 3)),  # then 3..11 and 6..14 are 8 seconds each: again the previous one
-    (0, 4.0, (0, 1)), (6, 4.0, (5, 6)), (0, 1e9, (0, 6)), (4, 1e9, (0, 6))])
+@pytest.mark.parametrize(
+    "chosen, min_seconds, clip",
+    [
+        (3, 0.0, (3, 3)),
+        (3, 2.0, (3, 3)),  # long enough
+        (3, 2.1, (2, 3)),  # both sides give 5 seconds: the previous one
+        (3, 5.1, (1, 3)),  # then 3..11 and 6..14 are 8 seconds each: again the previous one
+        (0, 4.0, (0, 1)),
+        (6, 4.0, (5, 6)),
+        (0, 1e9, (0, 6)),
+        (4, 1e9, (0, 6)),
+    ],
+)
 def test_clips_grow_by_the_nearer_neighbour(chosen, min_seconds, clip):
     assert grow_clip(TALK, chosen, min_seconds) == clip
 
@@ -93,16 +115,27 @@ def test_an_item_is_a_group_of_clips(videos, tokenizer):
     shapes = {name: tuple(value.shape) for name, value in item.items()}
     texts, frames = (3, 8), (3, 4)
     assert shapes == {
-        "input_ids": texts, "attention_mask": texts, "video": (3, 4, 2), "video_mask": frames, "text_hidden": (3,),
-        "pairs_masked_text": texts, "pairs_token_labels": texts, "masked_video": (3, 4, 2),
-        "video_labels_index": frames, "input_caption_ids": texts, "decoder_mask": texts, "output_caption_ids": texts}
+        "input_ids": texts,
+        "attention_mask": texts,
+        "video": (3, 4, 2),
+        "video_mask": frames,
+        "text_hidden": (3,),
+        "pairs_masked_text": texts,
+        "pairs_token_labels": texts,
+        "masked_video": (3, 4, 2),
+        "video_labels_index": frames,
+        "input_caption_ids": texts,
+        "decoder_mask": texts,
+        "output_caption_ids": texts,
+    }
     assert {name for name, value in item.items() if value.dtype == torch.float32} == {"video", "masked_video"}
     assert all(value.dtype == torch.int64 for name, value in item.items() if "video" != name != "masked_video")
     assert torch.equal(item["input_ids"], encode_texts(tokenizer, list(WORDS[:3]), 8)[0])
     assert item["video"][:, :, 0].tolist() == [[1, 2, 3, 0], [4, 5, 6, 0], [7, 8, 9, 0]]
     assert item["video_mask"].tolist() == [[1, 1, 1, 0]] * 3 and not item["text_hidden"].any()
     assert item["output_caption_ids"][:, :2].tolist() == [
-        [number, tokenizer.sep_token_id] for number in tokenizer.convert_tokens_to_ids(list(WORDS[:3]))]
+        [number, tokenizer.sep_token_id] for number in tokenizer.convert_tokens_to_ids(list(WORDS[:3]))
+    ]
     assert item["decoder_mask"].sum(1).tolist() == [2, 2, 2]
 
 

@@ -27,8 +27,9 @@ def frame_numbers(frames):
 
 @pytest.mark.parametrize("case", [case for case in CASES if "error" not in case])
 def test_the_released_choice(case):
-    indices, mask = frame_indices(case["n_frames"], case["avg_fps"], case["max_frames"], case["video_framerate"],
-                                  case["start"], case["end"])
+    indices, mask = frame_indices(
+        case["n_frames"], case["avg_fps"], case["max_frames"], case["video_framerate"], case["start"], case["end"]
+    )
     assert indices == (case["sample_pos"] or [])
     assert mask == case["mask"]
     assert all(type(number) is int for number in indices + mask)
@@ -68,8 +69,10 @@ def test_a_clip_of_one_frame_is_repeated(tmp_path):
     assert frame_numbers(frames) == [0, 0, 0] and mask.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("window, message", [((40, 50), r"from 40 to 50 seconds .* clip of 10\.00 seconds"),
-                                             ((2, None), "needs start and end")])
+@pytest.mark.parametrize(
+    "window, message",
+    [((40, 50), r"from 40 to 50 seconds .* clip of 10\.00 seconds"), ((2, None), "needs start and end")],
+)
 def test_a_window_without_frames_names_file_and_window(tmp_path, window, message):
     write_video(tmp_path / "a.mp4", numbered_clip(40), 4)
     with pytest.raises(VideoError, match=message) as caught:
@@ -86,6 +89,7 @@ def test_a_file_slower_than_the_sampling_rate_offers_every_frame(tmp_path):
 
 
 # Preprocessing
+
 
 def test_preprocessing_gives_the_released_values():
     recorded = load_file(RECORDINGS / "preproc.safetensors")
@@ -117,8 +121,9 @@ def test_own_mean_and_spread_and_pictures_of_several_sizes_and_modes():
     assert pixels[:, :, 4, 4].tolist() == [[2.0, 1.0, 0.5]] * 2
 
 
-@pytest.mark.parametrize("frames", [np.zeros((2, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), [],
-                                    np.zeros((0, 8, 8, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "frames", [np.zeros((2, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), [], np.zeros((0, 8, 8, 3), np.uint8)]
+)
 def test_what_is_not_frames(frames):
     with pytest.raises(ValueError, match="frames"):
         preprocess(frames, 8)

@@ -26,6 +26,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def corpus(tmp_path, clip):
     """A function that writes a split and gives back the corpus folder."""
+
     def write(rows, split="train", files=("a.mp4", "b.mp4")):
         folder = tmp_path / "corpus" / split
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +36,7 @@ def corpus(tmp_path, clip):
         lines = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "metadata.jsonl").write_text(lines, encoding="utf-8")
         return tmp_path / "corpus"
+
     return write
 
 
@@ -49,10 +51,24 @@ def test_a_split_opens_with_the_columns_of_the_schema(corpus):
 
 
 def test_every_known_column_passes(corpus):
-    row = {"file_name": "deep/a.mp4", "video_id": "x", "feature_rate": 1, "start": 0, "end": 2.5, "caption": "one",
-           "captions": ["one", "two"], "transcript": [{"text": "hm", "start": 0.5, "end": 1}],
-           "frame_captions": ["one"], "steps": [], "step_captions": [], "task": "soup", "task_steps": ["stir"],
-           "sentiment": None, "split": "test", "feature_file": "deep/a.npy"}
+    row = {
+        "file_name": "deep/a.mp4",
+        "video_id": "x",
+        "feature_rate": 1,
+        "start": 0,
+        "end": 2.5,
+        "caption": "one",
+        "captions": ["one", "two"],
+        "transcript": [{"text": "hm", "start": 0.5, "end": 1}],
+        "frame_captions": ["one"],
+        "steps": [],
+        "step_captions": [],
+        "task": "soup",
+        "task_steps": ["stir"],
+        "sentiment": None,
+        "split": "test",
+        "feature_file": "deep/a.npy",
+    }
     folder = corpus([row], files=["deep/a.mp4"])
     np.save(folder / "train" / "deep" / "a.npy", np.zeros((3, 2)))
     rows = load_split(folder, "train")
@@ -85,6 +101,7 @@ def test_changed_files_are_not_served_stale(corpus):
 
 def test_datasets_opens_the_same_folder(corpus, tmp_path):
     from datasets import Video, disable_progress_bars, load_dataset
+
     disable_progress_bars()
     for split in ("train", "val", "test"):
         folder = corpus([ROW, ROW | {"file_name": "b.mp4"}], split)
@@ -103,6 +120,7 @@ def test_opening_is_silent(corpus, capfd):
 
 # Features in place of videos
 
+
 @pytest.fixture
 def features(tmp_path):
     """Rows that name features, whose files are there: two tensors of one file, and a .npy file."""
@@ -110,8 +128,10 @@ def features(tmp_path):
     folder.mkdir(parents=True)
     save_file({"x": np.zeros((3, 2), np.float16), "y": np.ones((4, 2), np.float16)}, folder / "all.safetensors")
     np.save(folder / "z.npy", np.zeros((5, 2)))
-    return [{"feature_file": name, "feature_rate": 1, "caption": "hm"}
-            for name in ("all.safetensors::x", "all.safetensors::y", "z.npy")]
+    return [
+        {"feature_file": name, "feature_rate": 1, "caption": "hm"}
+        for name in ("all.safetensors::x", "all.safetensors::y", "z.npy")
+    ]
 
 
 def test_rows_may_name_features_instead_of_videos(corpus, features, tmp_path, monkeypatch):
@@ -124,14 +144,18 @@ def test_rows_may_name_features_instead_of_videos(corpus, features, tmp_path, mo
     assert [load_features(reference).shape for reference in rows["features"]] == [(3, 2), (4, 2), (5, 2)]
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"feature_file": "b.npy"}, "line 2: names 'b.npy': .*there is no file"),
-    ({"feature_file": "all.safetensors::q"}, "line 2: names 'all.safetensors::q': .*none of them named 'q'"),
-    ({"feature_file": 3}, "line 2: 'feature_file' must be a string"),
-    ({"feature_file": None}, "line 2: 'feature_file' must be a string"),
-    ({"feature_rate": None}, "line 2: has a 'feature_file' and no 'feature_rate'"),
-    ({"feature_rate": 0}, "line 2: 'feature_rate' must be a number above 0"),
-    ({"features": "all.safetensors::x"}, "line 2: 'features' must be left out: it is made from feature_file")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"feature_file": "b.npy"}, "line 2: names 'b.npy': .*there is no file"),
+        ({"feature_file": "all.safetensors::q"}, "line 2: names 'all.safetensors::q': .*none of them named 'q'"),
+        ({"feature_file": 3}, "line 2: 'feature_file' must be a string"),
+        ({"feature_file": None}, "line 2: 'feature_file' must be a string"),
+        ({"feature_rate": None}, "line 2: has a 'feature_file' and no 'feature_rate'"),
+        ({"feature_rate": 0}, "line 2: 'feature_rate' must be a number above 0"),
+        ({"features": "all.safetensors::x"}, "line 2: 'features' must be left out: it is made from feature_file"),
+    ],
+)
 def test_features_that_do_not_fit(corpus, features, change, message):
     first = features[0] | ({"features": None} if "features" in change else {})
     with pytest.raises(SchemaError, match=message):
@@ -149,6 +173,7 @@ def test_made_rows_have_the_types_of_the_schema():
 
 # What does not fit
 
+
 def test_missing_folders_and_splits_are_named(corpus, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere: expected .*train/metadata\.jsonl"):
         load_split(tmp_path / "nowhere", "train")
@@ -159,22 +184,40 @@ def test_missing_folders_and_splits_are_named(corpus, tmp_path):
         load_split(corpus([ROW]), "dev")
 
 
-@pytest.mark.parametrize("column, values, rule", [
-    ("caption", [3, ["a"]], "a string"),
-    ("captions", ["one", [], ["one", 2], [None]], "a list of strings"),
-    ("frame_captions", ["one", []], "a list of strings"),
-    ("steps", [STEP, [STEP | {"end": 0}], [STEP | {"start": "0"}], [{"label": "x"}], [STEP | {"more": 1}],
-               [STEP | {"start": float("nan")}]], "start < end"),
-    ("transcript", ["words", [{"text": 1, "start": 0, "end": 1}], [{"text": "hm", "start": 2, "end": 1}]], "text"),
-    ("sentiment", [3.1, -4, "good", True, float("nan")], r"a number in \[-3, 3\]"),
-    ("start", [-1, "0"], "a number"), ("end", [0, "1"], "a number"), ("feature_rate", [0, "1"], "a number above 0"),
-    ("step_captions", ["one", ["one", 2]], "a list of strings"), ("task", [1], "a string"),
-    ("video_id", [1], "a string")])
+@pytest.mark.parametrize(
+    "column, values, rule",
+    [
+        ("caption", [3, ["a"]], "a string"),
+        ("captions", ["one", [], ["one", 2], [None]], "a list of strings"),
+        ("frame_captions", ["one", []], "a list of strings"),
+        (
+            "steps",
+            [
+                STEP,
+                [STEP | {"end": 0}],
+                [STEP | {"start": "0"}],
+                [{"label": "x"}],
+                [STEP | {"more": 1}],
+                [STEP | {"start": float("nan")}],
+            ],
+            "start < end",
+        ),
+        ("transcript", ["words", [{"text": 1, "start": 0, "end": 1}], [{"text": "hm", "start": 2, "end": 1}]], "text"),
+        ("sentiment", [3.1, -4, "good", True, float("nan")], r"a number in \[-3, 3\]"),
+        ("start", [-1, "0"], "a number"),
+        ("end", [0, "1"], "a number"),
+        ("feature_rate", [0, "1"], "a number above 0"),
+        ("step_captions", ["one", ["one", 2]], "a list of strings"),
+        ("task", [1], "a string"),
+        ("video_id", [1], "a string"),
+    ],
+)
 def test_wrong_values_are_reported_with_their_line(corpus, column, values, rule):
     for value in values:
         folder = corpus([ROW | {column: None}, ROW | {column: value}])
-        with pytest.raises(SchemaError, match=f"metadata.jsonl does not fit the schema:\n  line 2: '{column}' must be "
-                                              f".*{rule}"):
+        with pytest.raises(
+            SchemaError, match=f"metadata.jsonl does not fit the schema:\n  line 2: '{column}' must be .*{rule}"
+        ):
             load_split(folder, "train")
 
 
@@ -210,9 +253,15 @@ def test_many_bad_lines_are_counted(corpus):
     assert "line 6" not in str(caught.value)
 
 
-@pytest.mark.parametrize("lines, message", [
-    ('{"file_name": "a.mp4"}\n{"file_name": \n', "line 2 is not valid JSON"),
-    ('[1, 2]\n', "line 1 must be an object"), ("\n\n", "has no rows"), ("", "has no rows")])
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        ('{"file_name": "a.mp4"}\n{"file_name": \n', "line 2 is not valid JSON"),
+        ("[1, 2]\n", "line 1 must be an object"),
+        ("\n\n", "has no rows"),
+        ("", "has no rows"),
+    ],
+)
 def test_broken_metadata_names_the_line(corpus, lines, message):
     with pytest.raises(SchemaError, match=message):
         load_split(corpus(lines), "train")

@@ -13,8 +13,11 @@ from minivl.data.wordpiece import decode_tokens, encode_captions, encode_texts, 
 from minivl.data.world import build
 
 SETTINGS = NarrationConfig(max_words=10, max_frames=4)
-TALK = [{"text": "cut it", "start": 0.0, "end": 2.0}, {"text": "and fry it", "start": 3.0, "end": 6.0},
-        {"text": "with oil", "start": 5.0, "end": 8.0}]
+TALK = [
+    {"text": "cut it", "start": 0.0, "end": 2.0},
+    {"text": "and fry it", "start": 3.0, "end": 6.0},
+    {"text": "with oil", "start": 5.0, "end": 8.0},
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +29,15 @@ def tokenizer(tmp_path_factory):
 @pytest.fixture
 def rows(tmp_path):
     """A function that makes rows of one video of 10 seconds, whose features of second t are (t + 1, t + 1)."""
+
     def make(**columns):
         values = np.arange(1, 11, dtype=np.float32)[:, None].repeat(2, axis=1)
         save_file({"v": values}, tmp_path / "all.safetensors")
         count = len(next(iter(columns.values())))
-        return make_dataset({"features": [f"{tmp_path}/all.safetensors::v"] * count, "feature_rate": [1.0] * count,
-                             **columns}, "test")
+        return make_dataset(
+            {"features": [f"{tmp_path}/all.safetensors::v"] * count, "feature_rate": [1.0] * count, **columns}, "test"
+        )
+
     return make
 
 
@@ -40,8 +46,9 @@ def text(tokenizer, item):
 
 
 def test_an_item_has_the_rows_of_its_segment_and_its_caption(rows, tokenizer):
-    data = SegmentDataset(rows(start=[2.0, 0.0, 20.0], end=[4.5, 9.0, 21.0], caption=["cut it", "fry it", "oil"]),
-                          tokenizer, SETTINGS)
+    data = SegmentDataset(
+        rows(start=[2.0, 0.0, 20.0], end=[4.5, 9.0, 21.0], caption=["cut it", "fry it", "oil"]), tokenizer, SETTINGS
+    )
     items = [data[i] for i in range(len(data))]
     assert [item["video"][:, 0].tolist() for item in items] == [[3, 4, 5, 0], [1, 2, 3, 4], [0, 0, 0, 0]]
     assert [item["video_mask"].tolist() for item in items] == [[1, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
@@ -61,8 +68,12 @@ def test_without_start_and_end_a_segment_is_the_whole_video(rows, tokenizer):
 def test_the_transcript_is_what_is_said_during_the_segment(rows, tokenizer):
     windows = [(0.0, 2.5), (2.0, 3.0), (5.5, 5.9), (8.0, 9.0), (1.0, 4.0)]
     starts, ends = zip(*windows, strict=True)
-    data = SegmentDataset(rows(start=starts, end=ends, caption=["fry it"] * 5, transcript=[TALK] * 4 + [None]),
-                          tokenizer, SETTINGS, text="transcript")
+    data = SegmentDataset(
+        rows(start=starts, end=ends, caption=["fry it"] * 5, transcript=[TALK] * 4 + [None]),
+        tokenizer,
+        SETTINGS,
+        text="transcript",
+    )
     assert [text(tokenizer, data[i]) for i in range(5)] == ["cut it", "none", "and fry it with oil", "none", "none"]
     assert decode_tokens(tokenizer, data[1]["output_caption_ids"]) == "fry it", "captions don't depend on speech"
     assert spoken_within(TALK, None, None) == TALK and spoken_within(None, 0, 1) == []
@@ -88,8 +99,9 @@ def test_every_caption_of_a_segment_is_an_item(rows, tokenizer):
 
 
 def test_segments_without_captions_can_be_described(rows, tokenizer):
-    data = SegmentDataset(rows(start=[0.0, 5.0], end=[1.0, 6.0], transcript=[TALK, TALK]), tokenizer, SETTINGS,
-                          text="transcript")
+    data = SegmentDataset(
+        rows(start=[0.0, 5.0], end=[1.0, 6.0], transcript=[TALK, TALK]), tokenizer, SETTINGS, text="transcript"
+    )
     assert len(data) == 2 and set(data[1]) == {"video", "video_mask", "input_ids", "attention_mask"}
     batch = next(data.segment_batches(2, progress=False))
     assert batch["input_ids"].shape == (2, 10) and data.references() == [[], []]
@@ -118,16 +130,31 @@ STEPS = [{"label": "slice carrot", "start": 0.0, "end": 2.5}, {"label": "heat", 
 
 
 def test_each_step_of_a_video_becomes_a_segment(rows):
-    videos = rows(video_id=["a", "b"], task=["soup", "stew"], steps=[STEPS, STEPS[1:]], transcript=[TALK, None],
-                  step_captions=[["someone cuts", "someone heats"], ["someone heats"]], frame_captions=[["x"], ["y"]])
+    videos = rows(
+        video_id=["a", "b"],
+        task=["soup", "stew"],
+        steps=[STEPS, STEPS[1:]],
+        transcript=[TALK, None],
+        step_captions=[["someone cuts", "someone heats"], ["someone heats"]],
+        frame_captions=[["x"], ["y"]],
+    )
     segments = segments_of(videos)
     assert list(segments["video_id"]) == ["a", "a", "b"] and list(segments["task"]) == ["soup", "soup", "stew"]
     assert list(segments["caption"]) == ["someone cuts", "someone heats", "someone heats"]
     assert list(segments["label"]) == ["slice carrot", "heat", "heat"]
     assert list(segments["start"]) == [0, 4, 4] and list(segments["end"]) == [2.5, 8, 8]
     assert list(segments["transcript"]) == [TALK[:1], TALK[1:], []]
-    assert set(segments.column_names) == {"features", "feature_rate", "video_id", "task", "label", "start", "end",
-                                          "caption", "transcript"}
+    assert set(segments.column_names) == {
+        "features",
+        "feature_rate",
+        "video_id",
+        "task",
+        "label",
+        "start",
+        "end",
+        "caption",
+        "transcript",
+    }
     distinct = segments_of(videos, distinct=True)
     assert list(distinct["caption"]) == ["someone cuts", "someone heats"] and list(distinct["video_id"]) == ["a", "a"]
 

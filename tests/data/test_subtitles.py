@@ -37,6 +37,7 @@ def save(tmp_path):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
         return path
+
     return write
 
 
@@ -60,13 +61,16 @@ def test_vtt_with_all_that_nobody_says(save):
 
 
 def test_tags_go_and_other_brackets_stay(save):
-    path = save("a.srt", "1\n0:0:1 --> 0:0:2\n{\\an8}<font color=\"red\">add</font> 2 < 3 cups {x} a<b\n")
+    path = save("a.srt", '1\n0:0:1 --> 0:0:2\n{\\an8}<font color="red">add</font> 2 < 3 cups {x} a<b\n')
     assert read(path) == [("add 2 < 3 cups {x} a<b", 1.0, 2.0)]
 
 
 def test_cues_are_sorted_and_empty_ones_left_out(save):
-    path = save("a.srt", "1\n00:00:05,000 --> 00:00:06,000\nlast\n\n2\n00:00:01,000 --> 00:00:02,000\n\n"
-                         "3\n00:00:03,000 --> 00:00:03,000\nno time\n\n00:00:02,000 --> 00:00:04,000\nunnumbered\n\n\n")
+    path = save(
+        "a.srt",
+        "1\n00:00:05,000 --> 00:00:06,000\nlast\n\n2\n00:00:01,000 --> 00:00:02,000\n\n"
+        "3\n00:00:03,000 --> 00:00:03,000\nno time\n\n00:00:02,000 --> 00:00:04,000\nunnumbered\n\n\n",
+    )
     assert read(path) == [("unnumbered", 2.0, 4.0), ("last", 5.0, 6.0)]
 
 
@@ -83,18 +87,21 @@ def test_plain_text_is_spread_by_its_words(save):
 GOOD = "1\n00:00:01,000 --> 00:00:02,000\nfine\n\n"
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("a.srt", GOOD + "2\n00:00:03,000 -> 00:00:04,000\ntext\n", "srt, line 6: expected times .* found '00:00:03"),
-    ("a.srt", GOOD + "2\n00:00:03,000 --> later\ntext\n", "line 6: cannot read these times"),
-    ("a.srt", GOOD + "2\n00:00:04,000 --> 00:00:03,000\ntext\n", "line 6: the cue ends before it starts"),
-    ("a.srt", GOOD + "text after an empty line\n", "line 5: expected times .* take away the empty line before"),
-    ("a.srt", GOOD + "2\n", "line 5: expected times"),
-    ("a.srt", GOOD.rstrip() + "\n00:00:03,000 --> 00:00:04,000\ntext\n", "line 4: times where a text is expected"),
-    ("a.vtt", GOOD, "line 1: must begin with WEBVTT"),
-    ("a.vtt", "WEBVTT\n\nintro\ntext\n", "line 3: expected times"),
-    ("a.srt", GOOD.encode() + b"2\n\xe9t\xe9\n", "line 6: is not UTF-8: save it as UTF-8"),
-    ("a.ass", "", "is no transcript: expected one of .srt, .vtt, .txt"),
-])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.srt", GOOD + "2\n00:00:03,000 -> 00:00:04,000\ntext\n", "srt, line 6: expected times .* found '00:00:03"),
+        ("a.srt", GOOD + "2\n00:00:03,000 --> later\ntext\n", "line 6: cannot read these times"),
+        ("a.srt", GOOD + "2\n00:00:04,000 --> 00:00:03,000\ntext\n", "line 6: the cue ends before it starts"),
+        ("a.srt", GOOD + "text after an empty line\n", "line 5: expected times .* take away the empty line before"),
+        ("a.srt", GOOD + "2\n", "line 5: expected times"),
+        ("a.srt", GOOD.rstrip() + "\n00:00:03,000 --> 00:00:04,000\ntext\n", "line 4: times where a text is expected"),
+        ("a.vtt", GOOD, "line 1: must begin with WEBVTT"),
+        ("a.vtt", "WEBVTT\n\nintro\ntext\n", "line 3: expected times"),
+        ("a.srt", GOOD.encode() + b"2\n\xe9t\xe9\n", "line 6: is not UTF-8: save it as UTF-8"),
+        ("a.ass", "", "is no transcript: expected one of .srt, .vtt, .txt"),
+    ],
+)
 def test_broken_files_name_the_line(save, name, content, message):
     with pytest.raises(SubtitleError, match=message):
         read(save(name, content))
@@ -107,8 +114,11 @@ def test_a_missing_file(tmp_path):
 
 @pytest.mark.parametrize("suffix, first", [(".srt", "1\n00:00:00,000 --> 00:00:10,000\n"), (".vtt", "WEBVTT\n\n1\n")])
 def test_what_is_written_can_be_read(tmp_path, suffix, first):
-    cues = [{"text": "salt & pepper", "start": 0.0, "end": 10.0}, {"text": "a  b\nc", "start": 10.0, "end": 3725.5},
-            {"text": "x --> y", "start": 3725.5, "end": 3725.9996}]
+    cues = [
+        {"text": "salt & pepper", "start": 0.0, "end": 10.0},
+        {"text": "a  b\nc", "start": 10.0, "end": 3725.5},
+        {"text": "x --> y", "start": 3725.5, "end": 3725.9996},
+    ]
     path = tmp_path / f"a{suffix}"
     write_subtitles(path, cues)
     assert path.read_text().startswith(first) and [p.name for p in tmp_path.iterdir()] == [path.name]

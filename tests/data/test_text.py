@@ -14,6 +14,7 @@ RECORDED = json.loads((RECORDINGS / "discovla_inputs.json").read_text(encoding="
 @pytest.fixture(scope="module")
 def clip_tokenizer():
     from open_clip import SimpleTokenizer
+
     return SimpleTokenizer()
 
 
@@ -27,11 +28,13 @@ def padding_tokenizer(tmp_path_factory):
     words = {"a": 0, "red": 1, "pot": 2, "<start>": 3, "<end>": 4}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="a"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<start> $A <end>",
-                                                             special_tokens=[("<start>", 3), ("<end>", 4)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", 3), ("<end>", 4)]
+    )
     folder = tmp_path_factory.mktemp("tokenizer")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<start>", eos_token="<end>", pad_token="<end>",
-                            unk_token="a").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<start>", eos_token="<end>", pad_token="<end>", unk_token="a"
+    ).save_pretrained(folder)
     return HFTokenizer(str(folder))
 
 
@@ -64,8 +67,10 @@ def test_no_captions(clip_tokenizer):
     assert ids.shape == mask.shape == (0, 7)
 
 
-@pytest.mark.parametrize("texts, words, message", [("one caption", 8, "list of strings"),
-                                                   (["fine", None], 8, "list of strings"), (["fine"], 2, "room")])
+@pytest.mark.parametrize(
+    "texts, words, message",
+    [("one caption", 8, "list of strings"), (["fine", None], 8, "list of strings"), (["fine"], 2, "room")],
+)
 def test_what_is_not_captions(clip_tokenizer, texts, words, message):
     with pytest.raises(ValueError, match=message):
         tokenize(clip_tokenizer, texts, words)

@@ -21,7 +21,7 @@ def drawn_clip(count=40, height=48, width=48):
     frames = np.full((count, height, width, 3), (200, 190, 170), np.uint8)
     for i, frame in enumerate(frames):
         x = i * (width - 12) // max(count - 1, 1)
-        frame[10:26, x:x + 12] = (30, 60, 200)
+        frame[10:26, x : x + 12] = (30, 60, 200)
     return frames
 
 
@@ -61,6 +61,7 @@ def fast_start(folder, count=40, **options):
 
 # Reading
 
+
 def test_probe_says_what_was_written(mp4):
     info = probe(str(mp4))
     assert (info.path, info.fps, info.num_frames, info.width, info.height) == (mp4, 4.0, 40, 48, 48)
@@ -99,11 +100,19 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     assert 2 * one_frame <= peak < 20 * one_frame
 
 
-@pytest.mark.parametrize("name, codec, pix_fmt, shape", [
-    ("a.mp4", "libx264", "yuv444p", (37, 53)), ("a.mov", "libx264", "yuv420p", (48, 64)),
-    ("a.avi", "mpeg4", "yuv420p", (37, 53)), ("b.avi", "ffv1", "yuv444p", (37, 53)),
-    ("a.mkv", "libx264", "yuv420p", (48, 48)), ("a.m4v", "libx264", "yuv420p", (48, 48)),
-    ("a.webm", "libvpx", "yuv420p", (37, 53)), ("b.webm", "libvpx-vp9", "yuv420p", (48, 48))])
+@pytest.mark.parametrize(
+    "name, codec, pix_fmt, shape",
+    [
+        ("a.mp4", "libx264", "yuv444p", (37, 53)),
+        ("a.mov", "libx264", "yuv420p", (48, 64)),
+        ("a.avi", "mpeg4", "yuv420p", (37, 53)),
+        ("b.avi", "ffv1", "yuv444p", (37, 53)),
+        ("a.mkv", "libx264", "yuv420p", (48, 48)),
+        ("a.m4v", "libx264", "yuv420p", (48, 48)),
+        ("a.webm", "libvpx", "yuv420p", (37, 53)),
+        ("b.webm", "libvpx-vp9", "yuv420p", (48, 48)),
+    ],
+)
 @pytest.mark.parametrize("count", [1, 12])
 def test_other_formats_and_odd_sizes(tmp_path, name, codec, pix_fmt, shape, count):
     if codec not in av.codecs_available:
@@ -206,6 +215,7 @@ def test_a_title_that_is_not_utf8_does_not_matter(tmp_path):
 
 # What cannot be read
 
+
 def _missing(folder):
     return folder / "nothing.mp4"
 
@@ -243,7 +253,7 @@ def _audio_only(folder):
 
 def _without_index(folder):
     data = encode(folder / "whole.mp4", drawn_clip()).read_bytes()
-    (folder / "part.mp4").write_bytes(data[:data.find(b"moov") - 100])
+    (folder / "part.mp4").write_bytes(data[: data.find(b"moov") - 100])
     return folder / "part.mp4"
 
 
@@ -263,10 +273,17 @@ def _folder(folder):
     return folder
 
 
-BROKEN = {_missing: "does not exist", _empty: r"is empty \(0 bytes\)", _text: "is no video",
-          _zero_frames: "holds no frame", _audio_only: "no video stream", _without_index: "lost its index",
-          _cut_in_the_middle: r"is cut off: only \d+ of 40 frames", _unknown_codec: "cannot decode",
-          _folder: "is a folder"}
+BROKEN = {
+    _missing: "does not exist",
+    _empty: r"is empty \(0 bytes\)",
+    _text: "is no video",
+    _zero_frames: "holds no frame",
+    _audio_only: "no video stream",
+    _without_index: "lost its index",
+    _cut_in_the_middle: r"is cut off: only \d+ of 40 frames",
+    _unknown_codec: "cannot decode",
+    _folder: "is a folder",
+}
 
 
 @pytest.mark.parametrize("make", BROKEN)
@@ -320,17 +337,24 @@ def test_frames_of_changing_size(tmp_path):
         read_frames(path, range(6))
 
 
-@pytest.mark.parametrize("name, codec, container", [
-    ("a.webm", "libvpx", {}), ("a.mkv", "libx264", {}), ("a.avi", "ffv1", {}), ("a.mov", "libx264", {}),
-    ("a.mp4", "libx264", {"movflags": "+faststart"}),
-    ("b.mp4", "libx264", {"movflags": "+frag_keyframe+empty_moov"})])
+@pytest.mark.parametrize(
+    "name, codec, container",
+    [
+        ("a.webm", "libvpx", {}),
+        ("a.mkv", "libx264", {}),
+        ("a.avi", "ffv1", {}),
+        ("a.mov", "libx264", {}),
+        ("a.mp4", "libx264", {"movflags": "+faststart"}),
+        ("b.mp4", "libx264", {"movflags": "+frag_keyframe+empty_moov"}),
+    ],
+)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_cut_off_files_never_pass_as_shorter_ones(tmp_path, name, codec, container, share):
     if codec not in av.codecs_available:
         pytest.skip(f"this ffmpeg has no {codec}")
     pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
     data = encode(tmp_path / name, drawn_clip(), codec, pix_fmt, container=container).read_bytes()
-    (tmp_path / f"cut {name}").write_bytes(data[:int(len(data) * share)])
+    (tmp_path / f"cut {name}").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(VideoError):
         probe(tmp_path / f"cut {name}")
 
@@ -349,8 +373,9 @@ def test_cut_exactly_between_two_frames(tmp_path):
 def test_even_the_last_byte_is_missed(tmp_path, name, codec):
     if codec not in av.codecs_available:
         pytest.skip(f"this ffmpeg has no {codec}")
-    path = encode(tmp_path / name, drawn_clip(5), codec,
-                  container={"movflags": "faststart"} if name.endswith("mp4") else {})
+    path = encode(
+        tmp_path / name, drawn_clip(5), codec, container={"movflags": "faststart"} if name.endswith("mp4") else {}
+    )
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(VideoError, match="is cut off"):
         probe(path)
@@ -381,8 +406,15 @@ def test_a_damaged_frame_is_named_not_made_up(tmp_path):
         read_frames(path, [0, 6])
 
 
-@pytest.mark.parametrize("name, codec, pix_fmt", [("a.mp4", "libx264", "yuv420p"), ("a.webm", "libvpx", "yuv420p"),
-                                                  ("a.avi", "ffv1", "yuv444p"), ("b.avi", "mpeg4", "yuv420p")])
+@pytest.mark.parametrize(
+    "name, codec, pix_fmt",
+    [
+        ("a.mp4", "libx264", "yuv420p"),
+        ("a.webm", "libvpx", "yuv420p"),
+        ("a.avi", "ffv1", "yuv444p"),
+        ("b.avi", "mpeg4", "yuv420p"),
+    ],
+)
 def test_flipped_bytes_give_frames_or_a_video_error(tmp_path, name, codec, pix_fmt):
     if codec not in av.codecs_available:
         pytest.skip(f"this ffmpeg has no {codec}")
@@ -405,11 +437,15 @@ def test_flipped_bytes_give_frames_or_a_video_error(tmp_path, name, codec, pix_f
 
 def test_the_error_travels_between_processes():
     error = pickle.loads(pickle.dumps(VideoError("a.mp4", "is strange: look at it")))
-    assert (str(error), str(error.path), error.reason) == ("a.mp4: is strange: look at it", "a.mp4",
-                                                           "is strange: look at it")
+    assert (str(error), str(error.path), error.reason) == (
+        "a.mp4: is strange: look at it",
+        "a.mp4",
+        "is strange: look at it",
+    )
 
 
 # Writing
+
 
 def test_written_files_are_small_and_the_same_every_time(tmp_path):
     for name in ("a.mp4", "b.mp4"):
@@ -430,10 +466,18 @@ def test_written_rate(tmp_path, fps):
     assert probe(tmp_path / "a.mp4").fps == pytest.approx(fps, rel=1e-4)
 
 
-@pytest.mark.parametrize("frames, fps, message", [
-    (drawn_clip(2, 47, 48), 4, "even sizes, frames are 48x47"), (drawn_clip(2)[:0], 4, "uint8"),
-    (drawn_clip(2)[0], 4, "uint8"), (drawn_clip(2) / 255, 4, "uint8"), (drawn_clip(2)[..., :1], 4, "uint8"),
-    (drawn_clip(2), 0, "fps"), (drawn_clip(2), float("nan"), "fps")])
+@pytest.mark.parametrize(
+    "frames, fps, message",
+    [
+        (drawn_clip(2, 47, 48), 4, "even sizes, frames are 48x47"),
+        (drawn_clip(2)[:0], 4, "uint8"),
+        (drawn_clip(2)[0], 4, "uint8"),
+        (drawn_clip(2) / 255, 4, "uint8"),
+        (drawn_clip(2)[..., :1], 4, "uint8"),
+        (drawn_clip(2), 0, "fps"),
+        (drawn_clip(2), float("nan"), "fps"),
+    ],
+)
 def test_what_cannot_be_written_is_a_value_error(tmp_path, frames, fps, message):
     with pytest.raises(ValueError, match=message):
         write_video(tmp_path / "a.mp4", frames, fps)

@@ -205,8 +205,9 @@ def test_only_speech_tells_the_spices_apart():
     pictures = [render.draw_frame(stage, step, 0.3, np.random.default_rng(0)) for step in steps]
     assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
     assert len({language.step_sentence(step) for step in steps}) == len(steps)
-    assert not set(meals.SPICES) & {word for step in steps for _ in range(20)
-                                      for word in language.frame_caption(step, rng).split()}
+    assert not set(meals.SPICES) & {
+        word for step in steps for _ in range(20) for word in language.frame_caption(step, rng).split()
+    }
     said = [t["text"] for row in rows("train", 40, NARRATED, build.narrated_clips) for t in row["transcript"]]
     assert any(text.startswith("now i season the") and text.endswith(" salt") for text in said)
 

@@ -65,7 +65,8 @@ def test_distillation_by_hand():
     assert alignment_distillation(student, teacher, s).item() == pytest.approx(100 / 4 * 2 * divergence, rel=1e-5)
     uneven = torch.tensor([[0.9, 0.1], [0.8, 0.9]])
     assert alignment_distillation(uneven, uneven.T, s, "paper").item() == pytest.approx(
-        alignment_distillation(uneven.T, uneven, s, "paper").item(), rel=1e-5)  # both directions count the same
+        alignment_distillation(uneven.T, uneven, s, "paper").item(), rel=1e-5
+    )  # both directions count the same
 
 
 @pytest.mark.parametrize("batch, ratio", [(4, 25.0), (32, 100 / 32), (128, 100 / 128)])
@@ -120,8 +121,9 @@ def test_padded_frames_leave_all_losses_if_asked():
         return build(**changes).losses(batch)
 
     for name in ("video", "image", "distill", "total"):
-        released, masked = ([losses(fill, mask_padding=asked)[name].item() for fill in (0.0, 3.0)]
-                            for asked in (False, True))
+        released, masked = (
+            [losses(fill, mask_padding=asked)[name].item() for fill in (0.0, 3.0)] for asked in (False, True)
+        )
         assert released[0] != pytest.approx(released[1], rel=1e-4), name
         assert masked[0] == pytest.approx(masked[1], rel=1e-5), name
         assert masked[0] != pytest.approx(released[0], rel=1e-4), name
@@ -129,13 +131,15 @@ def test_padded_frames_leave_all_losses_if_asked():
 
 # What is refused
 
+
 def test_frame_captions_that_are_missing_or_too_many():
     model, batch = build(), aligned_batch()
     with pytest.raises(ValueError, match="alpha 0.3 and beta 1 need frame captions: give f_text_ids"):
         model.losses(small_batch())
     for wrong in (batch["f_text_ids"][:, :3], batch["f_text_ids"].repeat(1, 2, 1)):
-        with pytest.raises(ValueError, match=f"one caption per frame, but the batch has {wrong.shape[1]} captions for "
-                                             "4 frames"):
+        with pytest.raises(
+            ValueError, match=f"one caption per frame, but the batch has {wrong.shape[1]} captions for 4 frames"
+        ):
             model.losses(batch | {"f_text_ids": wrong})
     with pytest.raises(ValueError, match="2 and 3 videos"):
         model.losses(batch | {"f_text_ids": batch["f_text_ids"][:2]})
@@ -148,10 +152,13 @@ def test_a_row_without_valid_frames():
         build(mask_padding=True).losses(batch)
 
 
-@pytest.mark.parametrize("poisoned, message", [
-    ("video", r"video 1; frame \[1, 0\], \[1, 1\], \[1, 2\], \[1, 3\] \(counted"),
-    ("weights", r"caption 0, 1, 2; video 0, 1, 2; .*frame \[0, 0\], .*\[1, 0\] and 7 more"),
-])
+@pytest.mark.parametrize(
+    "poisoned, message",
+    [
+        ("video", r"video 1; frame \[1, 0\], \[1, 1\], \[1, 2\], \[1, 3\] \(counted"),
+        ("weights", r"caption 0, 1, 2; video 0, 1, 2; .*frame \[0, 0\], .*\[1, 0\] and 7 more"),
+    ],
+)
 def test_embeddings_that_are_not_finite_are_named(poisoned, message):
     model, batch = build(), aligned_batch()
     if poisoned == "video":
@@ -166,18 +173,21 @@ def test_embeddings_that_are_not_finite_are_named(poisoned, message):
 
 # Several processes
 
+
 def half_batch_gradients(rank, model, batch, folder):
     """One of two data-parallel processes: its half of the batch, then gradients averaged over both."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    half = {name: values[2 * rank:2 * rank + 2] for name, values in batch.items()}
+    half = {name: values[2 * rank : 2 * rank + 2] for name, values in batch.items()}
     losses = model.losses(half)
     losses["total"].backward()
     for p in model.trainable_parameters():
         dist.all_reduce(p.grad)
         p.grad /= 2
-    torch.save(({name: loss.detach() for name, loss in losses.items()},
-                [p.grad for p in model.trainable_parameters()]), f"{folder}/{rank}.pt")
+    torch.save(
+        ({name: loss.detach() for name, loss in losses.items()}, [p.grad for p in model.trainable_parameters()]),
+        f"{folder}/{rank}.pt",
+    )
     dist.destroy_process_group()
 
 

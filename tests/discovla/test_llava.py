@@ -32,7 +32,7 @@ def data():
 class Counting:
     """A captioner that counts the images it describes and stops after so many."""
 
-    def __init__(self, captioner, stop_after=10 ** 9):
+    def __init__(self, captioner, stop_after=10**9):
         self.inner, self.images, self.stop_after = captioner, 0, stop_after
         self.prompt, self.settings = captioner.prompt, captioner.settings
 

@@ -28,12 +28,15 @@ def test_only_lora_and_adapters_learn():
     assert not model.clip.logit_scale.requires_grad
 
 
-@pytest.mark.parametrize("vision, text, fusion, count", [
-    ({"patch_size": 32}, {}, (4, 2), 561_200),
-    ({"patch_size": 16}, {}, (4, 2), 561_200),
-    ({"patch_size": 32}, {}, (0, 0), 491_520),
-    ({"patch_size": 14, "width": 1024, "layers": 24}, {"width": 768, "heads": 12}, (4, 2), 1_177_136),
-])
+@pytest.mark.parametrize(
+    "vision, text, fusion, count",
+    [
+        ({"patch_size": 32}, {}, (4, 2), 561_200),
+        ({"patch_size": 16}, {}, (4, 2), 561_200),
+        ({"patch_size": 32}, {}, (0, 0), 491_520),
+        ({"patch_size": 14, "width": 1024, "layers": 24}, {"width": 768, "heads": 12}, (4, 2), 1_177_136),
+    ],
+)
 def test_number_of_trained_parameters(vision, text, fusion, count):
     with torch.device("meta"):
         model = DiscoVLA(CLIP(512, vision, text), DiscoVLAConfig(8, *fusion))
@@ -44,7 +47,7 @@ def test_fresh_initialisation():
     attention = DiscoVLA(small_clip(), CONFIG).clip.visual.transformer.resblocks[-1].attn
     for zero in (attention.lora.B, attention.adapter.up.weight, attention.adapter.up.bias):
         assert not zero.any()
-    assert 0.5 < attention.lora.A.abs().max() * 32 ** 0.5 <= 1
+    assert 0.5 < attention.lora.A.abs().max() * 32**0.5 <= 1
     assert 0 < attention.adapter.down.bias.abs().max() < 1e-5
     assert 0.5 < attention.adapter.down.weight.abs().max() / (6 / (32 + 2)) ** 0.5 <= 1
 
@@ -157,27 +160,33 @@ def test_a_clip_without_a_name_cannot_be_saved(tmp_path):
         DiscoVLA(small_clip(), CONFIG).save_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("config, message", [
-    (DiscoVLAConfig(2, 4, 1), "last 4 blocks of a tower that has 3"),
-    (DiscoVLAConfig(2, 2, 3), "last 3 blocks of a tower that has 2"),
-    (DiscoVLAConfig(2, -1, 1), "-1"),
-    (DiscoVLAConfig(0, 2, 1), "rank"),
-])
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (DiscoVLAConfig(2, 4, 1), "last 4 blocks of a tower that has 3"),
+        (DiscoVLAConfig(2, 2, 3), "last 3 blocks of a tower that has 2"),
+        (DiscoVLAConfig(2, -1, 1), "-1"),
+        (DiscoVLAConfig(0, 2, 1), "rank"),
+    ],
+)
 def test_impossible_settings(config, message):
     with pytest.raises(ConfigError, match=message):
         DiscoVLA(small_clip(), config)
 
 
-@pytest.mark.parametrize("vision, text, message", [
-    ({"layers": (1, 1, 1, 1), "image_size": 64, "width": 16}, TEXT, "ModifiedResNet"),
-    (VISION | {"attentional_pool": True}, TEXT, "attentional pooling"),
-    (VISION | {"pool_type": "avg"}, TEXT, "class token"),
-    (VISION | {"qk_norm": True}, TEXT, "ResidualAttentionBlock"),
-    (VISION, TEXT | {"pool_type": "last"}, "argmax"),
-    (VISION, TEXT | {"no_causal_mask": True}, "causal"),
-    (VISION, TEXT | {"embed_cls": True}, "class embedding"),
-    (VISION, TEXT | {"proj_bias": True}, "projection"),
-])
+@pytest.mark.parametrize(
+    "vision, text, message",
+    [
+        ({"layers": (1, 1, 1, 1), "image_size": 64, "width": 16}, TEXT, "ModifiedResNet"),
+        (VISION | {"attentional_pool": True}, TEXT, "attentional pooling"),
+        (VISION | {"pool_type": "avg"}, TEXT, "class token"),
+        (VISION | {"qk_norm": True}, TEXT, "ResidualAttentionBlock"),
+        (VISION, TEXT | {"pool_type": "last"}, "argmax"),
+        (VISION, TEXT | {"no_causal_mask": True}, "causal"),
+        (VISION, TEXT | {"embed_cls": True}, "class embedding"),
+        (VISION, TEXT | {"proj_bias": True}, "projection"),
+    ],
+)
 def test_other_architectures_are_refused(vision, text, message):
     with pytest.raises(UnsupportedBackbone, match=message):
         DiscoVLA(CLIP(24, vision, text))
@@ -212,6 +221,7 @@ def test_wrong_inputs_are_named():
 def released(model):
     """The state dict of a model under the released names."""
     from minivl.discovla.reference import OUR_NAMES
+
     state = model.state_dict()
     for theirs, ours in OUR_NAMES.items():
         state = {name.replace(ours, theirs): value for name, value in state.items()}
@@ -231,8 +241,10 @@ def test_released_names_and_files(wide, tmp_path):
     again = DiscoVLA.from_reference(tmp_path / "pytorch_model.bin", 2, 1)
     assert again.config == DiscoVLAConfig(2, 2, 1)
     ids, mask = batch["text_ids"], batch["text_mask"]
-    torch.testing.assert_close(again.similarity(again.encode_caption(ids, mask), again.encode_video(batch["video"])[0]),
-                               wide.similarity(wide.encode_caption(ids, mask), wide.encode_video(batch["video"])[0]))
+    torch.testing.assert_close(
+        again.similarity(again.encode_caption(ids, mask), again.encode_video(batch["video"])[0]),
+        wide.similarity(wide.encode_caption(ids, mask), wide.encode_video(batch["video"])[0]),
+    )
 
 
 def test_released_weights_that_do_not_fit(wide):

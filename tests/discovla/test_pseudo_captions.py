@@ -49,6 +49,7 @@ def made_up(data):
 
 # Files
 
+
 def test_files_in_the_released_format(data, tmp_path):
     captions = made_up(data)
     captions[next(iter(captions))][0] = "smørrebrød \u2028 \U0001f600"
@@ -62,27 +63,31 @@ def test_files_in_the_released_format(data, tmp_path):
 GOOD = '"a_b": ["x", "y"]'
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"", "not a JSON file in UTF-8"),
-    (b'{"a_b": ["x"', "not a JSON file in UTF-8"),
-    ('{"a_b": ["Würze"]}'.encode("latin-1"), "not a JSON file in UTF-8"),
-    ('{"a_b": ["x"]}'.encode("utf-16"), "not a JSON file in UTF-8"),
-    (b"[" * 200_000, "not a JSON file in UTF-8"),
-    (b'{"a": ' * 200_000, "not a JSON file in UTF-8"),
-    (b"\x80\x04\x95cos\nsystem\n", "not a JSON file in UTF-8"),
-    (b"[]", "holds a list: expected"),
-    (b"null", "holds a NoneType"),
-    (b"{}", "holds no entries"),
-    (f'{{{GOOD}, "c_d": "x"}}'.encode(), r"1 of 2 entries are wrong, [\s\S]*'c_d': 'x' is not a list of captions"),
-    (f'{{{GOOD}, "c_d": []}}'.encode(), r"'c_d': \[\] is not a list"),
-    (f'{{{GOOD}, "c_d": {{"0": "x"}}}}'.encode(), r"'c_d': \{'0': 'x'\} is not a list"),
-    (f'{{{GOOD}, "c_d": ["x", 3]}}'.encode(), "'c_d': caption 1 is 3, not a string"),
-    (f'{{{GOOD}, "c_d": ["x", null]}}'.encode(), "caption 1 is None"),
-    (f'{{{GOOD}, "c_d": [["x"]]}}'.encode(), r"caption 0 is \['x'\]"),
-    (f'{{{GOOD}, "c_d": [NaN]}}'.encode(), "caption 0 is nan"),
-    (f'{{{GOOD}, "c_d": ["\\ud800"]}}'.encode(), "lone surrogate"),
-    (("{" + ", ".join(f'"{i}": 1' for i in range(9)) + "}").encode(), "9 of 9 entries [\\s\\S]*and 4 more"),
-], ids=range(19))
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "not a JSON file in UTF-8"),
+        (b'{"a_b": ["x"', "not a JSON file in UTF-8"),
+        ('{"a_b": ["Würze"]}'.encode("latin-1"), "not a JSON file in UTF-8"),
+        ('{"a_b": ["x"]}'.encode("utf-16"), "not a JSON file in UTF-8"),
+        (b"[" * 200_000, "not a JSON file in UTF-8"),
+        (b'{"a": ' * 200_000, "not a JSON file in UTF-8"),
+        (b"\x80\x04\x95cos\nsystem\n", "not a JSON file in UTF-8"),
+        (b"[]", "holds a list: expected"),
+        (b"null", "holds a NoneType"),
+        (b"{}", "holds no entries"),
+        (f'{{{GOOD}, "c_d": "x"}}'.encode(), r"1 of 2 entries are wrong, [\s\S]*'c_d': 'x' is not a list of captions"),
+        (f'{{{GOOD}, "c_d": []}}'.encode(), r"'c_d': \[\] is not a list"),
+        (f'{{{GOOD}, "c_d": {{"0": "x"}}}}'.encode(), r"'c_d': \{'0': 'x'\} is not a list"),
+        (f'{{{GOOD}, "c_d": ["x", 3]}}'.encode(), "'c_d': caption 1 is 3, not a string"),
+        (f'{{{GOOD}, "c_d": ["x", null]}}'.encode(), "caption 1 is None"),
+        (f'{{{GOOD}, "c_d": [["x"]]}}'.encode(), r"caption 0 is \['x'\]"),
+        (f'{{{GOOD}, "c_d": [NaN]}}'.encode(), "caption 0 is nan"),
+        (f'{{{GOOD}, "c_d": ["\\ud800"]}}'.encode(), "lone surrogate"),
+        (("{" + ", ".join(f'"{i}": 1' for i in range(9)) + "}").encode(), "9 of 9 entries [\\s\\S]*and 4 more"),
+    ],
+    ids=range(19),
+)
 def test_files_of_another_form(content, message, tmp_path):
     path = tmp_path / "captions.json"
     path.write_bytes(content)
@@ -97,6 +102,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 # With a data set
+
 
 def test_items_have_one_caption_per_frame(data, clip):
     captions = made_up(data)
@@ -149,8 +155,9 @@ def write_clips(folder, rows):
 
 
 def test_several_captions_of_a_video_have_pseudo_captions_each(tmp_path, clip, settings):
-    folder = write_clips(tmp_path, [{"file_name": "a.mp4", "captions": ["one", "two"]},
-                                    {"file_name": "b.mp4", "captions": ["one"]}])
+    folder = write_clips(
+        tmp_path, [{"file_name": "a.mp4", "captions": ["one", "two"]}, {"file_name": "b.mp4", "captions": ["one"]}]
+    )
     data = retrieval.clips(folder, "train", clip, settings)
     captions = {"a_one": ["1"] * 4, "a_two": ["2"] * 4, "b_one": ["3"] * 4, "c_one": ["4"] * 4}
     assert [c[0] for c in with_pseudo_captions(data, captions).frame_captions] == ["1", "2", "3"]
@@ -163,6 +170,7 @@ def test_keys_that_do_not_tell_pairs_apart(tmp_path, clip, settings):
 
 
 # The renderer
+
 
 def test_rendered_captions_say_what_the_frames_show(clip, data):
     eight = retrieval.clips(KITCHEN, "train", clip, scale("small"))
@@ -197,6 +205,7 @@ def test_noise_of_another_kind_or_amount(data):
 
 
 # Adaptation
+
 
 @pytest.fixture(scope="module")
 def aligned(settings):

@@ -30,8 +30,9 @@ def released_state(ref):
 
 def fresh_state(ref):
     zero = ("TVPt_LoRA_b", "TVPt_up_weight", "TVPt_up_bias")
-    return {name: torch.zeros_like(value) if name.endswith(zero) else value
-            for name, value in released_state(ref).items()}
+    return {
+        name: torch.zeros_like(value) if name.endswith(zero) else value for name, value in released_state(ref).items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +46,14 @@ def unfused(state):
 
 
 def batch_of(ref, video_mask="in.video_mask"):
-    return {"video": ref["in.video"], "video_mask": ref[video_mask],
-            "text_ids": ref["in.text_ids"], "text_mask": ref["in.text_mask"],
-            "f_text_ids": ref["in.f_text_ids"], "f_text_mask": ref["in.f_text_mask"]}
+    return {
+        "video": ref["in.video"],
+        "video_mask": ref[video_mask],
+        "text_ids": ref["in.text_ids"],
+        "text_mask": ref["in.text_mask"],
+        "f_text_ids": ref["in.f_text_ids"],
+        "f_text_mask": ref["in.f_text_mask"],
+    }
 
 
 def assert_features(actual, expected):
@@ -77,8 +83,12 @@ def assert_gradient(actual, expected, name):
 def encode(model, ref, video_mask="in.video_mask"):
     """video_L, framevideo_V, frame_V, frame_L."""
     videos, frames = model.encode_video(ref["in.video"], ref[video_mask])
-    return (model.encode_caption(ref["in.text_ids"], ref["in.text_mask"]), videos, frames,
-            model.encode_frame_captions(ref["in.f_text_ids"], ref["in.f_text_mask"]))
+    return (
+        model.encode_caption(ref["in.text_ids"], ref["in.text_mask"]),
+        videos,
+        frames,
+        model.encode_frame_captions(ref["in.f_text_ids"], ref["in.f_text_mask"]),
+    )
 
 
 @torch.no_grad()
@@ -94,8 +104,10 @@ def outputs_of(modules, run):
 
 def test_vision_blocks(model, ref):
     visual = model.clip.visual
-    tokens, *blocks = outputs_of([visual.ln_pre, *visual.transformer.resblocks],
-                                 lambda: model.encode_video(ref["in.video"], ref["in.video_mask"]))
+    tokens, *blocks = outputs_of(
+        [visual.ln_pre, *visual.transformer.resblocks],
+        lambda: model.encode_video(ref["in.video"], ref["in.video_mask"]),
+    )
     assert_features(tokens, ref["out.vision_ln_pre"])
     *earlier, last = blocks
     assert len(earlier) == CONFIG["v_layers"] - 1
@@ -111,7 +123,7 @@ def test_text_blocks(model, ref, kind, encode):
     *earlier, last = outputs_of(model.clip.transformer.resblocks, lambda: getattr(model, encode)(ids, mask))
     assert len(earlier) == CONFIG["t_layers"] - 1
     for i, block in enumerate(earlier):  # padded positions inside the longest caption included
-        assert_features(block, ref[f"out.{kind}_block.{i}"][:, :block.shape[1]])
+        assert_features(block, ref[f"out.{kind}_block.{i}"][:, : block.shape[1]])
     end = ids.flatten(0, -2).argmax(dim=-1)
     expected = ref[f"out.{kind}_block.{len(earlier)}"]
     assert_features(last[:, 0], expected[torch.arange(len(end)), end])
@@ -207,8 +219,7 @@ def test_without_fusion(ref):
     assert_features(frames, ref["baseline.frame_V"])
     assert_features(frame_captions, ref["baseline.frame_L"])
     assert_cosines(baseline.similarity(captions, videos), ref["baseline.sim_video"])
-    assert_cosines(baseline.similarity(captions, videos),
-                   ref["baseline.eval_logits"] / baseline.clip.logit_scale.exp())
+    assert_cosines(baseline.similarity(captions, videos), ref["baseline.eval_logits"] / baseline.clip.logit_scale.exp())
     image = image_level_similarity(frame_captions, frames, baseline.clip.logit_scale.exp())
     assert_cosines(image, ref["baseline.sim_frame"])
     assert_losses(baseline.losses(batch_of(ref)), ref, "baseline.")
@@ -265,8 +276,14 @@ def derived_video_loss(w, ref):
     tokens = torch.cat([w["clip.visual.class_embedding"].expand(B, F, 1, -1), patches], 2)
     x = layer_norm(w, "clip.visual.ln_pre", tokens + w["clip.visual.positional_embedding"])
     for i in range(CONFIG["v_layers"]):
-        x = derived_block(w, f"clip.visual.transformer.resblocks.{i}.", x, CONFIG["v_heads"], None,
-                          fuses=i >= CONFIG["v_layers"] - H_V)
+        x = derived_block(
+            w,
+            f"clip.visual.transformer.resblocks.{i}.",
+            x,
+            CONFIG["v_heads"],
+            None,
+            fuses=i >= CONFIG["v_layers"] - H_V,
+        )
     g = layer_norm(w, "clip.visual.ln_post", x[:, :, 0]) @ w["clip.visual.proj"]
     v = (g / g.norm(dim=-1, keepdim=True)).mean(1)
 

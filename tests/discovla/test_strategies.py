@@ -77,8 +77,9 @@ def test_each_strategy_token_by_token(strategy, masked):
     layout = Layout(token_index(class_at), F, own=own if masked else None, shared=shared if masked else None)
     rows = real if strategy != "video" else real & shared  # what else a padded caption's words see is nobody's concern
     torch.testing.assert_close(module(x, layout)[rows], expected[rows], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(module(x, layout, class_only=True), expected[token_index(class_at)],
-                               atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        module(x, layout, class_only=True), expected[token_index(class_at)], atol=1e-5, rtol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -102,26 +103,33 @@ def test_frames_look_at_each_other_unless_image_level(strategy):
 
 
 def test_only_the_adapter_adds_parameters():
-    counts = {strategy: sum(p.numel() for p in build(strategy=strategy).trainable_parameters())
-              for strategy in STRATEGIES}
+    counts = {
+        strategy: sum(p.numel() for p in build(strategy=strategy).trainable_parameters()) for strategy in STRATEGIES
+    }
     assert counts["image"] == counts["video"] == counts["average"] < counts["adapter"]
     with torch.device("meta"):
         from open_clip.model import CLIP
+
         model = DiscoVLA(CLIP(512, {"patch_size": 32}, {}), DiscoVLAConfig(strategy="average"))
     assert sum(p.numel() for p in model.trainable_parameters()) == 491_520
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"strategy": "fusion"}, "image, video, average, adapter, not 'fusion'"),
-    ({"distill": "both"}, "release or paper"),
-    ({"alpha": -1}, "negative"), ({"temporal": -1}, "negative"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"strategy": "fusion"}, "image, video, average, adapter, not 'fusion'"),
+        ({"distill": "both"}, "release or paper"),
+        ({"alpha": -1}, "negative"),
+        ({"temporal": -1}, "negative"),
+    ],
+)
 def test_settings_that_do_not_exist(changes, message):
     with pytest.raises(ConfigError, match=message):
         DiscoVLAConfig(**changes)
 
 
 # Padded frames
+
 
 def padded(model, fill):
     """Features of one video with two real and two padded frames, filled with something."""
@@ -138,8 +146,9 @@ def padded(model, fill):
 @pytest.mark.parametrize("strategy", ("video", "average", "adapter"))
 def test_padded_frames_take_part_as_released_unless_masked(strategy):
     release, masking = build(strategy=strategy), build(strategy=strategy, mask_padding=True)
-    for free, masked in zip(*(zip(padded(model, 0.0), padded(model, 3.0), strict=True)
-                              for model in (release, masking)), strict=True):
+    for free, masked in zip(
+        *(zip(padded(model, 0.0), padded(model, 3.0), strict=True) for model in (release, masking)), strict=True
+    ):
         assert (free[0] - free[1]).abs().max() > 1e-3  # what stands in padding moves the result
         torch.testing.assert_close(masked[0], masked[1])
         assert masked[0].isfinite().all()
@@ -157,6 +166,7 @@ def test_masked_padding_is_as_if_it_were_not_there():
 
 
 # The order of frames
+
 
 def with_places(places, **changes):
     """A model whose temporal embedding has learned something."""

@@ -18,9 +18,20 @@ from minivl.fullscale.measure import count_flops, fixed_bytes, saved_bytes
 from minivl.fullscale.recipes import find_recipe
 from minivl.fullscale.synthetic import build_model, made_up_batch
 
-SIZES = UniVLConfig(vocab_size=60, video_dim=8, hidden_size=16, num_heads=2, intermediate_size=32, text_layers=1,
-                    video_layers=1, cross_layers=2, decoder_layers=1, text_positions=24, video_positions=24,
-                    cross_positions=48)
+SIZES = UniVLConfig(
+    vocab_size=60,
+    video_dim=8,
+    hidden_size=16,
+    num_heads=2,
+    intermediate_size=32,
+    text_layers=1,
+    video_layers=1,
+    cross_layers=2,
+    decoder_layers=1,
+    text_positions=24,
+    video_positions=24,
+    cross_positions=48,
+)
 
 
 def tiny(name, **train):
@@ -38,13 +49,24 @@ def tiny(name, **train):
         settings = dataclasses.replace(settings, univl_pretrain=smaller)
     else:
         settings = dataclasses.replace(
-            settings, clip=dataclasses.replace(settings.clip, name="kitchen", pretrained=None),
-            inputs=InputConfig(max_frames=3, max_words=8), adapt=dataclasses.replace(settings.adapt, **train))
+            settings,
+            clip=dataclasses.replace(settings.clip, name="kitchen", pretrained=None),
+            inputs=InputConfig(max_frames=3, max_words=8),
+            adapt=dataclasses.replace(settings.adapt, **train),
+        )
     return dataclasses.replace(recipe, settings=settings)
 
 
-NAMES = ("univl-stage-one", "univl-stage-two", "univl-youcook2-align", "univl-youcook2-captioning", "univl-coin",
-         "univl-crosstask", "univl-mosi", "discovla-msrvtt-b32")
+NAMES = (
+    "univl-stage-one",
+    "univl-stage-two",
+    "univl-youcook2-align",
+    "univl-youcook2-captioning",
+    "univl-coin",
+    "univl-crosstask",
+    "univl-mosi",
+    "discovla-msrvtt-b32",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,8 +158,13 @@ def test_gpu_hours_and_storage():
 
 def test_the_step_trains(monkeypatch):
     steps = []
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *rest: steps.append(
-        [p.grad is not None and bool(p.grad.any()) for group in self.param_groups for p in group["params"]]))
+    monkeypatch.setattr(
+        torch.optim.AdamW,
+        "step",
+        lambda self, *rest: steps.append(
+            [p.grad is not None and bool(p.grad.any()) for group in self.param_groups for p in group["params"]]
+        ),
+    )
     dry_run(tiny("discovla-msrvtt-b32", batch_size=2), micro_batch=2)
     assert len(steps) == 1 and any(steps[0])
 
@@ -180,6 +207,10 @@ def test_commands_print_and_write_a_table(tmp_path, monkeypatch):
 
 def test_train_config_of_a_step_may_be_given_in_steps():
     recipe = tiny("univl-mosi")
-    stated = dataclasses.replace(recipe, settings=dataclasses.replace(recipe.settings, univl_tasks={
-        "sentiment": TaskConfig(TrainConfig(steps=9, epochs=None), 12, 10)}))
+    stated = dataclasses.replace(
+        recipe,
+        settings=dataclasses.replace(
+            recipe.settings, univl_tasks={"sentiment": TaskConfig(TrainConfig(steps=9, epochs=None), 12, 10)}
+        ),
+    )
     assert stated.steps == 9

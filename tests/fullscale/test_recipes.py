@@ -66,6 +66,7 @@ def test_steps_are_those_of_the_training_loop(name):
 
 def test_the_release_s_numbers():
     """REFERENCE-UNIVL section 5 and REFERENCE-DISCOVLA section 7."""
+
     def told(name):
         train = find_recipe(name).train
         return train.batch_size * train.gradient_accumulation, train.learning_rate, train.epochs, train.seed
@@ -76,8 +77,11 @@ def test_the_release_s_numbers():
     assert told("univl-youcook2-align") == (32, 3e-5, 5, 42) and told("univl-msrvtt-joint") == (128, 5e-5, 5, 42)
     assert told("univl-youcook2-captioning") == (16, 3e-5, 5, 42)
     assert told("univl-msrvtt-captioning") == (128, 3e-5, 5, 42)
-    lengths = {name: (inputs.max_words, inputs.max_frames) for name in NAMES
-               if (inputs := find_recipe(name).sections.get("inputs"))}
+    lengths = {
+        name: (inputs.max_words, inputs.max_frames)
+        for name in NAMES
+        if (inputs := find_recipe(name).sections.get("inputs"))
+    }
     assert lengths["univl-youcook2-captioning"] == (128, 96) and lengths["univl-msrvtt-captioning"] == (48, 48)
     assert lengths["discovla-msrvtt-b16"] == (32, 12) and lengths["discovla-didemo"] == (64, 64)
     assert find_recipe("discovla-msrvtt-b32").steps == 7030
@@ -88,8 +92,15 @@ def test_the_release_s_numbers():
 
 def test_recipes_are_the_full_scale_where_that_is_the_release():
     full = scale("full")
-    for name in ("univl-stage-one", "univl-stage-two", "univl-youcook2-joint", "univl-youcook2-captioning",
-                 "univl-coin", "discovla-msrvtt-b32", "discovla-lsmdc"):
+    for name in (
+        "univl-stage-one",
+        "univl-stage-two",
+        "univl-youcook2-joint",
+        "univl-youcook2-captioning",
+        "univl-coin",
+        "discovla-msrvtt-b32",
+        "discovla-lsmdc",
+    ):
         assert find_recipe(name).settings == full
     changed = dataclasses.replace(find_recipe("discovla-msrvtt-b16").settings, clip=full.clip)
     assert changed == full
@@ -97,8 +108,11 @@ def test_recipes_are_the_full_scale_where_that_is_the_release():
 
 def test_what_is_not_released_says_so():
     for name in ("univl-coin", "univl-crosstask", "univl-mosi", "discovla-lsmdc", "discovla-activitynet"):
-        assert all(line.source.startswith("ours") for line in hyperparameters(find_recipe(name))
-                   if line.section in ("train", "inputs", "discovla"))
+        assert all(
+            line.source.startswith("ours")
+            for line in hyperparameters(find_recipe(name))
+            if line.section in ("train", "inputs", "discovla")
+        )
 
 
 def test_unknown_recipes_are_errors():
@@ -129,14 +143,33 @@ def score_nothing(monkeypatch):
 
 def tiny_univl(folder, captions):
     tokenizer = train_wordpiece(captions * 3, 150, folder)
-    UniVL(UniVLConfig(vocab_size=len(tokenizer), video_dim=SIZE, hidden_size=16, num_heads=2, intermediate_size=16,
-                      text_layers=1, video_layers=1, cross_layers=1, decoder_layers=1, text_positions=128,
-                      video_positions=128, cross_positions=256)).save_pretrained(folder, tokenizer)
+    UniVL(
+        UniVLConfig(
+            vocab_size=len(tokenizer),
+            video_dim=SIZE,
+            hidden_size=16,
+            num_heads=2,
+            intermediate_size=16,
+            text_layers=1,
+            video_layers=1,
+            cross_layers=1,
+            decoder_layers=1,
+            text_positions=128,
+            video_positions=128,
+            cross_positions=256,
+        )
+    ).save_pretrained(folder, tokenizer)
     return folder
 
 
-@pytest.mark.parametrize(("name", "make"), [("univl-youcook2-align", youcook2_release), ("univl-coin", coin),
-                                            ("univl-youcook2-captioning-video", youcook2_release)])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("univl-youcook2-align", youcook2_release),
+        ("univl-coin", coin),
+        ("univl-youcook2-captioning-video", youcook2_release),
+    ],
+)
 def test_finetune_trains_with_what_the_recipe_says(name, make, folders, monkeypatch):
     recipe, seen = find_recipe(name), record_fit(monkeypatch, "minivl.tasks.univl.base")
     make(folders / "data" / recipe.corpus.name)
@@ -144,10 +177,12 @@ def test_finetune_trains_with_what_the_recipe_says(name, make, folders, monkeypa
     command = shlex.split(recipe.command.replace("runs/univl", str(model)))[1:]
     score_nothing(monkeypatch)
     assert f"{recipe.split}:" in run(*command)
-    (task, data, train), = seen
+    ((task, data, train),) = seen
     assert train == recipe.train and len(data) and isinstance(task, KINDS[recipe.task][0])
-    assert (task.config.max_words, task.config.max_frames) == (recipe.sections["inputs"].max_words,
-                                                               recipe.sections["inputs"].max_frames)
+    assert (task.config.max_words, task.config.max_frames) == (
+        recipe.sections["inputs"].max_words,
+        recipe.sections["inputs"].max_frames,
+    )
     assert (folders / "runs" / name / "model" / "config.json").is_file()
 
 
@@ -160,16 +195,30 @@ def test_finetune_on_msrvtt_takes_another_corpus_protocol_and_references(folders
     model = tiny_univl(folders / "runs" / "univl", ["sentence of 0, really", "a cat eats"])
     score_nothing(monkeypatch)
     run("finetune", "--recipe", recipe.name, "--model", model)
-    (task, data, train), = seen
+    ((task, data, train),) = seen
     assert (task.references, task.text, train.batch_size, len(data)) == ("raw", None, 128, 8)  # 4 videos, 2 sentences
 
 
 def test_pretrain_runs_both_stages_of_the_recipes(folders, monkeypatch):
     seen = {}
-    monkeypatch.setattr("minivl.tasks.univl.pretraining.pretrain",
-                        lambda config, *rest: seen.setdefault("config", config) and UniVL(
-                            dataclasses.replace(config.model, hidden_size=16, num_heads=2, intermediate_size=16,
-                                                text_layers=1, video_layers=1, cross_layers=1, decoder_layers=1)))
+    monkeypatch.setattr(
+        "minivl.tasks.univl.pretraining.pretrain",
+        lambda config, *rest: (
+            seen.setdefault("config", config)
+            and UniVL(
+                dataclasses.replace(
+                    config.model,
+                    hidden_size=16,
+                    num_heads=2,
+                    intermediate_size=16,
+                    text_layers=1,
+                    video_layers=1,
+                    cross_layers=1,
+                    decoder_layers=1,
+                )
+            )
+        ),
+    )
     howto100m(folders / "data" / "howto100m")
     bert = folders / "bert"
     train_wordpiece(["stir the soup"], 100, bert)
@@ -186,11 +235,22 @@ def adapt_on_msrvtt(folders, monkeypatch, *options):
     """`minivl adapt` on a small MSR-VTT with the bundled CLIP; (model, data, train) of the training loop."""
     seen = record_fit(monkeypatch, "minivl.tasks.clip.retrieval")
     folder = msrvtt(folders / "data" / "msrvtt", CLIP.read_bytes())
-    pairs = {f"video{n}_sentence {k} of {n}, really": [f"frame {i}" for i in range(12)]
-             for n in (0, 1, 6513) for k in range(2)}
+    pairs = {
+        f"video{n}_sentence {k} of {n}, really": [f"frame {i}" for i in range(12)]
+        for n in (0, 1, 6513)
+        for k in range(2)
+    }
     (folders / "captions.json").write_text(json.dumps(dict(list(pairs.items())[:-1])))
-    said = run("adapt", "--recipe", "discovla-msrvtt-b16", "--captions", folders / "captions.json", "--clip", "kitchen",
-               *options)
+    said = run(
+        "adapt",
+        "--recipe",
+        "discovla-msrvtt-b16",
+        "--captions",
+        folders / "captions.json",
+        "--clip",
+        "kitchen",
+        *options,
+    )
     assert folder.is_dir()
     return seen[0], said
 
@@ -207,8 +267,25 @@ def test_adapt_trains_with_what_the_recipe_says(folders, monkeypatch):
 def test_options_change_a_recipe(folders, monkeypatch):
     with pytest.warns(UserWarning, match="no pseudo captions"):
         (model, _, train), _ = adapt_on_msrvtt(
-            folders, monkeypatch, "--alpha", 0.5, "--beta", 0, "--distill", "paper", "--strategy", "average",
-            "--batch-size", 2, "--steps", 3, "--seed", 7, "--fusion-layers", 1)
+            folders,
+            monkeypatch,
+            "--alpha",
+            0.5,
+            "--beta",
+            0,
+            "--distill",
+            "paper",
+            "--strategy",
+            "average",
+            "--batch-size",
+            2,
+            "--steps",
+            3,
+            "--seed",
+            7,
+            "--fusion-layers",
+            1,
+        )
     config = model.config
     assert (config.alpha, config.beta, config.distill, config.strategy) == (0.5, 0.0, "paper", "average")
     assert config.vision_fusion_layers == 1
@@ -227,16 +304,20 @@ def test_dry_runs_of_commands_take_their_options(monkeypatch):
     assert seen[-1] == find_recipe("univl-mosi")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["adapt", "--recipe", "univl-coin"], "no recipe 'univl-coin' for minivl adapt"),
-    (["adapt", "--recipe", "discovla-lsmdc", "--scale", "tiny"], "leave out --scale tiny"),
-    (["adapt", "--recipe", "discovla-lsmdc", "--distill", "both"], "distill must be"),
-    (["adapt", "--scale", "tiny", "--captions", "x.json"], "give --alpha or --beta"),
-    (["adapt", "--dry-run"], "--dry-run needs --recipe"),
-    (["pretrain", "x", "--dry-run"], "add --scale full"),
-    (["finetune"], "give a task or --recipe"),
-    (["finetune", "joint", "--recipe", "univl-coin"], "give a task or --recipe"),
-    (["recipe", "show", "x"], "no recipe 'x'")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["adapt", "--recipe", "univl-coin"], "no recipe 'univl-coin' for minivl adapt"),
+        (["adapt", "--recipe", "discovla-lsmdc", "--scale", "tiny"], "leave out --scale tiny"),
+        (["adapt", "--recipe", "discovla-lsmdc", "--distill", "both"], "distill must be"),
+        (["adapt", "--scale", "tiny", "--captions", "x.json"], "give --alpha or --beta"),
+        (["adapt", "--dry-run"], "--dry-run needs --recipe"),
+        (["pretrain", "x", "--dry-run"], "add --scale full"),
+        (["finetune"], "give a task or --recipe"),
+        (["finetune", "joint", "--recipe", "univl-coin"], "give a task or --recipe"),
+        (["recipe", "show", "x"], "no recipe 'x'"),
+    ],
+)
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         run(*arguments)

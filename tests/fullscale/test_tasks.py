@@ -51,17 +51,43 @@ def settings(data, tokenizer):
     full = dataclasses.replace(scale("full"), data=data)
 
     def short(train, **changes):
-        return dataclasses.replace(train, steps=2, epochs=None, gradient_accumulation=1, num_workers=0, log_every=1,
-                                   **{"batch_size": 2, **changes})
+        return dataclasses.replace(
+            train,
+            steps=2,
+            epochs=None,
+            gradient_accumulation=1,
+            num_workers=0,
+            log_every=1,
+            **{"batch_size": 2, **changes},
+        )
 
-    tasks = {name: dataclasses.replace(task, max_words=12, max_frames=8, train=short(
-        task.train, batch_size=1 if name == "segmentation" else 2)) for name, task in full.univl_tasks.items()}
-    model = UniVLConfig(hidden_size=32, num_heads=2, intermediate_size=32, text_layers=1, video_layers=1,
-                        cross_layers=1, decoder_layers=1, text_positions=24, video_positions=16, cross_positions=40)
+    tasks = {
+        name: dataclasses.replace(
+            task, max_words=12, max_frames=8, train=short(task.train, batch_size=1 if name == "segmentation" else 2)
+        )
+        for name, task in full.univl_tasks.items()
+    }
+    model = UniVLConfig(
+        hidden_size=32,
+        num_heads=2,
+        intermediate_size=32,
+        text_layers=1,
+        video_layers=1,
+        cross_layers=1,
+        decoder_layers=1,
+        text_positions=24,
+        video_positions=16,
+        cross_positions=40,
+    )
     pretrain = dataclasses.replace(
-        full.univl_pretrain, model=model, tokenizer=str(tokenizer), text_weights=None,
+        full.univl_pretrain,
+        model=model,
+        tokenizer=str(tokenizer),
+        text_weights=None,
         narration=NarrationConfig(max_words=12, max_frames=8),
-        stage_one=short(full.univl_pretrain.stage_one), stage_two=short(full.univl_pretrain.stage_two))
+        stage_one=short(full.univl_pretrain.stage_one),
+        stage_two=short(full.univl_pretrain.stage_two),
+    )
     return dataclasses.replace(full, univl_tasks=tasks, univl_pretrain=pretrain)
 
 
@@ -107,6 +133,7 @@ def test_subsets(task, settings):
 
 # CrossTask
 
+
 def test_steps_of_a_task_come_from_its_list_not_from_the_videos(data, settings):
     """Also those that no video shows, in the order of the list."""
     rows = load("crosstask", data / "crosstask", "train")
@@ -128,14 +155,21 @@ def test_speech_of_howto100m_joins_the_videos(tmp_path):
         rows = load("crosstask", folder, "train", protocol="draw-1")
     for row in rows:
         number = int(row["video_id"].removeprefix("video-"))
-        assert row["transcript"] == ([{"text": f"cook {number} says 0", "start": 0, "end": 3},
-                                      {"text": f"cook {number} says 1", "start": 2, "end": 5}] if number < 20 else [])
+        assert row["transcript"] == (
+            [
+                {"text": f"cook {number} says 0", "start": 0, "end": 3},
+                {"text": f"cook {number} says 1", "start": 2, "end": 5},
+            ]
+            if number < 20
+            else []
+        )
     samples.write(folder / "raw_caption.json", {"video-00001": {"start": [1]}})
     with pytest.raises(SchemaError, match="raw_caption.json: video-00001 must hold lists"):
         load("crosstask", folder, "train", protocol="draw-1")
 
 
 # Memory
+
 
 def test_training_examples_stay_on_disk(tmp_path, monkeypatch):
     """Rows are read where they lie: of each video, whose speech has some 6 kB here, only its number is in memory."""
@@ -156,6 +190,7 @@ def test_training_examples_stay_on_disk(tmp_path, monkeypatch):
 
 
 # The commands
+
 
 def minivl(*arguments):
     return CliRunner().invoke(app, [*map(str, arguments)])

@@ -23,8 +23,14 @@ from minivl.s3d import S3D
 from minivl.univl import UniVL
 
 SIZES = UniVLConfig(vocab_size=90, hidden_size=16, num_heads=2, intermediate_size=32, text_layers=1, text_positions=24)
-NAMES = ("bert-base-uncased", "ViT-B-32", "ViT-B-16", "univl.pretrained.bin", "s3d_howto100m.pth",
-         "llava-v1.6-mistral-7b-hf")
+NAMES = (
+    "bert-base-uncased",
+    "ViT-B-32",
+    "ViT-B-16",
+    "univl.pretrained.bin",
+    "s3d_howto100m.pth",
+    "llava-v1.6-mistral-7b-hf",
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +70,16 @@ def bert_folder(path, safe=True):
     from transformers import BertConfig, BertForMaskedLM
 
     tokenizer = train_wordpiece(["stir the soup", "cut the carrot"], SIZES.vocab_size, path)
-    model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1,
-                                       num_attention_heads=2, intermediate_size=32, max_position_embeddings=24))
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=24,
+        )
+    )
     model.save_pretrained(path)
     if not safe:
         torch.save(load_file(path / "model.safetensors"), path / "pytorch_model.bin")
@@ -122,7 +136,7 @@ def test_bert_of_other_sizes_foreign_truncated_and_hostile(tmp_path):
     whole = (folder / "model.safetensors").read_bytes()
     save_file({"a": torch.zeros(2)}, folder / "model.safetensors", {"format": "pt"})
     assert "belong to another model" in check(bert(words), tmp_path).problem
-    (folder / "model.safetensors").write_bytes(whole[:len(whole) // 2])
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     assert "SafetensorError" in check(bert(words), tmp_path).problem
     (folder / "model.safetensors").unlink()
     torch.save({"x": Hostile()}, folder / "pytorch_model.bin")
@@ -139,8 +153,9 @@ def test_bert_in_the_hub_s_cache(tmp_path, monkeypatch):
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("1234")
     look = huggingface_hub.try_to_load_from_cache
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache",
-                        lambda name, file: look(name, file, cache_dir=tmp_path / "hub"))
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda name, file: look(name, file, cache_dir=tmp_path / "hub")
+    )
     finding = check(dataclasses.replace(bert(words), hub=("bert-base-uncased", "config.json")), tmp_path)
     assert finding.place == cached / "snapshots" / "1234" and finding.found
 
@@ -218,14 +233,19 @@ def test_llava_as_the_hub_has_it(tmp_path, llava):  # noqa: F811
     (folder / "model.safetensors").write_bytes(whole[:-100])
     assert "SafetensorError" in check(weights, tmp_path).problem
     state = load_file(llava / "model.safetensors")
-    save_file({name: value for name, value in state.items() if "lm_head" not in name}, folder / "model.safetensors",
-              {"format": "pt"})
+    save_file(
+        {name: value for name, value in state.items() if "lm_head" not in name},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     assert "lacks 1 of the model's weights, the first is lm_head.weight" in check(weights, tmp_path).problem
     (folder / "model.safetensors").unlink()
     torch.save({"x": Hostile()}, folder / "pytorch_model.bin")
     assert "OSError" in check(weights, tmp_path).problem  # only safetensors are read
-    assert "must be a folder" in check(read_weights_of(name, lambda path: read_llava(path / "config.json")),
-                                       tmp_path).problem
+    assert (
+        "must be a folder"
+        in check(read_weights_of(name, lambda path: read_llava(path / "config.json")), tmp_path).problem
+    )
 
 
 def test_released_univl_becomes_a_model_folder(tmp_path, monkeypatch):

@@ -26,8 +26,9 @@ from minivl.config import ObjectiveConfig, TrainConfig
 from minivl.train.loop import fit
 from minivl.train.run_folder import RunFolder
 
-CONFIG = TrainConfig(batch_size=4, learning_rate=1e-2, steps=4, epochs=None, seed=3, log_every=1, checkpoint_every=2,
-                     warmup=0.0)
+CONFIG = TrainConfig(
+    batch_size=4, learning_rate=1e-2, steps=4, epochs=None, seed=3, log_every=1, checkpoint_every=2, warmup=0.0
+)
 SHARDED = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
 
@@ -95,9 +96,15 @@ class Stage:
         try:
             torch.set_num_threads(1)  # renews the pool of threads that a fork breaks, before several threads need it
             if processes > 1:  # what torchrun sets
-                os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank),
-                               "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
-                               "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1"}
+                os.environ |= {
+                    "MASTER_ADDR": "localhost",
+                    "MASTER_PORT": str(port),
+                    "RANK": str(rank),
+                    "LOCAL_RANK": str(rank),
+                    "WORLD_SIZE": str(processes),
+                    "LOCAL_WORLD_SIZE": str(processes),
+                    "OMP_NUM_THREADS": "1",
+                }
             os.environ |= environment
             model, data = make()
             if dies_at is not None:
@@ -121,6 +128,7 @@ def kill_in_evaluation(number, model):
         if next(calls) == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return evaluate(self, batch)
+
     type(model).losses = losses
 
 
@@ -137,6 +145,7 @@ def same(name, one, other, tolerance=2e-4):
 
 
 # Scenarios: each gets a Stage
+
 
 def two_processes(stage):
     """Half a batch each, in chunks where that can be, are a run of one process."""

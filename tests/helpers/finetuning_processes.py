@@ -1,6 +1,6 @@
 """Fine-tuning in a process of its own: run by tasks/univl/test_retrieval.py.
 
-    python finetuning_processes.py FOLDER      the tokenizer is there, and the runs come there
+python finetuning_processes.py FOLDER      the tokenizer is there, and the runs come there
 """
 
 import sys
@@ -15,8 +15,11 @@ from minivl.tasks.univl.retrieval import Retrieval
 def train_all(tokenizer, folder):
     """Two steps of each kind of fine-tuning, in `folder`."""
     rows = segments(folder)
-    for name, kind, settings in (("joint", Retrieval, {"method": "joint"}), ("align", Retrieval, {"method": "align"}),
-                                 ("captioning", Captioning, {})):
+    for name, kind, settings in (
+        ("joint", Retrieval, {"method": "joint"}),
+        ("align", Retrieval, {"method": "align"}),
+        ("captioning", Captioning, {}),
+    ):
         univl = tiny_univl(tokenizer, kind.parts_for(**settings))
         kind(univl, tokenizer, config(steps=2), **settings).fit(rows, folder / name, progress=False)
 

@@ -23,15 +23,19 @@ def captions(*lengths, context=CONTEXT):
     """Token ids and mask of random captions with that many tokens, the end-of-text token last."""
     ids = torch.zeros(len(lengths), context, dtype=torch.long)
     for row, length in zip(ids, lengths, strict=True):
-        row[:length - 1] = torch.randint(1, VOCABULARY - 2, (length - 1,))
+        row[: length - 1] = torch.randint(1, VOCABULARY - 2, (length - 1,))
         row[length - 1] = VOCABULARY - 1
     return ids, (torch.arange(context) < torch.tensor(lengths)[:, None]).long()
 
 
 def small_batch(videos=3, frames=4):
     ids, mask = captions(*range(3, 3 + videos))
-    return {"video": torch.randn(videos, frames, 3, SIZE, SIZE), "video_mask": torch.ones(videos, frames),
-            "text_ids": ids, "text_mask": mask}
+    return {
+        "video": torch.randn(videos, frames, 3, SIZE, SIZE),
+        "video_mask": torch.ones(videos, frames),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
 
 
 def trained(model):

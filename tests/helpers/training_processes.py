@@ -1,7 +1,7 @@
 """A small model to train, and scripts that need processes of their own: run by test_training.py.
 
-    python training_processes.py killed FOLDER
-    python training_processes.py two FOLDER
+python training_processes.py killed FOLDER
+python training_processes.py two FOLDER
 """
 
 import itertools
@@ -74,8 +74,15 @@ def two_processes(run_dir):
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     torch.optim.AdamW(Toy().parameters())  # the first optimiser imports a lot
-    launch = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, rdzv_backend="c10d", start_method="fork",
-                          rdzv_endpoint="localhost:0", max_restarts=0)
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        start_method="fork",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
     elastic_launch(launch, one_of_two)(run_dir)
 
 
@@ -98,6 +105,7 @@ def one_of_two(run_dir):
 
 # Killed anywhere
 
+
 def kill_at(event, run_dir):
     """From now on, count file operations below run_dir and evaluations of the losses; die at number `event`."""
     left = [event]
@@ -118,6 +126,7 @@ def kill_at(event, run_dir):
             os.truncate(path, path.stat().st_size // 2)  # as if killed while writing
             count()
             write(*arguments)
+
         return wrapped
 
     sys.addaudithook(hook)
@@ -128,6 +137,7 @@ def kill_at(event, run_dir):
     def losses(model, batch):
         count()
         return evaluate(model, batch)
+
     Toy.losses = losses
 
 

@@ -1,6 +1,6 @@
 """A small UniVL, random batches, and a check that needs two processes: run by test_univl.py.
 
-    python univl_processes.py FOLDER
+python univl_processes.py FOLDER
 """
 
 import dataclasses
@@ -13,9 +13,24 @@ from minivl.config import ObjectiveConfig, UniVLConfig
 from minivl.univl import UniVL
 
 # No size equals another one, and no special token has its usual id.
-CONFIG = UniVLConfig(vocab_size=37, video_dim=7, hidden_size=24, num_heads=3, intermediate_size=40, text_layers=2,
-                     video_layers=1, cross_layers=2, decoder_layers=2, text_positions=16, video_positions=12,
-                     cross_positions=30, dropout=0.0, pad_token_id=4, bos_token_id=9, eos_token_id=2)
+CONFIG = UniVLConfig(
+    vocab_size=37,
+    video_dim=7,
+    hidden_size=24,
+    num_heads=3,
+    intermediate_size=40,
+    text_layers=2,
+    video_layers=1,
+    cross_layers=2,
+    decoder_layers=2,
+    text_positions=16,
+    video_positions=12,
+    cross_positions=30,
+    dropout=0.0,
+    pad_token_id=4,
+    bos_token_id=9,
+    eos_token_id=2,
+)
 W, T, C = 11, 8, 10  # places for words, frames and words of captions
 
 
@@ -37,8 +52,9 @@ def random_batch(texts, videos, captions, masked=0.4, seed=0):
     """A pretraining batch of clips with these numbers of words, frames and words of captions."""
     draw = torch.Generator().manual_seed(seed)
     N, pad = len(texts), CONFIG.pad_token_id
-    text_mask, video_mask, caption_mask = (lengths_to_mask(lengths, places) for lengths, places in
-                                           ((texts, W), (videos, T), (captions, C)))
+    text_mask, video_mask, caption_mask = (
+        lengths_to_mask(lengths, places) for lengths, places in ((texts, W), (videos, T), (captions, C))
+    )
     words = torch.randint(10, CONFIG.vocab_size, (N, W), generator=draw)
     last = torch.arange(W) == text_mask.sum(1, keepdim=True) - 1
     ids = words.masked_fill(last, CONFIG.eos_token_id).masked_fill(text_mask == 0, pad)
@@ -48,12 +64,20 @@ def random_batch(texts, videos, captions, masked=0.4, seed=0):
     video = torch.randn(N, T, CONFIG.video_dim, generator=draw) * video_mask[..., None]
     hidden = (torch.rand(N, T, generator=draw) < masked) & (video_mask > 0)
     caption = torch.randint(10, CONFIG.vocab_size, (2, N, C), generator=draw).masked_fill(caption_mask == 0, pad)
-    return {"input_ids": ids, "attention_mask": text_mask, "video": video, "video_mask": video_mask,
-            "pairs_masked_text": torch.where(chosen, replaced, ids),
-            "pairs_token_labels": ids.masked_fill(~chosen, -1), "masked_video": video * ~hidden[..., None],
-            "video_labels_index": torch.arange(T).expand(N, T).masked_fill(~hidden, -1),
-            "input_caption_ids": caption[0], "decoder_mask": caption_mask, "output_caption_ids": caption[1],
-            "text_hidden": torch.arange(N) % 3 == 1}
+    return {
+        "input_ids": ids,
+        "attention_mask": text_mask,
+        "video": video,
+        "video_mask": video_mask,
+        "pairs_masked_text": torch.where(chosen, replaced, ids),
+        "pairs_token_labels": ids.masked_fill(~chosen, -1),
+        "masked_video": video * ~hidden[..., None],
+        "video_labels_index": torch.arange(T).expand(N, T).masked_fill(~hidden, -1),
+        "input_caption_ids": caption[0],
+        "decoder_mask": caption_mask,
+        "output_caption_ids": caption[1],
+        "text_hidden": torch.arange(N) % 3 == 1,
+    }
 
 
 def in_videos(batch, n):
@@ -75,8 +99,9 @@ def gradients_of(model, batch, objective="total"):
 def assert_same_gradients(found, expected, tolerance=2e-5):
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=tolerance, atol=tolerance,
-                                   msg=lambda message, name=name: f"{name}: {message}")
+        torch.testing.assert_close(
+            found[name], gradient, rtol=tolerance, atol=tolerance, msg=lambda message, name=name: f"{name}: {message}"
+        )
 
 
 def whole_batch():
@@ -91,7 +116,7 @@ def half_of_the_batch(rank, folder, expected):
     """In each of two processes: its half of the videos; losses and gradients averaged over both."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    half = {name: value[2 * rank:2 * rank + 2] for name, value in whole_batch().items()}
+    half = {name: value[2 * rank : 2 * rank + 2] for name, value in whole_batch().items()}
     for objectives, losses_expected, gradients_expected in expected:
         model = small_model(objectives)
         losses = model.pretraining_losses(half)
@@ -114,16 +139,20 @@ def of_one_process(objectives, batches):
         losses = model.pretraining_losses(batch)
         losses["total"].backward()
         results.append(({name: loss.detach() for name, loss in losses.items()}, gradients(model)))
-    return tuple({name: sum(result[i][name] for result in results) / len(results) for name in results[0][i]}
-                 for i in range(2))
+    return tuple(
+        {name: sum(result[i][name] for result in results) / len(results) for name in results[0][i]} for i in range(2)
+    )
 
 
 def main(folder):
     torch.set_num_threads(1)  # forked processes have no thread pool
     batch = whole_batch()
-    halves = [{name: value[i:i + 2] for name, value in batch.items()} for i in (0, 2)]
-    everywhere = [ObjectiveConfig(), ObjectiveConfig(count_padding=True, anchors="middle", detach_frames=False),
-                  ObjectiveConfig(contrast_hidden_texts=False, cmlm=0.5, align=2.0)]
+    halves = [{name: value[i : i + 2] for name, value in batch.items()} for i in (0, 2)]
+    everywhere = [
+        ObjectiveConfig(),
+        ObjectiveConfig(count_padding=True, anchors="middle", detach_frames=False),
+        ObjectiveConfig(contrast_hidden_texts=False, cmlm=0.5, align=2.0),
+    ]
     local = [ObjectiveConfig.release(), ObjectiveConfig(global_negatives=False)]
     expected = [(choices, *of_one_process(choices, [batch])) for choices in everywhere]
     expected += [(choices, *of_one_process(choices, halves)) for choices in local]

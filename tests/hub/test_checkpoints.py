@@ -58,9 +58,20 @@ def test_one_message_lists_everything(state):
     state["1.running_mean"] = torch.tensor([1.0, torch.nan])
     state["1.running_var"] = torch.tensor([1.0, torch.inf])
     del state["0.bias"], state["1.bias"]
-    message = assert_refused(network(), state, "missing (2)", "0.bias", "1.bias", "unexpected (1)", "0.extra",
-                             "1.weight: (3,), the model has (2,)", "1.running_mean", "1.running_var",
-                             "the given weights", "Sequential")
+    message = assert_refused(
+        network(),
+        state,
+        "missing (2)",
+        "0.bias",
+        "1.bias",
+        "unexpected (1)",
+        "0.extra",
+        "1.weight: (3,), the model has (2,)",
+        "1.running_mean",
+        "1.running_var",
+        "the given weights",
+        "Sequential",
+    )
     assert "0.weight" not in message
 
 

@@ -71,6 +71,7 @@ def test_the_tokenizer_lies_beside(tmp_path):
     class Tokenizer:
         def save_pretrained(self, folder):
             (folder / "tokenizer.json").write_text("{}")
+
     small_model(parts=()).save_pretrained(tmp_path, Tokenizer())
     assert (tmp_path / "tokenizer.json").exists()
 
@@ -123,8 +124,11 @@ def test_models_that_are_not_here(monkeypatch, tmp_path):
 
 def test_a_model_of_the_hub(monkeypatch, saved):
     asked = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: (
-        asked.append((name, allow_patterns)), str(saved[1]))[1])
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, allow_patterns: (asked.append((name, allow_patterns)), str(saved[1]))[1],
+    )
     assert UniVL.from_pretrained("owner/model", parts=()).config.parts == ()
     assert asked[0][0] == "owner/model" and not any("bin" in pattern for pattern in asked[0][1])  # nothing pickled
 

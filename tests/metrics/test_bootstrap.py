@@ -60,8 +60,9 @@ def test_interval_covers_as_often_as_it_says():
 def test_seeds_by_hand():
     """Differences 2, 3, 2: mean 7/3, standard error 1/3, t with 2 degrees of freedom 4.3027."""
     ours = paired_seeds([3, 5, 4], [1, 2, 2])
-    assert ours == pytest.approx({"difference": 7 / 3, "low": 7 / 3 - 4.30265 / 3, "high": 7 / 3 + 4.30265 / 3,
-                                  "p": 2 / 8, "seeds": 3}, abs=1e-4)
+    assert ours == pytest.approx(
+        {"difference": 7 / 3, "low": 7 / 3 - 4.30265 / 3, "high": 7 / 3 + 4.30265 / 3, "p": 2 / 8, "seeds": 3}, abs=1e-4
+    )
     json.dumps(ours)
 
 
@@ -83,14 +84,17 @@ def test_many_seeds_are_deterministic():
     assert paired_seeds(a, np.zeros(25)) == paired_seeds(a, np.zeros(25))
 
 
-@pytest.mark.parametrize("function, a, b, message", [
-    (paired_bootstrap, [1, 2], [1], r"shapes \(2,\) and \(1,\)"),
-    (paired_bootstrap, [], [], "cannot be paired"),
-    (paired_bootstrap, [1, np.nan], [1, 2], "NaN"),
-    (paired_seeds, [1, 2], [1, np.nan], "NaN"),
-    (paired_seeds, [1], [2], r"shape \(1,\).*at least two seeds"),
-    (paired_seeds, [[1, 2]], [[2, 3]], r"shape \(1, 2\)"),
-])
+@pytest.mark.parametrize(
+    "function, a, b, message",
+    [
+        (paired_bootstrap, [1, 2], [1], r"shapes \(2,\) and \(1,\)"),
+        (paired_bootstrap, [], [], "cannot be paired"),
+        (paired_bootstrap, [1, np.nan], [1, 2], "NaN"),
+        (paired_seeds, [1, 2], [1, np.nan], "NaN"),
+        (paired_seeds, [1], [2], r"shape \(1,\).*at least two seeds"),
+        (paired_seeds, [[1, 2]], [[2, 3]], r"shape \(1, 2\)"),
+    ],
+)
 def test_errors_say_what_is_wrong(function, a, b, message):
     with pytest.raises(ValueError, match=message):
         function(a, b)

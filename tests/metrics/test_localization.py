@@ -12,8 +12,11 @@ from minivl.metrics.localization import chance_recall, ordered_frames, step_mask
 
 def test_by_hand():
     """Task a: 2 of 3 steps found in two videos; task b: 1 of 1. The mean over tasks, not over steps, is 5/6."""
-    truth = [step_mask([(0, 0, 2), (1, 3, 4)], frames=5, steps=2), step_mask([(1, 1, 2)], frames=3, steps=2),
-             step_mask([(0, 0, 1), (0, 3, 4)], frames=4, steps=1)]
+    truth = [
+        step_mask([(0, 0, 2), (1, 3, 4)], frames=5, steps=2),
+        step_mask([(1, 1, 2)], frames=3, steps=2),
+        step_mask([(0, 0, 1), (0, 3, 4)], frames=4, steps=1),
+    ]
     scores = [np.zeros((5, 2)), np.zeros((3, 2)), np.zeros((4, 1))]
     scores[0][1, 0] = scores[0][2, 1] = 1  # step 0 found, step 1 one frame early
     scores[1][0, 0] = scores[1][1, 1] = 1  # step 0 does not occur and does not count
@@ -43,7 +46,8 @@ def test_the_best_of_all_ordered_choices(seed):
     truth = rng.random((frames, steps)) < 0.5
     truth[0] = True
     assert step_recall([scores], [truth], ["a"], ordered=True)["recall"] == pytest.approx(
-        100 * np.mean([truth[t, k] for k, t in enumerate(best)]))
+        100 * np.mean([truth[t, k] for k, t in enumerate(best)])
+    )
 
 
 def test_order_can_put_a_step_right():
@@ -79,13 +83,16 @@ NAN[1] = np.nan
 ONE = np.ones((3, 1), bool)
 
 
-@pytest.mark.parametrize("scores, truth, tasks, message", [
-    ([], [], [], "scores of 0 videos"),
-    ([np.zeros((3, 1))], [ONE], [], "tasks of 0"),
-    ([np.zeros((3, 2))], [ONE], ["a"], r"video 0 has scores of shape \(3, 2\) and truth of shape \(3, 1\)"),
-    ([NAN], [ONE], ["a"], "video 0 has NaN"),
-    ([np.zeros((3, 1))] * 2, [ONE, ~ONE], ["a", "b"], "no step of task 'b' occurs"),
-])
+@pytest.mark.parametrize(
+    "scores, truth, tasks, message",
+    [
+        ([], [], [], "scores of 0 videos"),
+        ([np.zeros((3, 1))], [ONE], [], "tasks of 0"),
+        ([np.zeros((3, 2))], [ONE], ["a"], r"video 0 has scores of shape \(3, 2\) and truth of shape \(3, 1\)"),
+        ([NAN], [ONE], ["a"], "video 0 has NaN"),
+        ([np.zeros((3, 1))] * 2, [ONE, ~ONE], ["a", "b"], "no step of task 'b' occurs"),
+    ],
+)
 def test_errors_say_what_is_wrong(scores, truth, tasks, message):
     with pytest.raises(ValueError, match=message):
         step_recall(scores, truth, tasks)

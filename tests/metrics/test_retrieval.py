@@ -68,7 +68,8 @@ def test_constant_model_gets_chance():
     ours = retrieval_metrics(np.full((n, n), 0.3))
     for direction in ("t2v", "v2t"):
         assert ours[direction] == pytest.approx(
-            {"R@1": 100 / n, "R@5": 500 / n, "R@10": 1000 / n, "MedR": (n + 1) / 2, "MnR": (n + 1) / 2})
+            {"R@1": 100 / n, "R@5": 500 / n, "R@10": 1000 / n, "MedR": (n + 1) / 2, "MnR": (n + 1) / 2}
+        )
 
 
 def test_constant_model_with_several_captions():
@@ -95,17 +96,20 @@ def test_order_of_rows_and_columns_does_not_matter():
     for direction in ("t2v", "v2t"):
         assert after[direction] == pytest.approx(before[direction])
     assert group_metrics(moved, groups[columns], moved_video) == pytest.approx(
-        group_metrics(scores, groups, video_of_text))
+        group_metrics(scores, groups, video_of_text)
+    )
 
 
 def test_groups():
     groups = ["a", "a", "b", "b", "b"]
     assert group_metrics(np.zeros((5, 5)), groups) == pytest.approx(
-        {"find group": 100 * (2 * 2 / 5 + 3 * 3 / 5) / 5, "within group": 40, "within-group chance": 40})
+        {"find group": 100 * (2 * 2 / 5 + 3 * 3 / 5) / 5, "within group": 40, "within-group chance": 40}
+    )
     # Text 0 finds its video; text 1 its group, but not the video; text 2 another group, but is best in its own.
     scores = np.array([[9, 1, 1, 1, 1], [9, 8, 1, 1, 1], [9, 0, 3, 1, 3]])
     assert group_metrics(scores, groups, [0, 1, 2]) == pytest.approx(
-        {"find group": 200 / 3, "within group": 150 / 3, "within-group chance": 100 * (1 / 2 + 1 / 2 + 1 / 3) / 3})
+        {"find group": 200 / 3, "within group": 150 / 3, "within-group chance": 100 * (1 / 2 + 1 / 2 + 1 / 3) / 3}
+    )
     # Groups of one: there is nothing to choose within them.
     assert group_metrics(scores[:, :3], [5, 6, 7])["within group"] == 100
 
@@ -114,17 +118,20 @@ NAN = np.eye(4)
 NAN[2, 1] = np.nan
 
 
-@pytest.mark.parametrize("scores, video_of_text, message", [
-    (NAN, None, r"NaN in 1 rows, the first are \[2\]"),
-    (np.ones(3), None, r"got shape \(3,\)"),
-    (np.ones((0, 0)), None, r"got shape \(0, 0\)"),
-    (np.ones((3, 2)), None, "3 x 2"),
-    (np.ones((3, 2)), [0, 1], r"each of the 3 texts.*\(2,\)"),
-    (np.ones((2, 2)), [0.0, 1.0], "integer"),
-    (np.ones((3, 2)), [0, 1, 2], "text 2 belongs to video 2, but the columns go from 0 to 1"),
-    (np.ones((3, 2)), [0, 1, -1], "text 2 belongs to video -1"),
-    (np.ones((2, 3)), [0, 1], "1 videos have no caption, the first is column 2"),
-])
+@pytest.mark.parametrize(
+    "scores, video_of_text, message",
+    [
+        (NAN, None, r"NaN in 1 rows, the first are \[2\]"),
+        (np.ones(3), None, r"got shape \(3,\)"),
+        (np.ones((0, 0)), None, r"got shape \(0, 0\)"),
+        (np.ones((3, 2)), None, "3 x 2"),
+        (np.ones((3, 2)), [0, 1], r"each of the 3 texts.*\(2,\)"),
+        (np.ones((2, 2)), [0.0, 1.0], "integer"),
+        (np.ones((3, 2)), [0, 1, 2], "text 2 belongs to video 2, but the columns go from 0 to 1"),
+        (np.ones((3, 2)), [0, 1, -1], "text 2 belongs to video -1"),
+        (np.ones((2, 3)), [0, 1], "1 videos have no caption, the first is column 2"),
+    ],
+)
 def test_errors_say_what_is_wrong(scores, video_of_text, message):
     with pytest.raises(ValueError, match=message):
         retrieval_metrics(scores, video_of_text)

@@ -13,13 +13,18 @@ def test_by_hand():
     truth = [[0, 0, 1, 1, 1, 1, 0, 2, 2, 2], [3, 3, 0, 0]]
     predicted = [[0, 1, 1, 1, 0, 0, 0, 2, 2, 0], [3, 0, 0, 2]]
     ours = segmentation_metrics(predicted, truth, background=0)
-    assert ours == pytest.approx({
-        "frame accuracy": 100 * 8 / 14,  # frames 0, 2, 3, 6, 7, 8 of the first, 0 and 2 of the second
-        "frame accuracy of steps": 100 * 5 / 9,
-        "class accuracy": 100 * (2 / 4 + 2 / 3 + 1 / 2) / 3,
-        "edit": (100 + 50) / 2,  # 1, 2 is right; 3, 2 must lose its 2
-        # Overlaps: 1 shares 2 frames of 5; 2 shares 2 of 3; 3 shares 1 of 2. Four predicted and three true segments.
-        "F1@10": 100 * 6 / 7, "F1@25": 100 * 6 / 7, "F1@50": 100 * 4 / 7})
+    assert ours == pytest.approx(
+        {
+            "frame accuracy": 100 * 8 / 14,  # frames 0, 2, 3, 6, 7, 8 of the first, 0 and 2 of the second
+            "frame accuracy of steps": 100 * 5 / 9,
+            "class accuracy": 100 * (2 / 4 + 2 / 3 + 1 / 2) / 3,
+            "edit": (100 + 50) / 2,  # 1, 2 is right; 3, 2 must lose its 2
+            # Overlaps: 1 shares 2 frames of 5; 2 shares 2 of 3; 3 shares 1 of 2. Four predicted, three true segments.
+            "F1@10": 100 * 6 / 7,
+            "F1@25": 100 * 6 / 7,
+            "F1@50": 100 * 4 / 7,
+        }
+    )
     json.dumps(ours)
 
 
@@ -59,6 +64,7 @@ def edit_distance(a, b):
         if i == 0 or j == 0:
             return i + j
         return min(steps(i - 1, j) + 1, steps(i, j - 1) + 1, steps(i - 1, j - 1) + (a[i - 1] != b[j - 1]))
+
     return steps(len(a), len(b))
 
 
@@ -83,15 +89,18 @@ def test_majority_baseline():
     assert segmentation_metrics([[0, 0], [0, 0]], [[0, 0], [0, 1]], background=0)["edit"] == 50
 
 
-@pytest.mark.parametrize("predicted, truth, message", [
-    ([], [], "predictions for 0 videos"),
-    ([[1]], [[1], [2]], "predictions for 1 videos and true labels for 2"),
-    ([[1], [1, 2]], [[1], [1]], r"video 1 has predictions of shape \(2,\) and true labels of shape \(1,\)"),
-    ([[[1]]], [[[1]]], "video 0"),
-    ([[]], [[]], "video 0"),
-    ([[1]], [["1"]], "text never equals a number"),
-    ([[1, 0]], [[0, 0]], r"every true label is background \(0\)"),
-])
+@pytest.mark.parametrize(
+    "predicted, truth, message",
+    [
+        ([], [], "predictions for 0 videos"),
+        ([[1]], [[1], [2]], "predictions for 1 videos and true labels for 2"),
+        ([[1], [1, 2]], [[1], [1]], r"video 1 has predictions of shape \(2,\) and true labels of shape \(1,\)"),
+        ([[[1]]], [[[1]]], "video 0"),
+        ([[]], [[]], "video 0"),
+        ([[1]], [["1"]], "text never equals a number"),
+        ([[1, 0]], [[0, 0]], r"every true label is background \(0\)"),
+    ],
+)
 def test_errors_say_what_is_wrong(predicted, truth, message):
     with pytest.raises(ValueError, match=message):
         segmentation_metrics(predicted, truth, background=0)

@@ -17,11 +17,17 @@ def test_by_hand(convert):
     ours = sentiment_metrics(convert(PREDICTED), convert(TRUTH))
     # Non-negative: truth - - + + + +, predicted - + - + + -; without the zeros: truth - - + +, predicted - + + -.
     # F1 of "+": 2 of 3 predicted and 4 true; of "-": 1 of 3 predicted and 2 true.
-    assert ours == pytest.approx({
-        "MAE": (1 + 1.2 + 0.5 + 0.5 + 0.2 + 2.7) / 6, "correlation": np.corrcoef(PREDICTED, TRUTH)[0, 1],
-        "acc-2 non-negative": 50, "F1 non-negative": 100 * (4 / 6 * 4 / 7 + 2 / 6 * 2 / 5),
-        "acc-2 positive": 50, "F1 positive": 50,
-        "acc-7": 100 * 4 / 6})  # -4 is clipped to -3; 0.2 misses -1; -0.5 and 0.5 are rounded to 0; -0.1 misses 3
+    assert ours == pytest.approx(
+        {
+            "MAE": (1 + 1.2 + 0.5 + 0.5 + 0.2 + 2.7) / 6,
+            "correlation": np.corrcoef(PREDICTED, TRUTH)[0, 1],
+            "acc-2 non-negative": 50,
+            "F1 non-negative": 100 * (4 / 6 * 4 / 7 + 2 / 6 * 2 / 5),
+            "acc-2 positive": 50,
+            "F1 positive": 50,
+            "acc-7": 100 * 4 / 6,
+        }
+    )  # -4 is clipped to -3; 0.2 misses -1; -0.5 and 0.5 are rounded to 0; -0.1 misses 3
     json.dumps(ours)
 
 
@@ -34,8 +40,12 @@ def test_zero_is_not_negative_and_not_positive():
 
 def test_perfect_and_opposite():
     assert sentiment_metrics(TRUTH, TRUTH) == pytest.approx(
-        {"MAE": 0, "correlation": 1, **dict.fromkeys(
-            ("acc-2 non-negative", "F1 non-negative", "acc-2 positive", "F1 positive", "acc-7"), 100)})
+        {
+            "MAE": 0,
+            "correlation": 1,
+            **dict.fromkeys(("acc-2 non-negative", "F1 non-negative", "acc-2 positive", "F1 positive", "acc-7"), 100),
+        }
+    )
     opposite = sentiment_metrics(-np.array(TRUTH), TRUTH)
     assert opposite["correlation"] == pytest.approx(-1) and opposite["acc-2 positive"] == opposite["F1 positive"] == 0
 
@@ -54,15 +64,18 @@ def test_constant_truth():
         assert sentiment_metrics([1.0, 2.0], [1.0, 1.0])["correlation"] == 0
 
 
-@pytest.mark.parametrize("predicted, truth, message", [
-    ([1.0], [1.0, 2.0], r"shape \(1,\) and truth of shape \(2,\)"),
-    ([], [], "both must be"),
-    ([[1.0]], [[1.0]], "both must be"),
-    ([1.0, np.nan], [1.0, 2.0], r"predictions have NaN or infinity at \[1\]"),
-    ([1.0], [np.inf], r"truth have NaN or infinity at \[0\]"),
-    ([1.0, 1.0], [1.0, 3.5], r"truth 1 is 3.5, outside of \[-3, 3\]"),
-    ([1.0, -1.0], [0.0, 0.0], "every truth is 0"),
-])
+@pytest.mark.parametrize(
+    "predicted, truth, message",
+    [
+        ([1.0], [1.0, 2.0], r"shape \(1,\) and truth of shape \(2,\)"),
+        ([], [], "both must be"),
+        ([[1.0]], [[1.0]], "both must be"),
+        ([1.0, np.nan], [1.0, 2.0], r"predictions have NaN or infinity at \[1\]"),
+        ([1.0], [np.inf], r"truth have NaN or infinity at \[0\]"),
+        ([1.0, 1.0], [1.0, 3.5], r"truth 1 is 3.5, outside of \[-3, 3\]"),
+        ([1.0, -1.0], [0.0, 0.0], "every truth is 0"),
+    ],
+)
 def test_errors_say_what_is_wrong(predicted, truth, message):
     with pytest.raises(ValueError, match=message):
         sentiment_metrics(predicted, truth)

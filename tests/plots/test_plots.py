@@ -30,8 +30,13 @@ def rng():
 
 def table(**cells):
     """A results table: cell -> scores of seeds 0, 1, ..."""
-    return pd.DataFrame([{"cell": cell, "seed": seed, "R@1": score} for cell, scores in cells.items()
-                         for seed, score in enumerate(scores)])
+    return pd.DataFrame(
+        [
+            {"cell": cell, "seed": seed, "R@1": score}
+            for cell, scores in cells.items()
+            for seed, score in enumerate(scores)
+        ]
+    )
 
 
 def test_one_method_has_one_colour():
@@ -62,10 +67,17 @@ def test_paired_differences_are_paired_by_seed():
 
 
 def test_regimes_are_compared_within_themselves():
-    results = table(**{"LoRA": [3.0, 1.0, 2.0], "IVFusion": [6.9, 5.0, 6.1], "few, LoRA": [10.0, 20.0, 30.0],
-                       "few, IVFusion": [9.0, 22.0, 29.0]})
-    found = plots.regime_differences(results, "R@1", {"IVFusion": ("IVFusion", "LoRA")},
-                                     {"all": "{}", "few videos": "few, {}"})
+    results = table(
+        **{
+            "LoRA": [3.0, 1.0, 2.0],
+            "IVFusion": [6.9, 5.0, 6.1],
+            "few, LoRA": [10.0, 20.0, 30.0],
+            "few, IVFusion": [9.0, 22.0, 29.0],
+        }
+    )
+    found = plots.regime_differences(
+        results, "R@1", {"IVFusion": ("IVFusion", "LoRA")}, {"all": "{}", "few videos": "few, {}"}
+    )
     assert found["difference"].tolist() == pytest.approx([4.0, 0.0]) and found["sure"].tolist() == [True, False]
     picture = plots.regime_map(found, "R@1", "Map.")
     texts = [text.get_text() for text in picture.figure.axes[0].texts]
@@ -77,8 +89,13 @@ def test_regimes_are_compared_within_themselves():
 
 
 def test_cost_against_frames():
-    costs = pd.DataFrame([{"strategy": name, "frames": frames, "seconds": factor * frames, "gain": 1 - frames}
-                          for name, factor in (("image", 1.0), ("video", 2.0)) for frames in (1, 2, 4)])
+    costs = pd.DataFrame(
+        [
+            {"strategy": name, "frames": frames, "seconds": factor * frames, "gain": 1 - frames}
+            for name, factor in (("image", 1.0), ("video", 2.0))
+            for frames in (1, 2, 4)
+        ]
+    )
     picture = plots.cost_against_frames(costs, {"seconds": "seconds per step", "gain": "gain"})
     first, second = picture.figure.axes
     assert first.get_yscale() == "log" and second.get_yscale() == "linear", "a logarithm of 0 does not exist"

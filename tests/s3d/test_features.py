@@ -146,6 +146,7 @@ def test_memory_does_not_grow_with_the_video(net, tmp_path):
 
 # Files of features
 
+
 def kitchen(count):
     return dict(list(video_files(load_split(BUNDLED / "kitchen", "val")).items())[:count])
 
@@ -242,6 +243,6 @@ def test_names_of_videos(tmp_path):
 def test_damaged_video(tmp_path):
     write_video(tmp_path / "a.mp4", grey(range(40)), 4)
     whole = (tmp_path / "a.mp4").read_bytes()
-    Path(tmp_path / "cut.mp4").write_bytes(whole[:len(whole) // 2])
+    Path(tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VideoError, match="cut off"):
         list(seconds_of_video(tmp_path / "cut.mp4", 4, 16))

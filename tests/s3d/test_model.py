@@ -125,8 +125,21 @@ def test_segments(small):
 
 def test_end_to_end(small):
     """A loss of UniVL reaches the pixels, and trains the unfrozen backbone."""
-    univl = UniVL(UniVLConfig(vocab_size=20, video_dim=32, hidden_size=16, num_heads=2, intermediate_size=16,
-                              text_layers=1, video_layers=1, text_positions=8, video_positions=8, dropout=0, parts=()))
+    univl = UniVL(
+        UniVLConfig(
+            vocab_size=20,
+            video_dim=32,
+            hidden_size=16,
+            num_heads=2,
+            intermediate_size=16,
+            text_layers=1,
+            video_layers=1,
+            text_positions=8,
+            video_positions=8,
+            dropout=0,
+            parts=(),
+        )
+    )
     ids, mask = torch.tensor([[1, 5, 6, 2], [3, 7, 8, 4]]), torch.ones(2, 4, dtype=torch.long)
     frames = torch.rand(2, 12, 1, 1, 3).expand(-1, -1, 32, 32, -1).clone().requires_grad_()
     video_mask = torch.ones(2, 3, dtype=torch.long)
@@ -134,8 +147,8 @@ def test_end_to_end(small):
     optimizer = torch.optim.Adam([*small.parameters(), *univl.parameters()], lr=3e-3)
     small.train()
     for _ in range(40):
-        segments = torch.stack([small.segments(clip) for clip in frames])                    # (2, 3, 3, T, H, W)
-        features = small(segments.flatten(0, 1)).features.unflatten(0, (2, 3))               # (2, 3, F)
+        segments = torch.stack([small.segments(clip) for clip in frames])  # (2, 3, 3, T, H, W)
+        features = small(segments.flatten(0, 1)).features.unflatten(0, (2, 3))  # (2, 3, F)
         video, text = univl.encode_video(features, video_mask), univl.encode_text(ids, mask)
         similarity = univl.joint_similarity(text, mask, video, video_mask)
         loss = torch.nn.functional.cross_entropy(similarity, torch.arange(2))

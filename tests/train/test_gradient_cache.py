@@ -40,17 +40,25 @@ def assert_same(found, expected, tolerance=1e-6):
         assert one.keys() == other.keys()
         for name, value in other.items():
             largest = value.abs().max().item()
-            torch.testing.assert_close(one[name], value.detach(), rtol=0, atol=tolerance * max(largest, 1.0),
-                                       msg=lambda message, name=name: f"{name}: {message}")
+            torch.testing.assert_close(
+                one[name],
+                value.detach(),
+                rtol=0,
+                atol=tolerance * max(largest, 1.0),
+                msg=lambda message, name=name: f"{name}: {message}",
+            )
 
 
 def batch_of(data):
     return default_collate([data[i] for i in range(len(data))])
 
 
-MODELS = {"DiscoVLA": discovla, "UniVL": stage_one,
-          "UniVL, release": lambda: stage_one(objectives={"anchors": "middle", "joint": 0.5}),
-          "UniVL, hidden texts": lambda: stage_one(objectives={"contrast_hidden_texts": False})}
+MODELS = {
+    "DiscoVLA": discovla,
+    "UniVL": stage_one,
+    "UniVL, release": lambda: stage_one(objectives={"anchors": "middle", "joint": 0.5}),
+    "UniVL, hidden texts": lambda: stage_one(objectives={"contrast_hidden_texts": False}),
+}
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])  # the last of three chunks is smaller; all at once
@@ -74,7 +82,7 @@ def test_dropout_masks_are_the_same_in_both_passes():
     model, data = stage_one(dropout=0.3)
     batch = batch_of(data)
     torch.manual_seed(11)
-    seeds = torch.randint(2 ** 31, (3,)).tolist()
+    seeds = torch.randint(2**31, (3,)).tolist()
     parts = []
     for seed, rows in zip(seeds, (slice(0, 3), slice(3, 6), slice(6, 8)), strict=True):
         torch.manual_seed(seed)
@@ -122,7 +130,8 @@ class _Held:
 def peak_bytes(model, work):
     kept = Kept(model)
     with torch.autograd.graph.saved_tensors_hooks(
-            kept.pack, lambda held: held.tensor if isinstance(held, _Held) else held):
+        kept.pack, lambda held: held.tensor if isinstance(held, _Held) else held
+    ):
         work()
     assert kept.now == 0
     return kept.peak
@@ -139,8 +148,15 @@ def test_memory_is_that_of_one_chunk(make):
 
 def test_fit_in_chunks(tmp_path):
     """With accumulation and mixed batches of every epoch: the losses of a run without chunks."""
-    runs = [fit(*stage_one(), replace(CONFIG, gradient_accumulation=2, chunk_size=size), tmp_path / str(size),
-                progress=False) for size in (None, 3)]
+    runs = [
+        fit(
+            *stage_one(),
+            replace(CONFIG, gradient_accumulation=2, chunk_size=size),
+            tmp_path / str(size),
+            progress=False,
+        )
+        for size in (None, 3)
+    ]
     assert len(runs[0]) == CONFIG.steps
     for one, other in zip(*runs, strict=True):
         for name in ("joint", "total", "grad_norm"):

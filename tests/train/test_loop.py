@@ -39,6 +39,7 @@ def stop_at(step, action):
     def losses(model, batch):
         result = model.losses(batch)
         return action(result) if next(calls) == step else result
+
     return losses
 
 
@@ -47,6 +48,7 @@ def stop(result):
 
 
 # What a run leaves on disk
+
 
 def test_run_folder(whole):
     folder, metrics, weights = whole
@@ -83,6 +85,7 @@ def test_frozen_layer_and_callers_state(whole, tmp_path):
 
 
 # The numbers
+
 
 def test_recorded_schedule_and_optimizer(tmp_path):
     """Fixed gradients, as recorded from the released code; its AdamW has another form (see make_optimizer)."""
@@ -129,6 +132,7 @@ def test_precision_can_change_within_a_process(tmp_path, whole):
 
 
 # Stopped and started again
+
 
 def test_skipped_batches_are_not_read_again(tmp_path, whole):
     with pytest.raises(Stop):
@@ -185,11 +189,16 @@ def test_other_model_is_named(tmp_path, whole):
 
 # Errors
 
-@pytest.mark.parametrize("poison", [
-    lambda result: result | {"total": result["total"] * float("nan")},
-    lambda result: result | {"size": result["size"] * float("inf")},
-    lambda result: result | {"total": result["total"] + (result["total"].detach() - result["total"]).sqrt()},
-], ids=["total", "other loss", "gradient"])
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        lambda result: result | {"total": result["total"] * float("nan")},
+        lambda result: result | {"size": result["size"] * float("inf")},
+        lambda result: result | {"total": result["total"] + (result["total"].detach() - result["total"]).sqrt()},
+    ],
+    ids=["total", "other loss", "gradient"],
+)
 def test_not_finite(tmp_path, poison):
     model, good = Toy(), Toy()
     with pytest.raises(TrainingError, match=r"step 4: .*total .*step-000002") as error:
@@ -216,12 +225,16 @@ def disk():
 
     def limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
     yield limit
     limit(None)
 
 
-@pytest.mark.parametrize("size, path", [(8_000, "step-000004"), (20_000, "step-000004"), (400, "metrics.jsonl")],
-                         ids=["weights", "optimizer", "metrics"])
+@pytest.mark.parametrize(
+    "size, path",
+    [(8_000, "step-000004"), (20_000, "step-000004"), (400, "metrics.jsonl")],
+    ids=["weights", "optimizer", "metrics"],
+)
 def test_disk_full(tmp_path, whole, disk, size, path):
     def fill(result):
         disk(size)
@@ -244,6 +257,7 @@ def test_errors_before_training(tmp_path):
 
 
 # Several processes
+
 
 def test_two_processes(tmp_path):
     """Half a batch each: the numbers of one process, written once."""

@@ -36,8 +36,12 @@ def next_words(model, clip, prefixes):
     text = model.encode_text(ids, mask)
     cross, _ = model.cross_encode(text, mask, model.encode_video(video, video_mask), video_mask)
     captions = torch.tensor([[BOS, *prefix] for prefix in prefixes])
-    logits = model.decode(captions, torch.ones_like(captions), cross.repeat(len(captions), 1, 1),
-                          torch.cat([mask, video_mask], 1).repeat(len(captions), 1))
+    logits = model.decode(
+        captions,
+        torch.ones_like(captions),
+        cross.repeat(len(captions), 1, 1),
+        torch.cat([mask, video_mask], 1).repeat(len(captions), 1),
+    )
     return logits[:, -1].log_softmax(-1).tolist()
 
 
@@ -50,22 +54,31 @@ def search_one(model, clip, beams, max_length, stopping):
             if stopping == "finished" and EOS in tokens:
                 grown.append((tokens, score))
                 continue
-            grown += [(tokens + [word], score + gain) for word, gain in enumerate(gains)
-                      if stopping == "release" or word not in (PAD, BOS)]
+            grown += [
+                (tokens + [word], score + gain)
+                for word, gain in enumerate(gains)
+                if stopping == "release" or word not in (PAD, BOS)
+            ]
         # a finished caption is fed to the model as it is, so all must be equally long
         beam = sorted(grown, key=lambda caption: -caption[1])[:beams]
-        if stopping == "release" and beam[0][0][-1] == EOS or \
-                stopping == "finished" and all(EOS in tokens for tokens, _ in beam):
+        if (
+            stopping == "release"
+            and beam[0][0][-1] == EOS
+            or stopping == "finished"
+            and all(EOS in tokens for tokens, _ in beam)
+        ):
             break
         longest = max(len(tokens) for tokens, _ in beam)
         beam = [(tokens + [EOS] * (longest - len(tokens)), score) for tokens, score in beam]
-    cut = (lambda t: t[:t.index(EOS) + 1] if EOS in t else t) if stopping == "finished" else (lambda t: t)
+    cut = (lambda t: t[: t.index(EOS) + 1] if EOS in t else t) if stopping == "finished" else (lambda t: t)
     return [(cut(tokens), score) for tokens, score in beam]
 
 
 def written(captions, clip):
-    return [([token for token in row if token != NOTHING], score) for row, score in
-            zip(captions.tokens[clip].tolist(), captions.scores[clip].tolist(), strict=True)]
+    return [
+        ([token for token in row if token != NOTHING], score)
+        for row, score in zip(captions.tokens[clip].tolist(), captions.scores[clip].tolist(), strict=True)
+    ]
 
 
 def assert_captions(found, expected):
@@ -79,7 +92,7 @@ def test_search(seed, beams, eos, stopping):
     model, clips = writer(seed, eos), clips_of(seed=seed)
     captions = model.generate(*clips, num_beams=beams, max_length=6, stopping=stopping)
     for i in range(len(clips[0])):
-        expected = search_one(model, [part[i:i + 1] for part in clips], beams, 6, stopping)
+        expected = search_one(model, [part[i : i + 1] for part in clips], beams, 6, stopping)
         assert_captions(written(captions, i), expected)
 
 
@@ -99,7 +112,7 @@ def test_one_beam_is_greedy(stopping):
     for i in range(len(clips[0])):
         tokens, total = [], 0.0
         while len(tokens) < 8 and EOS not in tokens:
-            gains = torch.tensor(next_words(model, [part[i:i + 1] for part in clips], [tokens])[0])
+            gains = torch.tensor(next_words(model, [part[i : i + 1] for part in clips], [tokens])[0])
             if stopping == "finished":
                 gains[[PAD, BOS]] = -torch.inf
             tokens.append(int(gains.argmax()))
@@ -113,7 +126,7 @@ def test_as_wide_as_the_vocabulary_nothing_is_missed():
     clips[0] = clips[0] % 12
     captions = model.generate(*clips, num_beams=10, max_length=2)
     for i in range(len(clips[0])):
-        clip = [part[i:i + 1] for part in clips]
+        clip = [part[i : i + 1] for part in clips]
         allowed = [word for word in range(12) if word not in (PAD, BOS)]
         first = next_words(model, clip, [[]])[0]
         every = [([EOS], first[EOS])]
@@ -132,8 +145,9 @@ def test_step_by_step_is_the_same_as_all_at_once():
     B, L = 3, 7
     captions = torch.randint(CONFIG.vocab_size, (4, B, L), generator=torch.Generator().manual_seed(1))
     flat = captions.flatten(0, 1)
-    expected = model.decode(flat, torch.ones_like(flat), cross.repeat_interleave(B, 0),
-                            cross_mask.repeat_interleave(B, 0)).view(4, B, L, -1)
+    expected = model.decode(
+        flat, torch.ones_like(flat), cross.repeat_interleave(B, 0), cross_mask.repeat_interleave(B, 0)
+    ).view(4, B, L, -1)
     cache = model.decoder.start(cross, cross_mask)
     for place in range(L):
         found = model.decoder.step(captions[..., place], cache, *model.tables())
@@ -145,7 +159,7 @@ def test_other_clips_and_padding_do_not_matter(stopping):
     model, clips = writer(3, 2.0), clips_of(seed=3)
     together = model.generate(*clips, num_beams=3, max_length=9, stopping=stopping)
     for i in range(len(clips[0])):
-        alone = model.generate(*(part[i:i + 1] for part in clips), num_beams=3, max_length=9, stopping=stopping)
+        alone = model.generate(*(part[i : i + 1] for part in clips), num_beams=3, max_length=9, stopping=stopping)
         assert_captions(written(together, i), written(alone, 0))
 
 
@@ -164,8 +178,10 @@ def test_length_penalty_ranks_finished_captions_anew():
     ranked = model.generate(*clips, num_beams=4, max_length=6, length_penalty=1.5)
     changed = 0
     for i in range(len(clips[0])):
-        expected = sorted(((tokens, score / len(tokens) ** 1.5) for tokens, score in written(plain, i)),
-                          key=lambda caption: -caption[1])
+        expected = sorted(
+            ((tokens, score / len(tokens) ** 1.5) for tokens, score in written(plain, i)),
+            key=lambda caption: -caption[1],
+        )
         assert_captions(written(ranked, i), expected)
         best = model.generate(*clips, num_beams=4, max_length=6, length_penalty=1.5, num_return=1)
         assert_captions(written(best, i), expected[:1])
@@ -183,8 +199,14 @@ def test_unwanted_tokens_are_never_written():
 
 
 def test_best():
-    tokens = torch.tensor([[[5, 6, EOS, 7], [1, 1, 1, 1]], [[5, PAD, EOS, NOTHING], [1, 1, 1, 1]],
-                           [[EOS, NOTHING, NOTHING, NOTHING], [1, 1, 1, 1]], [[8, 9, 6, 5], [1, 1, 1, 1]]])
+    tokens = torch.tensor(
+        [
+            [[5, 6, EOS, 7], [1, 1, 1, 1]],
+            [[5, PAD, EOS, NOTHING], [1, 1, 1, 1]],
+            [[EOS, NOTHING, NOTHING, NOTHING], [1, 1, 1, 1]],
+            [[8, 9, 6, 5], [1, 1, 1, 1]],
+        ]
+    )
     assert Captions(tokens, torch.zeros(4, 2)).best(EOS, PAD) == [[5, 6], [5], [], [8, 9, 6, 5]]
 
 
@@ -217,12 +239,19 @@ def test_the_place_of_frames_follows_the_padded_length_of_texts():
     assert different.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"stopping": "soon"}, "'finished' or 'release'"), ({"num_beams": 0}, "1 <= num_return"),
-    ({"num_return": 0}, "got 0"),
-    ({"num_beams": 2, "num_return": 3}, "got 3, 2"), ({"max_length": 0}, "max_length >= 1"),
-    ({"num_beams": 36}, "<= 35 words"), ({"num_beams": 38, "stopping": "release"}, "<= 37 words"),
-    ({"stopping": "release", "length_penalty": 1.0}, "no length penalty")])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"stopping": "soon"}, "'finished' or 'release'"),
+        ({"num_beams": 0}, "1 <= num_return"),
+        ({"num_return": 0}, "got 0"),
+        ({"num_beams": 2, "num_return": 3}, "got 3, 2"),
+        ({"max_length": 0}, "max_length >= 1"),
+        ({"num_beams": 36}, "<= 35 words"),
+        ({"num_beams": 38, "stopping": "release"}, "<= 37 words"),
+        ({"stopping": "release", "length_penalty": 1.0}, "no length penalty"),
+    ],
+)
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(ConfigError, match=message):
         writer().generate(*clips_of(), **settings)

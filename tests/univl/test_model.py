@@ -38,11 +38,16 @@ def close(found, expected, tolerance=1e-5):
 def encode(model, batch, masked=False):
     """Arguments of the similarities and of the cross encoder."""
     ids, video = ("pairs_masked_text", "masked_video") if masked else ("input_ids", "video")
-    return (model.encode_text(batch[ids], batch["attention_mask"]), batch["attention_mask"],
-            model.encode_video(batch[video], batch["video_mask"]), batch["video_mask"])
+    return (
+        model.encode_text(batch[ids], batch["attention_mask"]),
+        batch["attention_mask"],
+        model.encode_video(batch[video], batch["video_mask"]),
+        batch["video_mask"],
+    )
 
 
 # The objectives, plainly
+
 
 def surprise(scores, index):
     return -torch.log(scores.exp()[index] / scores.exp().sum())
@@ -59,29 +64,56 @@ def plain_losses(model, batch, n):
     shown = [choices.contrast_hidden_texts or not hidden for hidden in batch["text_hidden"]]
     text, text_mask, video, video_mask = encode(model, batch)
     texts = [torch.stack([text[i, w] for w in range(1, W) if text_mask[i, w]]).mean(0) for i in range(N)]
-    videos = [torch.stack([video[i, t] for t in range(T) if video_mask[i, t]] or [video[i, 0] * 0]).mean(0)
-              for i in range(N)]
+    videos = [
+        torch.stack([video[i, t] for t in range(T) if video_mask[i, t]] or [video[i, 0] * 0]).mean(0) for i in range(N)
+    ]
     S = torch.stack([torch.stack([t @ v for v in videos]) for t in texts])
     losses = {"joint": mil_nce_with_gradient(S, n, choices.anchors, shown)}
 
     masked = encode(model, batch, masked=True)
     cross, _ = model.cross_encode(*masked)
     labels, frame_labels = batch["pairs_token_labels"], batch["video_labels_index"]
-    losses["cmlm"] = mean([surprise(model.word_head(cross[i, w], words), labels[i, w])
-                           for i in range(N) for w in range(W) if labels[i, w] != -1])
+    losses["cmlm"] = mean(
+        [
+            surprise(model.word_head(cross[i, w], words), labels[i, w])
+            for i in range(N)
+            for w in range(W)
+            if labels[i, w] != -1
+        ]
+    )
     real = [(i, t) for i in range(N) for t in range(T) if video_mask[i, t]]
     targets = [model.video.frame_norm(batch["video"][i, t]) for i, t in real]
     targets = torch.stack([target.detach() if choices.detach_frames else target for target in targets])
-    losses["cmfm"] = mean([surprise(targets @ model.frame_head(cross[i, W + t], model.video.project.weight.T),
-                                    real.index((i, t))) for i, t in real if frame_labels[i, t] != -1])
-    matrix = [torch.cat([model.similarity(model.cross_encode(*(x[i:i + 1] for x in masked[:2]),
-                                                             *(x[j:j + 1] for x in masked[2:]))[1])[0]
-                         for j in range(N)]) for i in range(N)]
+    losses["cmfm"] = mean(
+        [
+            surprise(targets @ model.frame_head(cross[i, W + t], model.video.project.weight.T), real.index((i, t)))
+            for i, t in real
+            if frame_labels[i, t] != -1
+        ]
+    )
+    matrix = [
+        torch.cat(
+            [
+                model.similarity(
+                    model.cross_encode(*(x[i : i + 1] for x in masked[:2]), *(x[j : j + 1] for x in masked[2:]))[1]
+                )[0]
+                for j in range(N)
+            ]
+        )
+        for i in range(N)
+    ]
     losses["align"] = mean([surprise(matrix[i], i) for i in range(N) if shown[i]])
-    logits = model.decode(batch["input_caption_ids"], batch["decoder_mask"], cross,
-                          torch.cat([text_mask, video_mask], 1))
-    losses["decoder"] = mean([surprise(logits[i, c], batch["output_caption_ids"][i, c]) for i in range(N)
-                              for c in range(C) if choices.count_padding or batch["decoder_mask"][i, c]])
+    logits = model.decode(
+        batch["input_caption_ids"], batch["decoder_mask"], cross, torch.cat([text_mask, video_mask], 1)
+    )
+    losses["decoder"] = mean(
+        [
+            surprise(logits[i, c], batch["output_caption_ids"][i, c])
+            for i in range(N)
+            for c in range(C)
+            if choices.count_padding or batch["decoder_mask"][i, c]
+        ]
+    )
     losses["total"] = sum(getattr(choices, name) * losses[name] for name in OBJECTIVES)
     return losses
 
@@ -100,13 +132,25 @@ def mil_nce_with_gradient(S, n, anchors, shown):
     return loss
 
 
-CHOICES = {"paper": ObjectiveConfig(), "release": ObjectiveConfig.release(),
-           "shown texts only": ObjectiveConfig(contrast_hidden_texts=False),
-           "weighted": ObjectiveConfig(joint=0.5, cmlm=2.0, cmfm=0.3, align=1.5, decoder=0.7)}
+CHOICES = {
+    "paper": ObjectiveConfig(),
+    "release": ObjectiveConfig.release(),
+    "shown texts only": ObjectiveConfig(contrast_hidden_texts=False),
+    "weighted": ObjectiveConfig(joint=0.5, cmlm=2.0, cmfm=0.3, align=1.5, decoder=0.7),
+}
 
 
-@pytest.mark.parametrize("choices, n, layers", [("paper", 1, 2), ("paper", 3, 1), ("release", 2, 3), ("release", 3, 2),
-                                                ("shown texts only", 2, 2), ("weighted", 1, 2)])
+@pytest.mark.parametrize(
+    "choices, n, layers",
+    [
+        ("paper", 1, 2),
+        ("paper", 3, 1),
+        ("release", 2, 3),
+        ("release", 3, 2),
+        ("shown texts only", 2, 2),
+        ("weighted", 1, 2),
+    ],
+)
 def test_losses_and_gradients_are_those_of_the_plain_computation(choices, n, layers):
     model = small_model(CHOICES[choices], seed=n, cross_layers=layers)
     flat = random_batch(*LENGTHS, seed=n)
@@ -127,8 +171,15 @@ def test_padding_changes_nothing():
     """The place of the first frame depends on the padded length of a text, so words are not added."""
     model, batch = small_model(), random_batch(*LENGTHS)
     loss, expected = gradients_of(model, batch)
-    places = {"video": 3, "masked_video": 3, "video_mask": 3, "video_labels_index": 3, "decoder_mask": 4,
-              "input_caption_ids": 4, "output_caption_ids": 4}
+    places = {
+        "video": 3,
+        "masked_video": 3,
+        "video_mask": 3,
+        "video_labels_index": 3,
+        "decoder_mask": 4,
+        "input_caption_ids": 4,
+        "output_caption_ids": 4,
+    }
     padded = dict(batch)
     for name, more in places.items():
         value = {"video_labels_index": -1, "input_caption_ids": 7}.get(name, 0)
@@ -165,6 +216,7 @@ def test_nothing_masked_gives_zero_and_no_gradient():
 
 # The choices between paper and release
 
+
 def differing(choices, batch, **changes):
     """What changes when objectives change: names of losses, and of parameters by their gradient of the total."""
     results = []
@@ -174,8 +226,10 @@ def differing(choices, batch, **changes):
         losses["total"].backward()
         results.append((losses, gradients(model)))
     (losses, before), (changed, after) = results
-    return ({name for name in losses if abs(losses[name] - changed[name]) > 1e-4} - {"total"},
-            {name for name in before if (before[name] - after[name]).abs().max() > 1e-4})
+    return (
+        {name for name in losses if abs(losses[name] - changed[name]) > 1e-4} - {"total"},
+        {name for name in before if (before[name] - after[name]).abs().max() > 1e-4},
+    )
 
 
 def test_each_choice_changes_what_it_should():
@@ -205,17 +259,21 @@ def test_objectives_that_are_not_wanted_are_not_computed():
     with pytest.raises(ConfigError, match="nothing to train"):
         small_model(ObjectiveConfig(joint=0.0), parts=()).pretraining_losses(batch)
     with pytest.raises(ValueError, match="must have masked_video, video_labels_index, too"):
-        small_model().pretraining_losses({k: v for k, v in batch.items()
-                                          if k not in ("masked_video", "video_labels_index")})
+        small_model().pretraining_losses(
+            {k: v for k, v in batch.items() if k not in ("masked_video", "video_labels_index")}
+        )
 
 
 def test_other_fields_of_a_batch_do_not_matter():
     batch = in_videos(random_batch(*LENGTHS), 2)
-    close(small_model().losses({**batch, "video_id": ["a", "b", "c"], "clip": torch.arange(3)})["total"],
-          small_model().losses(batch)["total"])
+    close(
+        small_model().losses({**batch, "video_id": ["a", "b", "c"], "clip": torch.arange(3)})["total"],
+        small_model().losses(batch)["total"],
+    )
 
 
 # Pairs
+
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("side", [2, 16])
@@ -237,7 +295,8 @@ def test_pairs_are_those_of_the_cross_encoder(monkeypatch, layers, side):
 
     weights = torch.randn(A * B)
     (model.align_similarity(text[:A], text_mask[:A], video[:B], video_mask[:B]).flatten() @ weights).backward(
-        retain_graph=True)
+        retain_graph=True
+    )
     of_pairs = gradients(model)
     model.zero_grad()
     (expected @ weights).backward()
@@ -263,12 +322,13 @@ def test_dropout_is_active_in_training_only():
 
 # Numbers
 
+
 def test_joint_similarity_by_hand():
     text = torch.tensor([[[9.0, 9.0], [1.0, 0.0], [3.0, 4.0], [7.0, 7.0]]])  # [CLS], two words, padding
     video = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[0.0, 5.0], [8.0, 8.0]]])
     arguments = text, torch.tensor([[1, 1, 1, 0]]), video, torch.tensor([[1, 1], [1, 0]])
     close(UniVL.joint_similarity(UniVL, *arguments), torch.tensor([[8.0, 10.0]]))  # (2, 2) with (2, 2) and (0, 5)
-    close(UniVL.joint_similarity(UniVL, *arguments, normalize=True), torch.tensor([[1.0, 0.5 ** 0.5]]))
+    close(UniVL.joint_similarity(UniVL, *arguments, normalize=True), torch.tensor([[1.0, 0.5**0.5]]))
 
 
 def test_mixed_precision():
@@ -313,6 +373,7 @@ def test_weights_start_as_those_of_bert():
 
 
 # Mistakes
+
 
 def test_inputs_that_do_not_fit():
     model, batch = small_model(), random_batch(*LENGTHS)
@@ -359,6 +420,7 @@ def test_missing_parts():
 
 
 # Processes
+
 
 def test_two_processes_compute_what_one_does(tmp_path):
     result = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)

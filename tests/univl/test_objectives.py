@@ -58,8 +58,13 @@ def test_align(A, B, first):
 @pytest.mark.parametrize("M, V", [(1, 3), (6, 11)])
 def test_cmlm_and_decoder(M, V):
     logits, labels = matrix(M, V), torch.arange(M) * 2 % V
-    expected = -sum(math.log(math.exp(row[label]) / sum(math.exp(s) for s in row))
-                    for row, label in zip(logits.tolist(), labels.tolist(), strict=True)) / M
+    expected = (
+        -sum(
+            math.log(math.exp(row[label]) / sum(math.exp(s) for s in row))
+            for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
+        )
+        / M
+    )
     close(objectives.cmlm_loss(logits, labels), expected)
     close(objectives.decoder_loss(logits, labels), expected)
 
@@ -91,7 +96,7 @@ def max_margin_of(S, margin, n, rate):
         if rate is not None and n > 1 and videos > 1:
             weight = videos * rate if i // n == j // n else videos * (1 - rate) / (videos - 1)
         total += weight * (max(0.0, margin + S[i][j] - S[i][i]) + max(0.0, margin + S[i][j] - S[j][j]))
-    return total / N ** 2
+    return total / N**2
 
 
 @pytest.mark.parametrize("videos, n, rate", list(itertools.product((1, 2, 5), (1, 2, 3), (None, 0.0, 0.3, 1.0))))

@@ -31,8 +31,16 @@ def tiny(tokenizer, **changes):
     config = SMALL.univl_pretrain
     train = replace(config.stage_two, batch_size=2, steps=4, checkpoint_every=2, log_every=1)
     config = replace(config, stage_one=train, stage_two=train, **changes)
-    model = replace(config.model, hidden_size=32, num_heads=2, intermediate_size=32, text_layers=1, video_layers=1,
-                    decoder_layers=1, dropout=0.1)
+    model = replace(
+        config.model,
+        hidden_size=32,
+        num_heads=2,
+        intermediate_size=32,
+        text_layers=1,
+        video_layers=1,
+        decoder_layers=1,
+        dropout=0.1,
+    )
     return pretraining.sized_for(replace(config, model=model), tokenizer, 96)
 
 
@@ -69,6 +77,7 @@ def test_both_stages_run_and_the_second_starts_where_the_first_ended(tokenizer, 
     still = pretraining.pretrain(frozen, maker(videos, tokenizer), tmp_path / "still", progress=False)
     first = UniVL(replace(config.model, parts=()), config.objectives)
     from safetensors.torch import load_file
+
     saved = load_file(next((tmp_path / "still/stage-one/checkpoints").glob("step-000004")) / "model.safetensors")
     load_parts(first, saved, set())
     for name, tensor in first.state_dict().items():
@@ -153,8 +162,11 @@ def test_microscope_takes_the_gradient_apart(tokenizer, videos):
 
 
 def test_bundled_data_come_from_the_splits_of_the_world():
-    for split, first in (("train", "narrated-train-01000"), ("val", "narrated-val-00000"),
-                         ("test", "narrated-test-00000")):
+    for split, first in (
+        ("train", "narrated-train-01000"),
+        ("val", "narrated-val-00000"),
+        ("test", "narrated-test-00000"),
+    ):
         # Recipes of different splits of the world have no content in common.
         assert task_rows("localization", split, SMALL)[0]["video_id"] == first
     assert not set(pretraining_videos(SMALL)["video_id"]) & set(task_rows("localization", "train", SMALL)["video_id"])
@@ -170,14 +182,23 @@ def test_a_text_encoder_is_not_started_from_half_a_bert(tmp_path):
     from minivl.hub.checkpoints import CheckpointError
 
     model = UniVL.from_pretrained(UNIVL)
-    bert = BertModel(BertConfig(vocab_size=model.config.vocab_size, hidden_size=96, num_hidden_layers=2,
-                                num_attention_heads=4, intermediate_size=384, max_position_embeddings=64),
-                     add_pooling_layer=False)
+    bert = BertModel(
+        BertConfig(
+            vocab_size=model.config.vocab_size,
+            hidden_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=384,
+            max_position_embeddings=64,
+        ),
+        add_pooling_layer=False,
+    )
     bert.save_pretrained(tmp_path)
     pretraining.load_bert(model, tmp_path)
     whole = bert.state_dict()
-    assert torch.equal(model.text.state_dict()["embeddings.word_embeddings.weight"],
-                       whole["embeddings.word_embeddings.weight"])
+    assert torch.equal(
+        model.text.state_dict()["embeddings.word_embeddings.weight"], whole["embeddings.word_embeddings.weight"]
+    )
     half = {name: tensor for name, tensor in whole.items() if "layer.1." not in name}
     save_file(half, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="no whole BERT: 16 of its tensors are missing"):

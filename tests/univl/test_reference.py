@@ -16,13 +16,20 @@ from minivl.univl.reference import TIES, UNUSED, our_name
 RECORD = json.loads((RECORDINGS / "univl.json").read_text())
 CONFIG, TOLERANCE = RECORD["config"], RECORD["tolerance"]
 TOKENS = CONFIG["tok"]
-IDS = {"num_heads": CONFIG["heads"], "bos_token_id": TOKENS["CLS"], "eos_token_id": TOKENS["SEP"],
-       "pad_token_id": TOKENS["PAD"]}
+IDS = {
+    "num_heads": CONFIG["heads"],
+    "bos_token_id": TOKENS["CLS"],
+    "eos_token_id": TOKENS["SEP"],
+    "pad_token_id": TOKENS["PAD"],
+}
 ENCODERS = ("bert.", "visual.", "normalize_video.")
-STARTS = {"stage1_pretrain": ENCODERS, "ft_joint": ENCODERS,
-          "ft_align": (*ENCODERS, "cross.", "similarity_dense."),
-          "ft_caption": (*ENCODERS, "cross.", "similarity_dense.", "decoder."),
-          "stage2_pretrain": ("",)}
+STARTS = {
+    "stage1_pretrain": ENCODERS,
+    "ft_joint": ENCODERS,
+    "ft_align": (*ENCODERS, "cross.", "similarity_dense."),
+    "ft_caption": (*ENCODERS, "cross.", "similarity_dense.", "decoder."),
+    "stage2_pretrain": ("",),
+}
 LOSSES = ("cmlm", "cmfm", "joint", "decoder", "align", "total")
 
 
@@ -32,8 +39,11 @@ def ref():
 
 
 def state_of(ref, kind="stage2_pretrain"):
-    return {name.removeprefix("state."): value for name, value in ref.items()
-            if name.startswith("state.") and name.removeprefix("state.").startswith(STARTS[kind])}
+    return {
+        name.removeprefix("state."): value
+        for name, value in ref.items()
+        if name.startswith("state.") and name.removeprefix("state.").startswith(STARTS[kind])
+    }
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +52,11 @@ def model(ref):
 
 
 def inputs(ref, prefix="in."):
-    return {name.removeprefix(prefix): value for name, value in ref.items()
-            if name.startswith(prefix) and not name.startswith("in.sim_")}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in ref.items()
+        if name.startswith(prefix) and not name.startswith("in.sim_")
+    }
 
 
 def close(actual, expected):
@@ -55,9 +68,15 @@ def encoded(ref, model):
     """Hidden states of the unmasked and of the masked clips."""
     batch = inputs(ref)
     with torch.no_grad():
-        return {kind: (model.encode_text(batch[ids], batch["attention_mask"]), batch["attention_mask"],
-                       model.encode_video(batch[video], batch["video_mask"]), batch["video_mask"])
-                for kind, ids, video in (("", "input_ids", "video"), ("_masked", "pairs_masked_text", "masked_video"))}
+        return {
+            kind: (
+                model.encode_text(batch[ids], batch["attention_mask"]),
+                batch["attention_mask"],
+                model.encode_video(batch[video], batch["video_mask"]),
+                batch["video_mask"],
+            )
+            for kind, ids, video in (("", "input_ids", "video"), ("_masked", "pairs_masked_text", "masked_video"))
+        }
 
 
 @pytest.mark.parametrize("kind", ["", "_masked"])
@@ -161,11 +180,16 @@ def test_fine_tuning_losses(ref, model, encoded):
 @pytest.mark.parametrize("beams", [1, 5])
 def test_beam_search(ref, model, beams):
     batch, rows = inputs(ref), CONFIG["beam_rows"]
-    found = model.generate(*(batch[name][rows] for name in ("input_ids", "attention_mask", "video", "video_mask")),
-                           num_beams=beams, max_length=CONFIG["beam_max_words"], stopping="release", num_return=beams)
+    found = model.generate(
+        *(batch[name][rows] for name in ("input_ids", "attention_mask", "video", "video_mask")),
+        num_beams=beams,
+        max_length=CONFIG["beam_max_words"],
+        stopping="release",
+        num_return=beams,
+    )
     expected = ref[f"beam.{beams}.tokens"]
-    assert torch.equal(found.tokens, expected[..., :found.tokens.shape[-1]])
-    assert (expected[..., found.tokens.shape[-1]:] == -1).all()
+    assert torch.equal(found.tokens, expected[..., : found.tokens.shape[-1]])
+    assert (expected[..., found.tokens.shape[-1] :] == -1).all()
     torch.testing.assert_close(found.scores, ref[f"beam.{beams}.scores"], atol=TOLERANCE["beam_scores"], rtol=0)
     best = [[token for token in row if token != -1] for row in ref[f"beam.{beams}.best_text_ids"].tolist()]
     assert found.best(TOKENS["SEP"], TOKENS["PAD"]) == best
@@ -185,8 +209,10 @@ def test_all_kinds_of_run_are_read(ref, kind):
 
 
 def test_old_names_and_files(ref, tmp_path):
-    state = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
-             for name, value in state_of(ref, "ft_joint").items()}
+    state = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in state_of(ref, "ft_joint").items()
+    }
     torch.save(state, tmp_path / "univl.pretrained.bin")
     assert UniVL.from_reference(tmp_path / "univl.pretrained.bin", **IDS).config.parts == ()
 

@@ -21,8 +21,10 @@ from minivl.data.corpora.check import Report, check_corpus
 from minivl.data.corpora.hub import load_hub
 
 HUB = "hub:"
-CORPORA = {module.CORPUS.name: module for module in (howto100m, youcook2, msrvtt, lsmdc, activitynet, didemo, coin,
-                                                     crosstask, mosi)}
+CORPORA = {
+    module.CORPUS.name: module
+    for module in (howto100m, youcook2, msrvtt, lsmdc, activitynet, didemo, coin, crosstask, mosi)
+}
 
 
 def load(name: str, folder: Path | str, split: str, **settings):
@@ -39,8 +41,7 @@ def load(name: str, folder: Path | str, split: str, **settings):
 def check(name: str, folder: Path | str, media: Path | str | None = None) -> Report:
     """What is there, what is missing, what is broken; print the report. Raises ValueError for an unknown name."""
     module = _corpus(name)
-    return (check_howto100m.check(folder, media) if module is howto100m
-            else check_corpus(module.CORPUS, folder, media))
+    return check_howto100m.check(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
 
 
 def card(name: str) -> str:

@@ -30,13 +30,16 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
         sentences = take(content[key], "sentences", list, where)
         times = take(content[key], "timestamps", list, where)
         if len(times) != len(sentences) or not all(isinstance(sentence, str) for sentence in sentences):
-            raise SchemaError(f"{where} must have as many timestamps as sentences, got {len(times)} and "
-                              f"{len(sentences)}")
+            raise SchemaError(
+                f"{where} must have as many timestamps as sentences, got {len(times)} and {len(sentences)}"
+            )
         if not sentences:
             problems.add("videos without a sentence, left out", video)
             continue
-        timed = [{**segment(time, where), "caption": sentence.strip()}
-                 for time, sentence in zip(times, sentences, strict=True)]
+        timed = [
+            {**segment(time, where), "caption": sentence.strip()}
+            for time, sentence in zip(times, sentences, strict=True)
+        ]
         row = {"video_id": video, "media": {f"v_{video}": {}, video: {}}}
         straight = straighten(timed, video, problems)
         if protocol == "segments":

@@ -73,8 +73,10 @@ def _media(folder: Path, report: Report) -> Media | None:
         report.broken.append(str(error))
         return None
     report.found.append(f"{len(files.features)} features, {len(files.videos)} videos")
-    report.notes += [f"{path} was not looked into: it is converted to .safetensors when it is loaded first"
-                     for path in files.unconverted]
+    report.notes += [
+        f"{path} was not looked into: it is converted to .safetensors when it is loaded first"
+        for path in files.unconverted
+    ]
     report.notes += problems.lines()
     return files
 
@@ -119,7 +121,7 @@ def last_stretch(row: dict) -> tuple[float, float]:
 
 def evenly(items: list) -> list:
     """At most LOOKED_AT of the items, evenly chosen."""
-    return items[::-(-len(items) // LOOKED_AT)] if items else []
+    return items[:: -(-len(items) // LOOKED_AT)] if items else []
 
 
 def probe_features(references: list[tuple[str, tuple[float, float]]], found: list[str], rate: float = 1.0) -> list[str]:
@@ -136,8 +138,10 @@ def probe_features(references: list[tuple[str, tuple[float, float]]], found: lis
             continue
         sizes.add(shape[1])
         if shape[0] / rate <= start or shape[0] / rate < end - SPARE:
-            broken.append(f"{reference} is shorter than its captions: {shape[0] / rate:g} seconds of features, "
-                          f"captions up to second {end:g}")
+            broken.append(
+                f"{reference} is shorter than its captions: {shape[0] / rate:g} seconds of features, "
+                f"captions up to second {end:g}"
+            )
     if references:
         found.append(f"looked into {len(evenly(references))} features: {_listed(sizes)} numbers per row")
     if len(sizes) > 1:

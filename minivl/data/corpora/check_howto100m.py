@@ -20,8 +20,10 @@ def check(folder: Path | str, media: Path | str | None = None) -> Report:
         table, captions = source_files(CORPUS.folder(folder))
         report.found.append(f"captions: {captions.name}, {captions.stat().st_size / 1e9:.2f} GB")
         root = features_folder(Path(folder), media)
-        files = {line["video_id"]: root / line["feature_file"]
-                 for _, line in unique_rows(table, ("video_id", "feature_file"), problems)}
+        files = {
+            line["video_id"]: root / line["feature_file"]
+            for _, line in unique_rows(table, ("video_id", "feature_file"), problems)
+        }
         present = {video: str(path) for video, path in files.items() if path.is_file()}
         report.found.append(f"train: {len(files)} videos, features of {len(present)}")
         if len(present) < len(files):
@@ -30,8 +32,9 @@ def check(folder: Path | str, media: Path | str | None = None) -> Report:
         report.notes += index.get("problems", ["not prepared yet: this is done when it is loaded first"])
         last = _last_stretches(Path(folder) / "prepared", index, captions, problems)
         known, others = ([video for video in present if (video in last) == tried] for tried in (True, False))
-        report.broken += probe_features([(present[video], last.get(video, (0.0, 0.0)))
-                                         for video in evenly(known) + evenly(others)], report.found)
+        report.broken += probe_features(
+            [(present[video], last.get(video, (0.0, 0.0))) for video in evenly(known) + evenly(others)], report.found
+        )
     except FileNotFoundError as error:
         report.missing.append(str(error).splitlines()[0])
     except SchemaError as error:
@@ -45,8 +48,10 @@ def _last_stretches(prepared: Path, index: dict, captions: Path, problems: Probl
     if index:
         rows = read_shards([str(prepared / name) for name in index["shards"]])
     elif captions.suffix == ".json":
-        rows = ({"video_id": video, "transcript": spoken(video, entry, captions, problems)}
-                for video, entry in caption_entries(captions))
+        rows = (
+            {"video_id": video, "transcript": spoken(video, entry, captions, problems)}
+            for video, entry in caption_entries(captions)
+        )
     else:
         return {}
     return {row["video_id"]: last_stretch(row) for row in islice(rows, TRIED)}

@@ -34,11 +34,16 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
             raise SchemaError(f"{where} has the subset {subset!r}, expected one of {', '.join(SUBSETS)}")
         if SUBSETS[subset] != split:
             continue
-        steps = [{"label": take(step, "label", str, where).strip(),
-                  **segment(take(step, "segment", list, where), where)}
-                 for step in take(entry, "annotation", list, where)]
-        yield {"video_id": video, "task": take(entry, "class", str, where), "media": {video: {}},
-               "steps": straighten(steps, video, problems, may_overlap=False)}
+        steps = [
+            {"label": take(step, "label", str, where).strip(), **segment(take(step, "segment", list, where), where)}
+            for step in take(entry, "annotation", list, where)
+        ]
+        yield {
+            "video_id": video,
+            "task": take(entry, "class", str, where),
+            "media": {video: {}},
+            "steps": straighten(steps, video, problems, may_overlap=False),
+        }
 
 
 def taxonomy(folder: Path | str) -> dict[str, list[str]]:

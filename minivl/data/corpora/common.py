@@ -32,8 +32,10 @@ class Problems:
             examples.append(example)
 
     def lines(self) -> list[str]:
-        return [f"{count} {kind}: {', '.join(self.examples[kind])}{', ...' if count > SHOWN else ''}"
-                for kind, count in self.counts.items()]
+        return [
+            f"{count} {kind}: {', '.join(self.examples[kind])}{', ...' if count > SHOWN else ''}"
+            for kind, count in self.counts.items()
+        ]
 
     def warn(self, title: str) -> None:
         """One warning with all of it, at the line that called `minivl.data.corpora.load`."""
@@ -55,11 +57,19 @@ class Corpus:
     @property
     def layout(self) -> str:
         """The card's part that shows the expected files."""
-        return self.card[self.card.index("Layout"):].rstrip()
+        return self.card[self.card.index("Layout") :].rstrip()
 
-    def load(self, folder: Path | str, split: str, protocol: str | None = None, subset: int | None = None,
-             transcripts: bool = True, source: str | None = None, media: Path | str | None = None,
-             feature_rate: float = 1.0):
+    def load(
+        self,
+        folder: Path | str,
+        split: str,
+        protocol: str | None = None,
+        subset: int | None = None,
+        transcripts: bool = True,
+        source: str | None = None,
+        media: Path | str | None = None,
+        feature_rate: float = 1.0,
+    ):
         """One split as a `datasets.Dataset` with the columns of minivl.data.schema that the corpus has.
 
         protocol: one of `.protocols`, None for the first. subset: only the first so many videos that are on disk.
@@ -91,8 +101,11 @@ class Corpus:
 
     def expect(self, split: str, protocol: str, source: str | None, sources=("features", "video")) -> None:
         """ValueError for a split, protocol or source that the corpus does not have."""
-        for what, choice, known in (("split", split, self.splits), ("protocol", protocol, self.protocols),
-                                    ("source", source, (None, *sources))):
+        for what, choice, known in (
+            ("split", split, self.splits),
+            ("protocol", protocol, self.protocols),
+            ("source", source, (None, *sources)),
+        ):
             if choice not in known:
                 raise ValueError(f"{self.name} has no {what} {choice!r}, only {', '.join(filter(None, known))}")
 
@@ -132,8 +145,10 @@ def straighten(stretches: list[dict], where: str, problems: Problems, may_overla
     if not may_overlap:
         for one, other in pairwise(straight):
             if other["start"] < one["end"]:
-                problems.add("overlapping segments, kept", f"{_named(where, (one['start'], one['end']))} and "
-                                                           f"{_named('', (other['start'], other['end']))}")
+                problems.add(
+                    "overlapping segments, kept",
+                    f"{_named(where, (one['start'], one['end']))} and {_named('', (other['start'], other['end']))}",
+                )
     return straight
 
 
@@ -156,8 +171,10 @@ def parallel(entry, names: tuple[str, ...], where: str) -> list[dict]:
             raise SchemaError(f"{where} must hold lists named {', '.join(names)}")
         lists[name] = list(entry[name])
     if len({len(values) for values in lists.values()}) > 1:
-        raise SchemaError(f"{where} has lists of different lengths: "
-                          + ", ".join(f"{len(values)} {name}" for name, values in lists.items()))
+        raise SchemaError(
+            f"{where} has lists of different lengths: "
+            + ", ".join(f"{len(values)} {name}" for name, values in lists.items())
+        )
     return [dict(zip(names, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 

@@ -39,8 +39,14 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
             problems.add("videos without annotations, left out", f"{task}_{video}")
         else:
             said = {} if speech is None else {"transcript": speech.get(video, [])}
-            yield {"video_id": video, "task": title, "task_steps": labels, "media": {video: {}},
-                   "steps": straighten(steps, f"{task}_{video}", problems), **said}
+            yield {
+                "video_id": video,
+                "task": title,
+                "task_steps": labels,
+                "media": {video: {}},
+                "steps": straighten(steps, f"{task}_{video}", problems),
+                **said,
+            }
 
 
 def taxonomy(folder: Path | str) -> dict[str, list[str]]:
@@ -91,8 +97,9 @@ def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, lis
     captions = next((folder / name for name in CAPTIONS if (folder / name).is_file()), None)
     if captions is None:
         return None
-    said = {video: spoken(video, entry, captions, problems) for video, entry in caption_entries(captions)
-            if video in videos}
+    said = {
+        video: spoken(video, entry, captions, problems) for video, entry in caption_entries(captions) if video in videos
+    }
     for video in sorted(videos - said.keys()):
         problems.add("videos without captions, their transcript is empty", video)
     return said

@@ -38,8 +38,13 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
             row = videos.setdefault(video, {"texts": [], "end": pieces * PIECE})
             row["texts"].append(take(entry, "description", str, where).strip())
     for video, row in videos.items():
-        yield {"video_id": video, "start": 0.0, "end": row["end"], "caption": " ".join(row["texts"]),
-               "media": {video: {}, Path(video).stem: {}}}
+        yield {
+            "video_id": video,
+            "start": 0.0,
+            "end": row["end"],
+            "caption": " ".join(row["texts"]),
+            "media": {video: {}, Path(video).stem: {}},
+        }
 
 
 def _listed(path: Path) -> set[str] | None:

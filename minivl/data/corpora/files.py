@@ -143,7 +143,7 @@ class _Stream:
     def _more(self) -> bool:
         """Drop what was read, and read as much again as is waiting; so a long entry is tried only a few times."""
         self.line += self.text.count("\n", 0, self.position)
-        self.text, self.position = self.text[self.position:], 0
+        self.text, self.position = self.text[self.position :], 0
         chunk = self.file.read(max(CHUNK, len(self.text)))
         self.text += chunk
         return bool(chunk)

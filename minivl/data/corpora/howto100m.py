@@ -52,8 +52,11 @@ def features_folder(folder: Path, media: Path | str | None) -> Path:
 
 def _identity(folder: Path, media: Path | str | None, feature_rate: float) -> dict:
     """What shards are made from: when it changes, they are made anew."""
-    return {"files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in source_files(folder)},
-            "features": str(features_folder(folder, media)), "feature_rate": feature_rate}
+    return {
+        "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in source_files(folder)},
+        "features": str(features_folder(folder, media)),
+        "feature_rate": feature_rate,
+    }
 
 
 def _shards(folder: Path | str, media: Path | str | None, feature_rate: float) -> list[str]:
@@ -65,9 +68,16 @@ def _shards(folder: Path | str, media: Path | str | None, feature_rate: float) -
     return [str(target / name) for name in read_index(target)["shards"]]
 
 
-def load(folder: Path | str, split: str = "train", protocol: str | None = None, subset: int | None = None,
-         transcripts: bool = True, source: str | None = None, media: Path | str | None = None,
-         feature_rate: float = 1.0):
+def load(
+    folder: Path | str,
+    split: str = "train",
+    protocol: str | None = None,
+    subset: int | None = None,
+    transcripts: bool = True,
+    source: str | None = None,
+    media: Path | str | None = None,
+    feature_rate: float = 1.0,
+):
     """All videos, or the first `subset`, as a `datasets.Dataset` that reads the shards where they lie on disk.
 
     The settings are those of `Corpus.load`; media is the folder of the feature files, None for <folder>/features.

@@ -15,8 +15,16 @@ OWN_COLUMNS = ("features", "video", "feature_rate", "split")  # of the schema, f
 SEGMENT = "segment"
 
 
-def load_hub(repository: str, media: Path | str, split: str, protocol: str | None = None, subset: int | None = None,
-             source: str | None = None, feature_rate: float = 1.0, columns: dict[str, str] | None = None):
+def load_hub(
+    repository: str,
+    media: Path | str,
+    split: str,
+    protocol: str | None = None,
+    subset: int | None = None,
+    source: str | None = None,
+    feature_rate: float = 1.0,
+    columns: dict[str, str] | None = None,
+):
     """A dataset of the hub in the one schema; its videos, or their features, are looked for below the folder `media`.
 
     protocol: the configuration of the dataset. columns: column of the schema -> column of the dataset; the others are
@@ -30,11 +38,15 @@ def load_hub(repository: str, media: Path | str, split: str, protocol: str | Non
     names = {name: columns.get(name, name) for name in (*COLUMNS, SEGMENT) if name not in OWN_COLUMNS}
     names = {name: column for name, column in names.items() if column in rows.column_names}
     if "video_id" not in names or set(columns) - set(names):
-        raise SchemaError(f"{repository} has the columns {', '.join(rows.column_names)}: say which of them are "
-                          f"video_id{''.join(f', {name}' for name in columns if name not in names)} (`columns`)")
+        raise SchemaError(
+            f"{repository} has the columns {', '.join(rows.column_names)}: say which of them are "
+            f"video_id{''.join(f', {name}' for name in columns if name not in names)} (`columns`)"
+        )
     files = Media(media, problems)
-    rows = [_row({name: row[column] for name, column in names.items()}, repository, problems)
-            for row in rows.select_columns(sorted(set(names.values())))]
+    rows = [
+        _row({name: row[column] for name, column in names.items()}, repository, problems)
+        for row in rows.select_columns(sorted(set(names.values())))
+    ]
     rows = files.attach(rows, source or ("features" if files.features else "video"), feature_rate, problems)
     problems.warn(f"{repository} {split}")
     return to_dataset([{**row, "split": split} for row in first_videos(rows, subset)])

@@ -15,8 +15,11 @@ Times      those in the files are times in the film, and the clip is already cut
 Layout     LSMDC16_annos_training.csv, LSMDC16_annos_val.csv, LSMDC16_challenge_1000_publictect.csv (tabs, no header:
            clip id, start and end aligned, start and end extracted, sentence), <clip id>.avi or .mp4 in any folder below
 """
-FILES = {"train": "LSMDC16_annos_training.csv", "val": "LSMDC16_annos_val.csv",
-         "test": "LSMDC16_challenge_1000_publictect.csv"}
+FILES = {
+    "train": "LSMDC16_annos_training.csv",
+    "val": "LSMDC16_annos_val.csv",
+    "test": "LSMDC16_challenge_1000_publictect.csv",
+}
 COLUMNS = ("clip", "start_aligned", "end_aligned", "start_extracted", "end_extracted", "sentence")
 
 

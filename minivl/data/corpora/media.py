@@ -28,8 +28,9 @@ class Media:
         self.videos: dict[str, str] = {}
         self.problems = problems
         paths = list(_files(self.folder))
-        self.unconverted = [path for path in paths if path.suffix in PICKLES and "features" in path.stem
-                            and not _is_converted(path)]
+        self.unconverted = [
+            path for path in paths if path.suffix in PICKLES and "features" in path.stem and not _is_converted(path)
+        ]
         outdated = {path.with_suffix(".safetensors") for path in self.unconverted}
         for path in paths:
             if path.suffix == ".npy":
@@ -70,12 +71,17 @@ class Media:
                     problems.add(f"videos without {source} on disk, left out", row["video_id"])
                     missing.add(row["video_id"])
                 continue
-            place = ({"features": known[name], "feature_rate": feature_rate} if source == "features"
-                     else {"video": known[name]})
+            place = (
+                {"features": known[name], "feature_rate": feature_rate}
+                if source == "features"
+                else {"video": known[name]}
+            )
             attached.append({**row, **names[name], **place})
         if not attached:
-            raise FileNotFoundError(f"{self.folder} has the {source} of none of the {len(missing)} videos"
-                                    + (f", such as {min(missing)}" if missing else ""))
+            raise FileNotFoundError(
+                f"{self.folder} has the {source} of none of the {len(missing)} videos"
+                + (f", such as {min(missing)}" if missing else "")
+            )
         return attached
 
 
@@ -94,8 +100,9 @@ def convert_pickle(path: Path) -> Path:
     for name, values in content.items():
         values = np.asarray(values)
         if values.dtype.kind not in "fiu" or values.ndim != 2:
-            raise SchemaError(f"{path}: the features of {name!r} must be numbers (T, F), got {values.dtype} "
-                              f"{values.shape}")
+            raise SchemaError(
+                f"{path}: the features of {name!r} must be numbers (T, F), got {values.dtype} {values.shape}"
+            )
         tensors[str(name)] = np.ascontiguousarray(values, np.float16 if values.dtype == np.float16 else np.float32)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:

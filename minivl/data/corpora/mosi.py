@@ -35,8 +35,12 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
             continue
         if number in own:
             raise SchemaError(f"{where}: opinion {number} of {line['video']} is there twice")
-        own[number] = {"start": seconds(line["start"], where), "end": seconds(line["end"], where), "number": number,
-                       "sentiment": _sentiment(line["sentiment"], where)}
+        own[number] = {
+            "start": seconds(line["start"], where),
+            "end": seconds(line["end"], where),
+            "number": number,
+            "sentiment": _sentiment(line["sentiment"], where),
+        }
     for video, own in opinions.items():
         if not own:
             problems.add("videos without a label, left out", video)
@@ -52,9 +56,14 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
 def _row(video: str, opinion: dict, text: str) -> dict:
     start, end = opinion["start"], opinion["end"]
     cut = {"start": None, "end": None, "transcript": [{"text": text, "start": 0.0, "end": end - start}]}
-    return {"video_id": video, "start": start, "end": end, "sentiment": opinion["sentiment"],
-            "transcript": [{"text": text, "start": start, "end": end}],
-            "media": {f"{video}_{opinion['number']}": cut, video: {}}}
+    return {
+        "video_id": video,
+        "start": start,
+        "end": end,
+        "sentiment": opinion["sentiment"],
+        "transcript": [{"text": text, "start": start, "end": end}],
+        "media": {f"{video}_{opinion['number']}": cut, video: {}},
+    }
 
 
 def _sentiment(text: str, where: str) -> float:
@@ -99,8 +108,11 @@ def _assignments(path: Path) -> dict:
     """The plain lists that a Python file assigns to names; nothing in it is run."""
     try:
         statements = ast.parse(read_text(path)).body
-        return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements
-                if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)}
+        return {
+            statement.targets[0].id: ast.literal_eval(statement.value)
+            for statement in statements
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)
+        }
     except (SyntaxError, ValueError, AttributeError, RecursionError) as error:
         raise SchemaError(f"{path} must assign lists of videos to {', '.join(FOLDS.values())}: {error}") from error
 

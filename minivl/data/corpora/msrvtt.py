@@ -53,8 +53,10 @@ def _by_list(folder: Path, protocol: str, problems: Problems) -> list[str]:
 
 
 def _by_order(path: Path, data: dict, split: str) -> list[str]:
-    videos = [take(video, "video_id", str, f"{path}: video {number}")
-              for number, video in enumerate(take(data, "videos", list, str(path)))]
+    videos = [
+        take(video, "video_id", str, f"{path}: video {number}")
+        for number, video in enumerate(take(data, "videos", list, str(path)))
+    ]
     if len(set(videos)) < len(videos):
         raise SchemaError(f"{path} lists {len(videos) - len(set(videos))} videos twice: the split goes by their order")
     first, last = BY_ORDER[split]

@@ -18,8 +18,9 @@ def narrated_rows(table: Path, captions: Path, root: Path, feature_rate: float, 
 
     Ids and file names of all videos are held in memory; captions are not, unless they are in a pickle.
     """
-    files = {line["video_id"]: line["feature_file"]
-             for _, line in unique_rows(table, ("video_id", "feature_file"), problems)}
+    files = {
+        line["video_id"]: line["feature_file"] for _, line in unique_rows(table, ("video_id", "feature_file"), problems)
+    }
     seen = set()
     for video, entry in tqdm(caption_entries(captions), desc="sorting captions", unit="video", total=len(files)):
         if video in seen:
@@ -31,8 +32,13 @@ def narrated_rows(table: Path, captions: Path, root: Path, feature_rate: float, 
             elif not (root / files[video]).is_file():
                 problems.add("videos without features on disk, left out", str(root / files[video]))
             else:
-                yield {"video_id": video, "features": str(root / files[video]), "feature_rate": feature_rate,
-                       "transcript": sentences, "split": "train"}
+                yield {
+                    "video_id": video,
+                    "features": str(root / files[video]),
+                    "feature_rate": feature_rate,
+                    "transcript": sentences,
+                    "split": "train",
+                }
         seen.add(video)
     for video in files:
         if video not in seen:

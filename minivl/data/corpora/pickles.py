@@ -15,8 +15,18 @@ from minivl.data.schema import SchemaError
 
 KINDS = "biufUSO"  # truth values, whole and real numbers, texts, bytes, objects that are themselves admitted
 ARRAY = "numpy.ndarray"  # stands for the class, which pickles hand to `_reconstruct`
-BROKEN = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError,
-          ImportError, AssertionError)  # what reading a broken pickle can raise
+BROKEN = (
+    EOFError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    ImportError,
+    AssertionError,
+)  # what reading a broken pickle can raise
 
 
 class _Refused(pickle.UnpicklingError):
@@ -63,11 +73,19 @@ def _bytes(text: str, encoding: str):
     return text.encode("latin1")
 
 
-ADMITTED = {"numpy.ndarray": ARRAY, "numpy.dtype": _Type, "_codecs.encode": _bytes,
-            "collections.OrderedDict": OrderedDict, "collections.defaultdict": defaultdict}
+ADMITTED = {
+    "numpy.ndarray": ARRAY,
+    "numpy.dtype": _Type,
+    "_codecs.encode": _bytes,
+    "collections.OrderedDict": OrderedDict,
+    "collections.defaultdict": defaultdict,
+}
 for _core in ("numpy.core", "numpy._core"):  # of numpy 1 and of numpy 2
-    ADMITTED |= {f"{_core}.multiarray._reconstruct": _new_array, f"{_core}.multiarray.scalar": _number,
-                 f"{_core}.numeric._frombuffer": _array_of}
+    ADMITTED |= {
+        f"{_core}.multiarray._reconstruct": _new_array,
+        f"{_core}.multiarray.scalar": _number,
+        f"{_core}.numeric._frombuffer": _array_of,
+    }
 for _plain in (list, dict, set, frozenset, bytearray):
     ADMITTED |= {f"builtins.{_plain.__name__}": _plain, f"__builtin__.{_plain.__name__}": _plain}
 
@@ -88,7 +106,9 @@ def read_pickle(path: Path):
         with open(path, "rb") as file:
             return _Reader(file).load()
     except _Refused as error:
-        raise SchemaError(f"{path} is refused: it {error}, and only arrays of numbers and texts in plain containers "
-                          "are read from pickles, because others can run code") from error
+        raise SchemaError(
+            f"{path} is refused: it {error}, and only arrays of numbers and texts in plain containers "
+            "are read from pickles, because others can run code"
+        ) from error
     except (pickle.UnpicklingError, *BROKEN) as error:
         raise SchemaError(f"{path} is not a readable pickle: {error!r:.200}") from error

@@ -42,9 +42,13 @@ def _release(path: Path, split: str, problems: Problems):
         names = ("start", "end", "text") + (("transcript",) if "transcript" in entry else ())
         steps = parallel(entry, names, f"{path}: {video}")
         for step in straighten(steps, video, problems, may_overlap=False):
-            row = {"video_id": video, "start": step["start"], "end": step["end"],
-                   "caption": str(take(step, "text", str, f"{path}: {video}")),
-                   "media": {line["feature_file"].removesuffix(".npy"): {}}}
+            row = {
+                "video_id": video,
+                "start": step["start"],
+                "end": step["end"],
+                "caption": str(take(step, "text", str, f"{path}: {video}")),
+                "media": {line["feature_file"].removesuffix(".npy"): {}},
+            }
             if "transcript" in step:
                 row["transcript"] = _speech(step)
             yield row
@@ -61,8 +65,10 @@ def _official(path: Path, split: str, problems: Problems):
         where = f"{path}: {video}"
         if take(entry, "subset", str, where) != SUBSETS[split]:
             continue
-        steps = [{**segment(take(step, "segment", list, where), where), "caption": take(step, "sentence", str, where)}
-                 for step in take(entry, "annotations", list, where)]
+        steps = [
+            {**segment(take(step, "segment", list, where), where), "caption": take(step, "sentence", str, where)}
+            for step in take(entry, "annotations", list, where)
+        ]
         for step in straighten(steps, video, problems, may_overlap=False):
             yield {"video_id": video, "task": str(entry.get("recipe_type", "")), **step, "media": {video: {}}}
 

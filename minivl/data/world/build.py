@@ -23,24 +23,37 @@ SPLITS = tuple(meals.SPLIT_SHARES)
 VERSION = 1  # raise it when the same settings give other videos or other words
 
 
-def _row(name: str, split: str, meal: meals.Meal, group: int, moments: list[timeline.Moment],
-         config: WorldConfig, rng: np.random.Generator) -> dict:
+def _row(
+    name: str,
+    split: str,
+    meal: meals.Meal,
+    group: int,
+    moments: list[timeline.Moment],
+    config: WorldConfig,
+    rng: np.random.Generator,
+) -> dict:
     seconds = language.caption_seconds(moments, config.fps, config.frame_captions)
     return {
-        "file_name": f"{name}.mp4", "video_id": name, "split": split, "group": group,
+        "file_name": f"{name}.mp4",
+        "video_id": name,
+        "split": split,
+        "group": group,
         "caption": language.narrative_caption(moments, meal, config, rng),
         "frame_captions": language.frame_captions(moments, seconds, rng),
         "transcript": language.transcript(moments, config, rng),
-        "steps": [{"label": m.step.label, "start": round(m.start, 3), "end": round(m.end, 3)}
-                  for m in moments if m.step is not None],
-        "task": meal.task, "task_steps": meal.task_steps(),
+        "steps": [
+            {"label": m.step.label, "start": round(m.start, 3), "end": round(m.end, 3)}
+            for m in moments
+            if m.step is not None
+        ],
+        "task": meal.task,
+        "task_steps": meal.task_steps(),
     }
 
 
 def kitchen_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
     """Metadata of each clip of a split, and a function that draws its frames (T, size, size, 3)."""
-    for number, (group, meal) in enumerate(
-            meals.draw_split(split, count, config.seed, config.dishes, config.novel)):
+    for number, (group, meal) in enumerate(meals.draw_split(split, count, config.seed, config.dishes, config.novel)):
         # Time, words and pixels have a random stream each: turning a knob of one leaves the others as they are.
         streams = np.random.default_rng([config.seed, SPLITS.index(split), number]).spawn(3)
         moments = timeline.schedule(meal, config, streams[0])
@@ -56,7 +69,8 @@ def narrated_clips(split: str, count: int, config: WorldConfig) -> Iterator[tupl
     (`step_seconds=(3.0, 5.0)`).
     """
     for number, (group, meal) in enumerate(
-            meals.draw_split(split, count, config.seed, config.dishes, config.novel, whole_groups=False)):
+        meals.draw_split(split, count, config.seed, config.dishes, config.novel, whole_groups=False)
+    ):
         streams = np.random.default_rng([config.seed, 20 + SPLITS.index(split), number]).spawn(4)
         meal = meals.season(meal, streams[0])
         moments = timeline.schedule(meal, config, streams[1])
@@ -71,15 +85,20 @@ def opinion_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple
         rng = np.random.default_rng([config.seed, 10 + SPLITS.index(split), number])
         opinion = opinions.draw_opinion(rng)
         name = f"opinion-{split}-{number:05d}"
-        row = {"file_name": f"{name}.mp4", "video_id": name, "split": split,
-               "caption": f"a cook gives an opinion about a {opinion.dish.state} {opinion.dish.ingredient}",
-               "transcript": [{"text": opinion.transcript, "start": 0.0, "end": round(opinion.seconds, 2)}],
-               "sentiment": opinion.sentiment}
+        row = {
+            "file_name": f"{name}.mp4",
+            "video_id": name,
+            "split": split,
+            "caption": f"a cook gives an opinion about a {opinion.dish.state} {opinion.dish.ingredient}",
+            "transcript": [{"text": opinion.transcript, "start": 0.0, "end": round(opinion.seconds, 2)}],
+            "sentiment": opinion.sentiment,
+        }
         yield row, lambda o=opinion, r=rng: np.stack(list(opinions.opinion_frames(o, config, r)))
 
 
-def write_split(folder: Path, clips: Iterator[tuple[dict, Callable]], count: int, fps: float,
-                progress: bool = True) -> None:
+def write_split(
+    folder: Path, clips: Iterator[tuple[dict, Callable]], count: int, fps: float, progress: bool = True
+) -> None:
     """Write the clips of one split; files that exist are kept, so an interrupted call can be repeated.
 
     `metadata.jsonl` is written last: a folder that has one is complete.

@@ -26,24 +26,52 @@ _FRAME = {
 }
 _IDLE = ("a hand above the counter", "an empty counter in a kitchen")
 _STEP = {
-    "slice": "slices the {ingredient}", "add": "puts the {state} {ingredient} into the {vessel}",
-    "pour": "pours {liquid} into the {vessel}", "season": "seasons the {vessel} with {spice}",
+    "slice": "slices the {ingredient}",
+    "add": "puts the {state} {ingredient} into the {vessel}",
+    "pour": "pours {liquid} into the {vessel}",
+    "season": "seasons the {vessel} with {spice}",
     "heat": "heats the {vessel} on the stove",
-    "chill": "chills the {vessel} in the fridge", "stir": "stirs the {vessel} with a spoon",
+    "chill": "chills the {vessel} in the fridge",
+    "stir": "stirs the {vessel} with a spoon",
 }
 _TREAT = {"heat": "heats it", "chill": "chills it", "stir": "stirs it"}
-_PLATE = ("{state} {title} on a plate", "someone prepares a good plate of {state} {title}", "a good {state} {title}",
-          "a plate of {state} {title}")
-_PREFIX = ("", "", "", "this is ", "a photo of ", "here we see ", "then ", "first ", "in this picture of a kitchen ",
-           "at home in the kitchen we can see that there is ", "someone shows all that it takes and then we see ")
-_CHATTER = ("so i hope you are all doing well today", "please like and subscribe to my channel",
-            "my grandma used to do it this way", "you can find the link below the video",
-            "it is such a nice day for cooking")
+_PLATE = (
+    "{state} {title} on a plate",
+    "someone prepares a good plate of {state} {title}",
+    "a good {state} {title}",
+    "a plate of {state} {title}",
+)
+_PREFIX = (
+    "",
+    "",
+    "",
+    "this is ",
+    "a photo of ",
+    "here we see ",
+    "then ",
+    "first ",
+    "in this picture of a kitchen ",
+    "at home in the kitchen we can see that there is ",
+    "someone shows all that it takes and then we see ",
+)
+_CHATTER = (
+    "so i hope you are all doing well today",
+    "please like and subscribe to my channel",
+    "my grandma used to do it this way",
+    "you can find the link below the video",
+    "it is such a nice day for cooking",
+)
 
 
 def _fill(template: str, dish: Dish) -> str:
-    return template.format(ingredient=dish.ingredient, state=dish.state, vessel=dish.vessel, liquid=dish.liquid,
-                           title=dish.title, spice=dish.spice)
+    return template.format(
+        ingredient=dish.ingredient,
+        state=dish.state,
+        vessel=dish.vessel,
+        liquid=dish.liquid,
+        title=dish.title,
+        spice=dish.spice,
+    )
 
 
 def _choose(rng: np.random.Generator, options) -> str:
@@ -139,8 +167,10 @@ def transcript(moments: list[Moment], config: WorldConfig, rng: np.random.Genera
         shift = rng.uniform(-1, 1) * config.transcript_shift
         start = float(np.clip(moment.start + shift, 0, duration - (moment.end - moment.start)))
         segments.append((_narrate(moment.step, config, rng), start, start + moment.end - moment.start))
-    return [{"text": text, "start": round(start, 2), "end": round(end, 2)}
-            for text, start, end in sorted(segments, key=lambda s: s[1])]
+    return [
+        {"text": text, "start": round(start, 2), "end": round(end, 2)}
+        for text, start, end in sorted(segments, key=lambda s: s[1])
+    ]
 
 
 def caption_seconds(moments: list[Moment], fps: float, count: int) -> list[float]:

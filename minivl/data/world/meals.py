@@ -20,9 +20,15 @@ CONTAINERS = ("pot", "pan", "bowl")
 
 # Liquid and treatment together make the dish: no single frame of a video shows both.
 DISH_NAMES = {
-    ("water", "heat"): "soup", ("milk", "heat"): "chowder", ("oil", "heat"): "fritters",
-    ("water", "chill"): "pickle", ("milk", "chill"): "pudding", ("oil", "chill"): "relish",
-    ("water", "stir"): "juice", ("milk", "stir"): "shake", ("oil", "stir"): "salad",
+    ("water", "heat"): "soup",
+    ("milk", "heat"): "chowder",
+    ("oil", "heat"): "fritters",
+    ("water", "chill"): "pickle",
+    ("milk", "chill"): "pudding",
+    ("oil", "chill"): "relish",
+    ("water", "stir"): "juice",
+    ("milk", "stir"): "shake",
+    ("oil", "stir"): "salad",
 }
 
 SPLIT_SHARES = {"train": 70, "val": 10, "test": 20}  # percent of all contents
@@ -89,8 +95,11 @@ class Meal:
     @property
     def content(self) -> str:
         """What the meal is made of, without who meets whom: equal for all meals of a group."""
-        parts = [sorted(f"{d.state} {d.ingredient}" for d in self.dishes),
-                 sorted(d.liquid for d in self.dishes), sorted(d.treatment for d in self.dishes)]
+        parts = [
+            sorted(f"{d.state} {d.ingredient}" for d in self.dishes),
+            sorted(d.liquid for d in self.dishes),
+            sorted(d.treatment for d in self.dishes),
+        ]
         return "; ".join(", ".join(part) for part in parts)
 
     def task_steps(self) -> list[str]:
@@ -101,8 +110,9 @@ class Meal:
 def season(meal: Meal, rng: np.random.Generator) -> Meal:
     """The meal with a random spice in one of its dishes; what it is made of else, and its split, stay the same."""
     seasoned, spice = int(rng.integers(len(meal.dishes))), str(rng.choice(SPICES))
-    return Meal(tuple(replace(dish, spice=spice) if number == seasoned else dish
-                        for number, dish in enumerate(meal.dishes)))
+    return Meal(
+        tuple(replace(dish, spice=spice) if number == seasoned else dish for number, dish in enumerate(meal.dishes))
+    )
 
 
 def split_of(meal: Meal, seed: int) -> str:
@@ -129,9 +139,12 @@ def draw_meal(rng: np.random.Generator, dishes: int = 2, novel: float = 0.0) -> 
     ingredients = [s if rng.random() < novel else i for i, s in zip(ingredients, strange, strict=True)]
     liquids, treatments = _pick(rng, LIQUIDS, dishes), _pick(rng, TREATMENTS, dishes)
     colors, containers = _pick(rng, COLORS, dishes), [str(c) for c in rng.choice(CONTAINERS, size=dishes)]
-    return Meal(tuple(
-        Dish(ingredients[i], bool(rng.random() < 0.5), liquids[i], treatments[i], colors[i], containers[i])
-        for i in range(dishes)))
+    return Meal(
+        tuple(
+            Dish(ingredients[i], bool(rng.random() < 0.5), liquids[i], treatments[i], colors[i], containers[i])
+            for i in range(dishes)
+        )
+    )
 
 
 def bindings(meal: Meal) -> list[Meal]:
@@ -143,13 +156,16 @@ def bindings(meal: Meal) -> list[Meal]:
         return [meal]
     a, b = meal.dishes
     swapped_liquids = [(a, b), (replace(a, liquid=b.liquid), replace(b, liquid=a.liquid))]
-    return [Meal((replace(x, treatment=first), replace(y, treatment=second)))
-            for x, y in swapped_liquids
-            for first, second in ((a.treatment, b.treatment), (b.treatment, a.treatment))]
+    return [
+        Meal((replace(x, treatment=first), replace(y, treatment=second)))
+        for x, y in swapped_liquids
+        for first, second in ((a.treatment, b.treatment), (b.treatment, a.treatment))
+    ]
 
 
-def draw_split(split: str, count: int, seed: int, dishes: int = 2, novel: float = 0.0,
-               whole_groups: bool = True) -> list[tuple[int, Meal]]:
+def draw_split(
+    split: str, count: int, seed: int, dishes: int = 2, novel: float = 0.0, whole_groups: bool = True
+) -> list[tuple[int, Meal]]:
     """The first `count` videos of a split as (group number, meal).
 
     Training videos are drawn one by one, each its own group. Validation and test videos come in whole
@@ -162,8 +178,10 @@ def draw_split(split: str, count: int, seed: int, dishes: int = 2, novel: float 
     while len(drawn) < count:
         misses += 1
         if misses > 5000:  # in a row: nearly every content has been seen
-            raise ValueError(f"the {split} split of this world has only {len(seen)} groups of meals "
-                             f"({len(drawn)} videos); {count} videos were asked for")
+            raise ValueError(
+                f"the {split} split of this world has only {len(seen)} groups of meals "
+                f"({len(drawn)} videos); {count} videos were asked for"
+            )
         meal = draw_meal(rng, dishes, novel)
         if split_of(meal, seed) != split or meal.content in seen:
             continue

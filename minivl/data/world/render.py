@@ -15,14 +15,34 @@ GRID = 48  # units of the drawing
 OVERSAMPLE = 3
 
 RGB = {
-    "red": (205, 45, 45), "blue": (50, 85, 205), "green": (45, 150, 65), "yellow": (232, 200, 40),
-    "water": (110, 180, 240), "milk": (250, 250, 245), "oil": (214, 175, 30),
-    "carrot": (240, 125, 25), "tomato": (225, 40, 30), "potato": (175, 130, 75), "onion": (175, 85, 150),
-    "cucumber": (75, 165, 60), "lemon": (248, 228, 60), "mushroom": (222, 205, 180), "eggplant": (85, 35, 110),
-    "cheese": (250, 200, 70), "egg": (252, 246, 235),
-    "beet": (150, 20, 80), "kiwi": (120, 90, 40), "radish": (235, 90, 140),
-    "wood": (150, 105, 60), "steel": (190, 195, 205), "dark": (45, 45, 55), "skin": (225, 175, 140),
-    "flame": (250, 130, 20), "ice": (205, 232, 250), "leaf": (60, 150, 60), "white": (250, 250, 250),
+    "red": (205, 45, 45),
+    "blue": (50, 85, 205),
+    "green": (45, 150, 65),
+    "yellow": (232, 200, 40),
+    "water": (110, 180, 240),
+    "milk": (250, 250, 245),
+    "oil": (214, 175, 30),
+    "carrot": (240, 125, 25),
+    "tomato": (225, 40, 30),
+    "potato": (175, 130, 75),
+    "onion": (175, 85, 150),
+    "cucumber": (75, 165, 60),
+    "lemon": (248, 228, 60),
+    "mushroom": (222, 205, 180),
+    "eggplant": (85, 35, 110),
+    "cheese": (250, 200, 70),
+    "egg": (252, 246, 235),
+    "beet": (150, 20, 80),
+    "kiwi": (120, 90, 40),
+    "radish": (235, 90, 140),
+    "wood": (150, 105, 60),
+    "steel": (190, 195, 205),
+    "dark": (45, 45, 55),
+    "skin": (225, 175, 140),
+    "flame": (250, 130, 20),
+    "ice": (205, 232, 250),
+    "leaf": (60, 150, 60),
+    "white": (250, 250, 250),
 }
 
 
@@ -123,8 +143,14 @@ def draw_ingredient(pen: Pen, name: str, sliced: bool, x: float, y: float, size:
 
 def _draw_slice(pen: Pen, name: str, x: float, y: float, r: float) -> None:
     rim = _darker(RGB[name], 0.75)
-    heart = {"cucumber": (205, 235, 180), "eggplant": (235, 225, 200), "onion": (240, 215, 235), "egg": (250, 190, 40),
-             "kiwi": (150, 205, 70), "radish": RGB["white"]}.get(name, RGB[name])
+    heart = {
+        "cucumber": (205, 235, 180),
+        "eggplant": (235, 225, 200),
+        "onion": (240, 215, 235),
+        "egg": (250, 190, 40),
+        "kiwi": (150, 205, 70),
+        "radish": RGB["white"],
+    }.get(name, RGB[name])
     pen.ellipse(x, y, r, r, rim)
     pen.ellipse(x, y, 0.75 * r, 0.75 * r, heart)
 
@@ -187,8 +213,9 @@ def _draw_adding(pen: Pen, dish: Dish, x: float, y: float, progress: float) -> N
 
 def _draw_pouring(pen: Pen, dish: Dish, x: float, y: float, progress: float) -> None:
     top, tilt = y - VESSEL_TOP[dish.container], 2 * progress
-    pen.polygon([(x - 16, top - 17 + tilt), (x - 8, top - 20), (x - 1, top - 12), (x - 10, top - 7 + tilt)],
-                RGB[dish.liquid])
+    pen.polygon(
+        [(x - 16, top - 17 + tilt), (x - 8, top - 20), (x - 1, top - 12), (x - 10, top - 7 + tilt)], RGB[dish.liquid]
+    )
     pen.line(x - 2, top - 13, x + 1, top + 1, 2.6, RGB[dish.liquid])
     _draw_hand(pen, x - 12, top - 14 + tilt)
     draw_vessel(pen, dish.color, dish.container, x, y)
@@ -232,8 +259,15 @@ def _draw_stirring(pen: Pen, dish: Dish, x: float, y: float, progress: float) ->
     draw_vessel(pen, dish.color, dish.container, x, y)
 
 
-_SCENES = {"slice": _draw_slicing, "add": _draw_adding, "pour": _draw_pouring, "season": _draw_seasoning,
-           "heat": _draw_heating, "chill": _draw_chilling, "stir": _draw_stirring}
+_SCENES = {
+    "slice": _draw_slicing,
+    "add": _draw_adding,
+    "pour": _draw_pouring,
+    "season": _draw_seasoning,
+    "heat": _draw_heating,
+    "chill": _draw_chilling,
+    "stir": _draw_stirring,
+}
 
 
 def _draw_plate(pen: Pen, dish: Dish, x: float, y: float) -> None:
@@ -251,8 +285,15 @@ def _draw_plate(pen: Pen, dish: Dish, x: float, y: float) -> None:
         pen.line(x + 8, y - 5, x + 16, y - 22, 1.8, RGB["wood"])
 
 
-def draw_frame(stage: Stage, step: Step | None, progress: float, rng: np.random.Generator,
-               size: int = GRID, style: float = 0.0, plate: Dish | None = None) -> np.ndarray:
+def draw_frame(
+    stage: Stage,
+    step: Step | None,
+    progress: float,
+    rng: np.random.Generator,
+    size: int = GRID,
+    style: float = 0.0,
+    plate: Dish | None = None,
+) -> np.ndarray:
     """One picture, uint8 (size, size, 3).
 
     `step` at `progress` in [0, 1], or the empty counter for None, or a finished dish (`plate`).
@@ -284,4 +325,3 @@ def develop(image: Image.Image, rng: np.random.Generator, size: int, style: floa
         pixels = (1 - 0.75 * style) * pixels + 0.75 * style * sepia
     pixels += rng.normal(0, 5, size=pixels.shape).astype(np.float32)
     return np.clip(pixels, 0, 255).astype(np.uint8)
-

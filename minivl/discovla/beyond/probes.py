@@ -20,8 +20,9 @@ def frame_accuracy(model, data: ClipDataset) -> float:
     Needs the columns `frame_captions` (one per sampled frame) and `steps` of the kitchen world. By chance it is some
     15 %: `frame_chance` computes it.
     """
-    right = [labels[similarity.argmax(1).cpu().numpy()] == labels
-             for similarity, labels in _frames_and_captions(model, data)]
+    right = [
+        labels[similarity.argmax(1).cpu().numpy()] == labels for similarity, labels in _frames_and_captions(model, data)
+    ]
     return float(100 * np.concatenate(right).mean())
 
 
@@ -32,8 +33,9 @@ def frame_chance(data: ClipDataset) -> float:
 
 
 @torch.inference_mode()
-def order_scores(model, data: ClipDataset, in_other_order: Callable[[str], str | None],
-                 batch_size: int = 64) -> torch.Tensor:
+def order_scores(
+    model, data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
+) -> torch.Tensor:
     """Cosines (N, 2, 2) of clips, as recorded and run backwards, with "A then B" and "B then A".
 
     [i, 0, 0] is clip i with its own caption, [i, 1, 1] the clip run backwards with the caption in the other order.
@@ -41,17 +43,26 @@ def order_scores(model, data: ClipDataset, in_other_order: Callable[[str], str |
     """
     turned = [in_other_order(caption) for caption in data.captions]
     told = [i for i, other in enumerate(turned) if other is not None]
-    videos = [torch.stack([model.encode_video(batch["video"], batch["video_mask"])[0],
-                           model.encode_video(batch["video"].flip(1), batch["video_mask"].flip(1))[0]], dim=1)
-              for batch in data.video_batches(batch_size, progress=False)]
-    videos = torch.cat(videos)[torch.as_tensor(data.video_of_text)[told]]                            # (N, 2, D)
-    captions = torch.stack([_embed(model, data, [data.captions[i] for i in told]),
-                            _embed(model, data, [turned[i] for i in told])], dim=1)
+    videos = [
+        torch.stack(
+            [
+                model.encode_video(batch["video"], batch["video_mask"])[0],
+                model.encode_video(batch["video"].flip(1), batch["video_mask"].flip(1))[0],
+            ],
+            dim=1,
+        )
+        for batch in data.video_batches(batch_size, progress=False)
+    ]
+    videos = torch.cat(videos)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
+    captions = torch.stack(
+        [_embed(model, data, [data.captions[i] for i in told]), _embed(model, data, [turned[i] for i in told])], dim=1
+    )
     return normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)
 
 
-def order_accuracy(model, data: ClipDataset, in_other_order: Callable[[str], str | None],
-                   batch_size: int = 64) -> float:
+def order_accuracy(
+    model, data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
+) -> float:
     """How often a clip prefers its caption "A then B" to "B then A", and the clip run backwards the other, percent.
 
     Both are asked of every clip, so a liking for one of two sentences gains nothing: a model that does not see the
@@ -71,10 +82,10 @@ def _frames_and_captions(model, data):
     """For each clip cosines of frames and captions (F, F), and the steps that both belong to (F,)."""
     clip = 0
     for batch in data.video_batches(64, progress=False):
-        frames = normalize(model.encode_video(batch["video"], batch["video_mask"])[1], dim=-1)      # (B, F, D)
+        frames = normalize(model.encode_video(batch["video"], batch["video_mask"])[1], dim=-1)  # (B, F, D)
         told = data.rows.select(range(clip, clip + len(frames)))["frame_captions"]
         ids, mask = tokenize(data.clip.tokenizer, [c for captions in told for c in captions], data.inputs.max_words)
-        captions = normalize(model.encode_caption(ids, mask), dim=-1).view_as(frames)               # (B, F, D)
+        captions = normalize(model.encode_caption(ids, mask), dim=-1).view_as(frames)  # (B, F, D)
         for own_frames, own_captions in zip(frames, captions, strict=True):
             yield own_frames @ own_captions.T, _step_labels(data, clip)
             clip += 1
@@ -84,5 +95,4 @@ def _step_labels(data, clip):
     """The step that is done at each sampled frame of a clip, as text; "" where nothing is done."""
     video, steps = probe(data.paths[clip]), data.rows[clip]["steps"]
     indices, _ = frame_indices(video.num_frames, video.fps, data.inputs.max_frames, data.inputs.frames_per_second)
-    return np.array([next((s["label"] for s in steps if s["start"] <= i / video.fps < s["end"]), "")
-                     for i in indices])
+    return np.array([next((s["label"] for s in steps if s["start"] <= i / video.fps < s["end"]), "") for i in indices])

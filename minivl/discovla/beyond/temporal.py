@@ -28,8 +28,10 @@ class TemporalEmbedding(nn.Module):
         """Frame features g (B, F, D) -> (B, F, D). Raises ValueError for more frames than there are places."""
         frames = g.shape[1]
         if frames > len(self.e):
-            raise ValueError(f"a video has {frames} frames, but the temporal embedding has {len(self.e)} places: raise "
-                             "`temporal` or sample fewer frames")
+            raise ValueError(
+                f"a video has {frames} frames, but the temporal embedding has {len(self.e)} places: raise "
+                "`temporal` or sample fewer frames"
+            )
         return g + (self.e[:frames] * g) @ self.W.T
 
 
@@ -48,8 +50,10 @@ class ReversedTwins(torch.utils.data.Dataset):
         turned = [in_other_order(caption) for caption in data.captions]
         single = [caption for caption, other in zip(data.captions, turned, strict=True) if other is None]
         if single:
-            raise ValueError(f"twins need captions of the form 'A then B', but {len(single)} of {len(data)} are not: "
-                             f"{single[0]!r:.80}")
+            raise ValueError(
+                f"twins need captions of the form 'A then B', but {len(single)} of {len(data)} are not: "
+                f"{single[0]!r:.80}"
+            )
         self.data = data
         self.text_ids, self.text_mask = tokenize(data.clip.tokenizer, turned, data.inputs.max_words)
 

@@ -17,6 +17,7 @@ def find_recipe(name: str, kind: str | None = None) -> Recipe:
     """A recipe by its name; with a kind, one that this command runs. Raises ConfigError if there is none."""
     known = {known: recipe for known, recipe in recipes().items() if kind in (None, recipe.kind)}
     if name not in known:
-        raise ConfigError(f"no recipe {name!r}{f' for minivl {kind}' if kind else ''}: choose one of "
-                          f"{', '.join(known)}")
+        raise ConfigError(
+            f"no recipe {name!r}{f' for minivl {kind}' if kind else ''}: choose one of {', '.join(known)}"
+        )
     return known[name]

@@ -94,9 +94,12 @@ class Hyperparameter:
 
 def hyperparameters(recipe: Recipe) -> list[Hyperparameter]:
     """Every hyperparameter of a recipe with its source; those that are None are left out."""
-    return [Hyperparameter(section, part.name, getattr(config, part.name), recipe.source(section, part.name))
-            for section, config in recipe.sections.items() for part in dataclasses.fields(config)
-            if getattr(config, part.name) is not None and not dataclasses.is_dataclass(getattr(config, part.name))]
+    return [
+        Hyperparameter(section, part.name, getattr(config, part.name), recipe.source(section, part.name))
+        for section, config in recipe.sections.items()
+        for part in dataclasses.fields(config)
+        if getattr(config, part.name) is not None and not dataclasses.is_dataclass(getattr(config, part.name))
+    ]
 
 
 def _pretraining(recipe):
@@ -104,8 +107,12 @@ def _pretraining(recipe):
 
     config = recipe.settings.univl_pretrain
     stage = next(stage for stage in stages(config) if stage.name == recipe.task)
-    return {"train": stage.train, "narration": stage.narration, "objectives": config.objectives,
-            "model": dataclasses.replace(config.model, parts=stage.parts)}
+    return {
+        "train": stage.train,
+        "narration": stage.narration,
+        "objectives": config.objectives,
+        "model": dataclasses.replace(config.model, parts=stage.parts),
+    }
 
 
 def _fine_tuning(recipe):
@@ -113,8 +120,12 @@ def _fine_tuning(recipe):
 
     kind, options, _ = KINDS[recipe.task]
     config, pretrained = recipe.settings.univl_tasks[recipe.task.partition("-")[0]], recipe.settings.univl_pretrain
-    return {"train": config.train, "inputs": config, "objectives": pretrained.objectives,
-            "model": dataclasses.replace(pretrained.model, parts=kind.parts_for(**options))}
+    return {
+        "train": config.train,
+        "inputs": config,
+        "objectives": pretrained.objectives,
+        "model": dataclasses.replace(pretrained.model, parts=kind.parts_for(**options)),
+    }
 
 
 def _adaptation(recipe):

@@ -18,5 +18,11 @@ def made_up_batch(recipe: Recipe, model: DiscoVLA, n: int) -> dict[str, torch.Te
     F, L = recipe.settings.inputs.max_frames, recipe.settings.inputs.max_words
     size, end = model.clip.visual.image_size[0], model.clip.vocab_size - 1
     ids = torch.randint(1, end, (n, F, L)).index_fill(-1, torch.tensor([L - 1]), end)
-    return {"video": torch.randn(n, F, 3, size, size), "video_mask": torch.ones(n, F), "text_ids": ids[:, 0],
-            "text_mask": torch.ones(n, L), "f_text_ids": ids, "f_text_mask": torch.ones(n, F, L)}
+    return {
+        "video": torch.randn(n, F, 3, size, size),
+        "video_mask": torch.ones(n, F),
+        "text_ids": ids[:, 0],
+        "text_mask": torch.ones(n, L),
+        "f_text_ids": ids,
+        "f_text_mask": torch.ones(n, F, L),
+    }

@@ -38,10 +38,17 @@ def _narrated(recipe, model, n):
         return batch
     ids, video = batch["input_ids"], batch["video"]
     words, frames = (_every_seventh(clips, length) for length in (settings.max_words, settings.max_frames))
-    return batch | _captions(clips, settings.max_words, sizes) | {
-        "pairs_masked_text": ids, "pairs_token_labels": ids.where(words, -1),
-        "masked_video": video.masked_fill(frames[..., None], 0.0), "text_hidden": torch.zeros(clips, dtype=torch.long),
-        "video_labels_index": torch.arange(settings.max_frames).expand(*clips, -1).where(frames, -1)}
+    return (
+        batch
+        | _captions(clips, settings.max_words, sizes)
+        | {
+            "pairs_masked_text": ids,
+            "pairs_token_labels": ids.where(words, -1),
+            "masked_video": video.masked_fill(frames[..., None], 0.0),
+            "text_hidden": torch.zeros(clips, dtype=torch.long),
+            "video_labels_index": torch.arange(settings.max_frames).expand(*clips, -1).where(frames, -1),
+        }
+    )
 
 
 def _segments(recipe, model, n):
@@ -53,22 +60,30 @@ def _segments(recipe, model, n):
     batch = _pairs((n,), inputs.max_words, inputs.max_frames, sizes)
     if KINDS[recipe.task][1].get("text", "some") is None:  # nothing but [CLS] [SEP] is read
         batch["attention_mask"][:, 2:] = 0
-    return batch | _captions((n,), inputs.max_words, sizes) | {
-        "labels": torch.zeros(n, inputs.max_frames, dtype=torch.long), "sentiment": torch.zeros(n)}
+    return (
+        batch
+        | _captions((n,), inputs.max_words, sizes)
+        | {"labels": torch.zeros(n, inputs.max_frames, dtype=torch.long), "sentiment": torch.zeros(n)}
+    )
 
 
 def _pairs(shape, words, frames, sizes):
     """Texts of random words and videos of random features."""
-    return {"input_ids": torch.randint(0, sizes.vocab_size, (*shape, words)),
-            "attention_mask": torch.ones(*shape, words, dtype=torch.long),
-            "video": torch.randn(*shape, frames, sizes.video_dim),
-            "video_mask": torch.ones(*shape, frames, dtype=torch.long)}
+    return {
+        "input_ids": torch.randint(0, sizes.vocab_size, (*shape, words)),
+        "attention_mask": torch.ones(*shape, words, dtype=torch.long),
+        "video": torch.randn(*shape, frames, sizes.video_dim),
+        "video_mask": torch.ones(*shape, frames, dtype=torch.long),
+    }
 
 
 def _captions(shape, words, sizes):
     ids = torch.randint(0, sizes.vocab_size, (*shape, words))
-    return {"input_caption_ids": ids, "decoder_mask": torch.ones(*shape, words, dtype=torch.long),
-            "output_caption_ids": ids}
+    return {
+        "input_caption_ids": ids,
+        "decoder_mask": torch.ones(*shape, words, dtype=torch.long),
+        "output_caption_ids": ids,
+    }
 
 
 def _every_seventh(shape, length):

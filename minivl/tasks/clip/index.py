@@ -98,8 +98,10 @@ class SearchIndex:
         from safetensors.numpy import load_file
 
         loaded = [self._unwritten[name] if name in self._unwritten else load_file(self.place / name) for name in parts]
-        return (np.concatenate([part["keys"] for part in loaded] or [np.empty(0, np.int64)]),
-                np.concatenate([part["embeddings"] for part in loaded] or [np.empty((0, 1), np.float32)]))
+        return (
+            np.concatenate([part["keys"] for part in loaded] or [np.empty(0, np.int64)]),
+            np.concatenate([part["embeddings"] for part in loaded] or [np.empty((0, 1), np.float32)]),
+        )
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path.absolute(), self.folder)
@@ -127,8 +129,10 @@ class SearchIndex:
             self.files[name] = entry
         new = {}
         if rows:
-            new[f"rows-{first:012d}.safetensors"] = {"embeddings": np.concatenate(rows),
-                                                     "keys": np.arange(first, self.next_key)}
+            new[f"rows-{first:012d}.safetensors"] = {
+                "embeddings": np.concatenate(rows),
+                "keys": np.arange(first, self.next_key),
+            }
         self._save(new)
 
     def _save(self, new: dict[str, dict[str, np.ndarray]]) -> None:
@@ -203,8 +207,11 @@ class SearchIndex:
 
     def _not_kept(self, error: OSError) -> None:
         self.kept = False
-        warnings.warn(f"the index cannot be kept in {self.place} ({error.strerror}): the videos will be read again "
-                      "next time. Free some space, or choose another place with --index", stacklevel=5)
+        warnings.warn(
+            f"the index cannot be kept in {self.place} ({error.strerror}): the videos will be read again "
+            "next time. Free some space, or choose another place with --index",
+            stacklevel=5,
+        )
 
 
 def _identity(path: Path) -> dict:

@@ -33,7 +33,7 @@ def nearest(query: np.ndarray, place: Path, keys: np.ndarray, read_rows, count: 
         faiss.write_index(lists, str(unfinished))
         os.replace(unfinished, file)
     lists.nprobe = LISTS_READ
-    cosines, found = lists.search(query[None].astype(np.float32), count)                     # (1, count) each
+    cosines, found = lists.search(query[None].astype(np.float32), count)  # (1, count) each
     return found[0][found[0] >= 0], cosines[0][found[0] >= 0]
 
 
@@ -54,5 +54,11 @@ def _updated(faiss, lists, known, keys, rows):
 def _keys(faiss, lists) -> np.ndarray:
     """All keys in the lists."""
     inverted = lists.invlists
-    return np.concatenate([faiss.rev_swig_ptr(inverted.get_ids(number), inverted.list_size(number)).copy()
-                           for number in range(lists.nlist) if inverted.list_size(number)] or [np.empty(0, np.int64)])
+    return np.concatenate(
+        [
+            faiss.rev_swig_ptr(inverted.get_ids(number), inverted.list_size(number)).copy()
+            for number in range(lists.nlist)
+            if inverted.list_size(number)
+        ]
+        or [np.empty(0, np.int64)]
+    )

@@ -65,8 +65,10 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
     else:
         architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
         if not tag and not Path(name).is_dir() and name != "kitchen":
-            known = ("'kitchen', a folder on disk, hf-hub:owner/name, or an open_clip name with a weights tag such as "
-                     "ViT-B-32/openai")
+            known = (
+                "'kitchen', a folder on disk, hf-hub:owner/name, or an open_clip name with a weights tag such as "
+                "ViT-B-32/openai"
+            )
             raise ModelError(f"unknown model {name!r}: give {known}")
         clip = load_clip(architecture, tag or None)
         model = zero_shot(clip)
@@ -83,8 +85,11 @@ class Scores:
 
     def row(self) -> dict[str, float]:
         """The numbers of a results table, flat."""
-        flat = {f"{direction} {name}": value for direction in ("t2v", "v2t")
-                for name, value in self.metrics[direction].items()}
+        flat = {
+            f"{direction} {name}": value
+            for direction in ("t2v", "v2t")
+            for name, value in self.metrics[direction].items()
+        }
         return {**flat, "R@sum": self.metrics["R@sum"], **(self.groups or {})}
 
 
@@ -93,18 +98,34 @@ def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress:
     """Text-to-video and video-to-text retrieval: every clip and every caption of `data` is encoded once."""
     model.eval()
     device = next(model.parameters()).device
-    videos = torch.cat([model.encode_video(batch["video"].to(device), batch["video_mask"].to(device))[0]
-                        for batch in data.video_batches(batch_size, progress=progress)])
-    texts = torch.cat([model.encode_caption(ids.to(device), mask.to(device))
-                       for ids, mask in data.text_batches(batch_size)])
+    videos = torch.cat(
+        [
+            model.encode_video(batch["video"].to(device), batch["video_mask"].to(device))[0]
+            for batch in data.video_batches(batch_size, progress=progress)
+        ]
+    )
+    texts = torch.cat(
+        [model.encode_caption(ids.to(device), mask.to(device)) for ids, mask in data.text_batches(batch_size)]
+    )
     similarity = model.similarity(texts, videos).float().cpu().numpy()
     groups = data.rows["group"] if "group" in data.rows.column_names else None
-    return Scores(similarity, retrieval_metrics(similarity, data.video_of_text),
-                  None if groups is None else group_metrics(similarity, np.asarray(groups), data.video_of_text))
+    return Scores(
+        similarity,
+        retrieval_metrics(similarity, data.video_of_text),
+        None if groups is None else group_metrics(similarity, np.asarray(groups), data.video_of_text),
+    )
 
 
-def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: DiscoVLAConfig, training: TrainConfig,
-          run_dir: Path, progress: bool = True, twins: bool = False) -> DiscoVLA:
+def adapt(
+    clip_name: str,
+    pretrained: str | None,
+    train: ClipDataset,
+    config: DiscoVLAConfig,
+    training: TrainConfig,
+    run_dir: Path,
+    progress: bool = True,
+    twins: bool = False,
+) -> DiscoVLA:
     """Adapt a CLIP to the clips of `train`; the model is saved in `run_dir/model` and returned.
 
     With `twins` a step also has every clip run backwards, see `ReversedTwins`: twice as many as `batch_size`. Where
@@ -128,12 +149,22 @@ def adapt(clip_name: str, pretrained: str | None, train: ClipDataset, config: Di
     if PartialState().is_main_process:
         made = ", ".join(f"{name} {value}" for name, value in vars(training).items())
         source = "/".join(Path(train.paths[0]).parts[-3:-1])  # corpus/split
-        model.save_pretrained(run_dir / "model", sections(
-            data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."), train.inputs)
+        model.save_pretrained(
+            run_dir / "model",
+            sections(data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."),
+            train.inputs,
+        )
     return model.eval()
 
 
 def adapt_at_scale(settings: Scale, seed: int, run_dir: Path, train: ClipDataset, progress: bool = True) -> DiscoVLA:
     """`adapt` with the settings of a scale."""
-    return adapt(settings.clip.name, settings.clip.pretrained, train, settings.discovla,
-                 replace(settings.adapt, seed=seed), run_dir, progress)
+    return adapt(
+        settings.clip.name,
+        settings.clip.pretrained,
+        train,
+        settings.discovla,
+        replace(settings.adapt, seed=seed),
+        run_dir,
+        progress,
+    )

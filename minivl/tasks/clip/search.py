@@ -45,6 +45,7 @@ class Hit:
     @property
     def place(self) -> str:
         """For reading, where in a longer video it is: ", 1:30 - 2:00"."""
+
         def clock(seconds):
             minutes, seconds = divmod(round(seconds), 60)
             hours, minutes = divmod(minutes, 60)
@@ -80,7 +81,7 @@ class Searcher:
             spans.append((start, end))
             batch.append(preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std))
             if len(batch) == WINDOWS_AT_ONCE:
-                rows.append(self.model.encode_video(torch.stack(batch).to(device))[0])       # (8, F, 3, H, W) -> (8, D)
+                rows.append(self.model.encode_video(torch.stack(batch).to(device))[0])  # (8, F, 3, H, W) -> (8, D)
                 batch = []
         if batch:
             rows.append(self.model.encode_video(torch.stack(batch).to(device))[0])
@@ -102,8 +103,11 @@ class Searcher:
 
     def identity(self) -> str:
         """Changes with whatever changes embeddings."""
-        digest = hashlib.sha256(repr((self.inputs, self.window, self.clip.image_size, self.clip.mean, self.clip.std,
-                                      self.model.config)).encode())
+        digest = hashlib.sha256(
+            repr(
+                (self.inputs, self.window, self.clip.image_size, self.clip.mean, self.clip.std, self.model.config)
+            ).encode()
+        )
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -119,8 +123,15 @@ def index_place(folder: Path, searcher: Searcher, root: Path | None = None) -> P
     return (root or cache_dir() / "search") / f"{folder.name}-{name}"
 
 
-def search(query: str, paths: list[Path], searcher: Searcher, top: int = 5, folder: Path | None = None,
-           index: Path | None = None, progress: bool = True) -> tuple[list[Hit], list[tuple[Path, str]]]:
+def search(
+    query: str,
+    paths: list[Path],
+    searcher: Searcher,
+    top: int = 5,
+    folder: Path | None = None,
+    index: Path | None = None,
+    progress: bool = True,
+) -> tuple[list[Hit], list[tuple[Path, str]]]:
     """The `top` best windows, best first, and which files could not be read and why.
 
     folder: where all paths are, None for the folder that they share. index: where indexes are kept, see `index_place`.
@@ -137,11 +148,17 @@ def search(query: str, paths: list[Path], searcher: Searcher, top: int = 5, fold
         if len(skipped) == len(paths):
             listing = "".join(f"\n  {path}: {reason}" for path, reason in skipped)
             raise VideoError(folder, f"none of {len(paths)} videos can be read:{listing}")
-        windows = {key: (path, *span, len(spans) > 1) for path in paths
-                   for keys, spans in [known.windows(path)] for key, span in zip(keys, spans, strict=True)}
+        windows = {
+            key: (path, *span, len(spans) > 1)
+            for path in paths
+            for keys, spans in [known.windows(path)]
+            for key, span in zip(keys, spans, strict=True)
+        }
         keys, cosines = _best(searcher.encode_text(query), known, windows, top)
-    hits = [Hit(path, float(cosine), start, end, part)
-            for cosine, (path, start, end, part) in zip(cosines, map(windows.get, keys), strict=True)]
+    hits = [
+        Hit(path, float(cosine), start, end, part)
+        for cosine, (path, start, end, part) in zip(cosines, map(windows.get, keys), strict=True)
+    ]
     return hits, skipped
 
 
@@ -149,16 +166,23 @@ def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tupl
     """Keys and cosines of the `top` nearest of these windows."""
     if index.kept and index.count == len(windows) > neighbours.EXACT:
         try:
-            keys, cosines = neighbours.nearest(text, index.place, np.sort(np.fromiter(windows, np.int64, len(windows))),
-                                               lambda: index.embeddings()[1], top)
+            keys, cosines = neighbours.nearest(
+                text,
+                index.place,
+                np.sort(np.fromiter(windows, np.int64, len(windows))),
+                lambda: index.embeddings()[1],
+                top,
+            )
             return keys.tolist(), cosines
         except ImportError:
-            warnings.warn(f"{len(windows)} windows are searched one by one, which is slow: pip install minivl[index]",
-                          stacklevel=3)
-    keys, rows = index.embeddings()                                                          # (n,), (n, D)
+            warnings.warn(
+                f"{len(windows)} windows are searched one by one, which is slow: pip install minivl[index]",
+                stacklevel=3,
+            )
+    keys, rows = index.embeddings()  # (n,), (n, D)
     asked = np.isin(keys, np.fromiter(windows, np.int64, len(windows)))
     keys, rows = keys[asked], rows[asked]
-    cosines = rows @ text / np.linalg.norm(rows, axis=1)                                     # (n,)
+    cosines = rows @ text / np.linalg.norm(rows, axis=1)  # (n,)
     order = np.argsort(-cosines, kind="stable")[:top]
     return keys[order].tolist(), cosines[order]
 

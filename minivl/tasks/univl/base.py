@@ -16,8 +16,11 @@ from minivl.train.loop import fit, seed_everything
 from minivl.univl import UniVL
 from minivl.univl.layers import used_length
 
-FIELDS_OF = {"attention_mask": ("input_ids", "attention_mask"), "video_mask": ("video", "video_mask"),
-             "decoder_mask": ("input_caption_ids", "decoder_mask", "output_caption_ids")}
+FIELDS_OF = {
+    "attention_mask": ("input_ids", "attention_mask"),
+    "video_mask": ("video", "video_mask"),
+    "decoder_mask": ("input_caption_ids", "decoder_mask", "output_caption_ids"),
+}
 
 
 class Task(nn.Module, ABC):
@@ -62,10 +65,21 @@ class Task(nn.Module, ABC):
 
     def fit(self, rows, run_dir: Path, progress: bool = True):
         """Fine-tune on `rows`; a run in `run_dir` that was interrupted goes on. Returns the task itself."""
-        settings = {"task": type(self).__name__, "config": dataclasses.asdict(replace(self.config, train=None)),
-                    "univl": dataclasses.asdict(self.univl.config), **self.settings()}
-        fit(self, self.dataset(rows), self.config.train, run_dir, collate=self.collate, settings=settings,
-            progress=progress)
+        settings = {
+            "task": type(self).__name__,
+            "config": dataclasses.asdict(replace(self.config, train=None)),
+            "univl": dataclasses.asdict(self.univl.config),
+            **self.settings(),
+        }
+        fit(
+            self,
+            self.dataset(rows),
+            self.config.train,
+            run_dir,
+            collate=self.collate,
+            settings=settings,
+            progress=progress,
+        )
         return self
 
     def settings(self) -> dict:
@@ -98,5 +112,5 @@ def without_padding(batch: dict, *masks: str) -> dict:
     """A batch in which the fields of these masks end where the longest row does: the rest is padding everywhere."""
     cut = dict(batch)
     for mask in masks:
-        cut |= {name: batch[name][:, :used_length(batch[mask])] for name in FIELDS_OF[mask]}
+        cut |= {name: batch[name][:, : used_length(batch[mask])] for name in FIELDS_OF[mask]}
     return cut

@@ -46,8 +46,16 @@ class Captioning(Task):
 
     parts = ("cross", "decoder")
 
-    def __init__(self, univl, tokenizer, config, text: str | None = "transcript", references: str = "tokens",
-                 num_beams: int = 5, stopping: str = "finished"):
+    def __init__(
+        self,
+        univl,
+        tokenizer,
+        config,
+        text: str | None = "transcript",
+        references: str = "tokens",
+        num_beams: int = 5,
+        stopping: str = "finished",
+    ):
         super().__init__(univl, tokenizer, config)
         if text not in ("transcript", None, "both"):
             raise ConfigError(f"text must be 'transcript', 'both' or None, not {text!r}")
@@ -65,8 +73,10 @@ class Captioning(Task):
         """One item per caption, two with `text` "both". Raises ValueError if there is none."""
         data = self._segments(rows)
         if not data.captions:
-            raise ValueError(f"captioning learns from `caption` or `captions`; these {len(rows)} segments have none, "
-                             f"only {', '.join(rows.column_names)}")
+            raise ValueError(
+                f"captioning learns from `caption` or `captions`; these {len(rows)} segments have none, "
+                f"only {', '.join(rows.column_names)}"
+            )
         return data + self._segments(rows, silent=True) if self.text == "both" else data
 
     def _segments(self, rows, silent: bool = False) -> SegmentDataset:
@@ -75,12 +85,13 @@ class Captioning(Task):
 
     def losses(self, batch) -> dict[str, torch.Tensor]:
         univl, position = self.univl, batch["input_ids"].shape[1]
-        batch = without_padding(batch, "attention_mask", "video_mask",
-                                *([] if univl.objectives.count_padding else ["decoder_mask"]))
+        batch = without_padding(
+            batch, "attention_mask", "video_mask", *([] if univl.objectives.count_padding else ["decoder_mask"])
+        )
         text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = univl.encode_text(batch["input_ids"], text_mask)                              # (N, W, D)
-        video = univl.encode_video(batch["video"], video_mask)                               # (N, T, D)
-        cross, _ = univl.cross_encode(text, text_mask, video, video_mask, position)          # (N, W+T, D)
+        text = univl.encode_text(batch["input_ids"], text_mask)  # (N, W, D)
+        video = univl.encode_video(batch["video"], video_mask)  # (N, T, D)
+        cross, _ = univl.cross_encode(text, text_mask, video, video_mask, position)  # (N, W+T, D)
         cross_mask = torch.cat([text_mask, video_mask], dim=1)
         return {"total": caption_loss(univl, batch, cross, cross_mask, across_processes=True)}
 
@@ -92,13 +103,19 @@ class Captioning(Task):
         """The best `num_return` captions of each row, by default all that the search ends with."""
         data, tokens, scores = self._segments(rows), [], []
         for batch in data.segment_batches(self.config.train.batch_size, progress):
-            found = self.univl.generate(**self.move(batch), num_beams=self.num_beams, num_return=num_return,
-                                        max_length=self.config.max_words, stopping=self.stopping)
-            tokens += found.tokens.cpu()                                                     # (R, L), L by batch
+            found = self.univl.generate(
+                **self.move(batch),
+                num_beams=self.num_beams,
+                num_return=num_return,
+                max_length=self.config.max_words,
+                stopping=self.stopping,
+            )
+            tokens += found.tokens.cpu()  # (R, L), L by batch
             scores.append(found.scores.cpu())
         longest = max(rows.shape[1] for rows in tokens)
-        tokens = torch.stack([torch.nn.functional.pad(rows, (0, longest - rows.shape[1]), value=NOTHING)
-                              for rows in tokens])                                           # (N, R, L)
+        tokens = torch.stack(
+            [torch.nn.functional.pad(rows, (0, longest - rows.shape[1]), value=NOTHING) for rows in tokens]
+        )  # (N, R, L)
         return Beams(tokens, torch.cat(scores), [[self._text(row) for row in rows] for rows in tokens.tolist()])
 
     def _text(self, row: list[int]) -> str:
@@ -112,8 +129,9 @@ class Captioning(Task):
         return caption_metrics(self.predict(rows, progress), truth, meteor)
 
     @staticmethod
-    def baselines(train_rows, rows, tokenizer=None, max_words: int = 48,
-                  meteor: bool = True) -> dict[str, dict[str, float]]:
+    def baselines(
+        train_rows, rows, tokenizer=None, max_words: int = 48, meteor: bool = True
+    ) -> dict[str, dict[str, float]]:
         """The scores of
 
             majority    the most frequent training caption, for every row
@@ -124,9 +142,11 @@ class Captioning(Task):
         """
         train = [caption for captions in _references(train_rows) for caption in captions]
         rng = np.random.default_rng(0)
-        guesses = {"majority": [Counter(train).most_common(1)[0][0]] * len(rows),
-                   "random": [train[number] for number in rng.integers(len(train), size=len(rows))],
-                   "transcript": [_said(row) for row in rows]}
+        guesses = {
+            "majority": [Counter(train).most_common(1)[0][0]] * len(rows),
+            "random": [train[number] for number in rng.integers(len(train), size=len(rows))],
+            "transcript": [_said(row) for row in rows],
+        }
         truth = _references(rows)
         if tokenizer is not None:
             guesses = {name: as_tokens(tokenizer, texts, max_words) for name, texts in guesses.items()}
@@ -144,8 +164,10 @@ def _references(rows) -> list[list[str]]:
     captions = SegmentDataset(rows, None, None, text=None).references()
     lacking = [number for number, some in enumerate(captions) if not some]
     if lacking:
-        raise ValueError(f"{len(lacking)} of {len(rows)} rows have no `caption` or `captions` to compare with, the "
-                         f"first is row {lacking[0]}: leave them out, or use `predict`")
+        raise ValueError(
+            f"{len(lacking)} of {len(rows)} rows have no `caption` or `captions` to compare with, the "
+            f"first is row {lacking[0]}: leave them out, or use `predict`"
+        )
     return captions
 
 

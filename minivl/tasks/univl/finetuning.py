@@ -27,8 +27,17 @@ KINDS: dict[str, tuple[type[Task], dict, str]] = {
 }
 
 
-def fine_tune(name: str, settings: Scale, run_dir: Path, pretrained=UNIVL, scratch: bool = False, seed: int = 0,
-              steps: int | None = None, subset: int | None = None, progress: bool = True) -> Task:
+def fine_tune(
+    name: str,
+    settings: Scale,
+    run_dir: Path,
+    pretrained=UNIVL,
+    scratch: bool = False,
+    seed: int = 0,
+    steps: int | None = None,
+    subset: int | None = None,
+    progress: bool = True,
+) -> Task:
     """Fine-tune a UniVL (a folder or hub name, or with `scratch` one of its sizes at random) on a task of KINDS.
 
     steps and subset override the scale's. A run in `run_dir` that was interrupted goes on.

@@ -61,8 +61,9 @@ def true_frames(row: dict, steps: list[str], frames: int) -> np.ndarray:
     strange = [step["label"] for step in shown if step["label"] not in steps]
     if strange:
         raise SchemaError(f"{name_of(row)} shows {strange[0]!r}, which is not a step of its task: {', '.join(steps)}")
-    intervals = [(k, step["start"], step["end"]) for step in shown for k, name in enumerate(steps)
-                 if name == step["label"]]
+    intervals = [
+        (k, step["start"], step["end"]) for step in shown for k, name in enumerate(steps) if name == step["label"]
+    ]
     return step_mask(intervals, frames, len(steps), row["feature_rate"])
 
 
@@ -78,8 +79,9 @@ class Localization(Task):
         univl.objectives = replace(univl.objectives, joint=1.0, cmlm=0.0, cmfm=0.0, align=0.0, decoder=0.0)
 
     def dataset(self, rows) -> NarratedDataset:
-        return NarratedDataset(rows, self.tokenizer, self.inputs, masked=False,
-                               feature_size=self.univl.config.video_dim)
+        return NarratedDataset(
+            rows, self.tokenizer, self.inputs, masked=False, feature_size=self.univl.config.video_dim
+        )
 
     def losses(self, batch) -> dict[str, torch.Tensor]:
         return self.univl.pretraining_losses(batch)
@@ -90,10 +92,11 @@ class Localization(Task):
         require_columns(rows, "features", "feature_rate")
         self.eval()
         located = []
-        for (row, features), steps in zip(read_videos(rows, self.univl.config.video_dim, progress),
-                                          descriptions(rows), strict=True):
+        for (row, features), steps in zip(
+            read_videos(rows, self.univl.config.video_dim, progress), descriptions(rows), strict=True
+        ):
             frames = encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
-            scores = frames @ self._encode_steps(steps).T                                    # (T, D) (D, K) -> (T, K)
+            scores = frames @ self._encode_steps(steps).T  # (T, D) (D, K) -> (T, K)
             located.append(LocatedSteps(list(steps), scores.float().cpu().numpy(), row["feature_rate"]))
         return located
 
@@ -118,16 +121,16 @@ class Localization(Task):
     def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
         """The scores of
 
-            chance         guessing frames, as exact expectation; "ordered": guessing them in the order of the task
-            evenly spread  step k of K at the share (k + 0.5) / K of the video, which knows the order and nothing else
+        chance         guessing frames, as exact expectation; "ordered": guessing them in the order of the task
+        evenly spread  step k of K at the share (k + 0.5) / K of the video, which knows the order and nothing else
         """
         require_columns(rows, "features", "feature_rate", "steps", "task")
         truth, spread = [], []
         for (row, features), steps in zip(read_videos(rows), descriptions(rows), strict=True):
             T, K = len(features), len(steps)
             truth.append(true_frames(row, steps, T))
-            chosen = ((np.arange(K) + 0.5) / K * T).astype(int)                              # (K,)
-            spread.append(np.arange(T)[:, None] == chosen)                                   # (T, K)
+            chosen = ((np.arange(K) + 0.5) / K * T).astype(int)  # (K,)
+            spread.append(np.arange(T)[:, None] == chosen)  # (T, K)
         return {"chance": _recalls(truth, rows["task"]), "evenly spread": _recalls(truth, rows["task"], spread)}
 
 

@@ -38,8 +38,18 @@ class CaptionReport:
         return "\n".join(lines + [f"no captions: {reason}" for reason in self.failed.values()])
 
 
-def caption_video(path: Path | str, s3d: S3D, univl: UniVL, tokenizer, transcript=None, window_seconds: float = 10.0,
-                  max_words: int = 48, max_frames: int = 48, num_beams: int = 5, progress: bool = True) -> list[dict]:
+def caption_video(
+    path: Path | str,
+    s3d: S3D,
+    univl: UniVL,
+    tokenizer,
+    transcript=None,
+    window_seconds: float = 10.0,
+    max_words: int = 48,
+    max_frames: int = 48,
+    num_beams: int = 5,
+    progress: bool = True,
+) -> list[dict]:
     """Captions of a video file: a list of {start, end, caption}, seconds.
 
     s3d, univl      the video network whose features `univl` was trained on, and a UniVL with a decoder
@@ -56,22 +66,32 @@ def caption_video(path: Path | str, s3d: S3D, univl: UniVL, tokenizer, transcrip
     duration = probe(path).duration
     if isinstance(transcript, (str, Path)):
         transcript = read_transcript(transcript, duration)
-    features = _extract(path, s3d, duration, progress)                                       # (seconds, F)
+    features = _extract(path, s3d, duration, progress)  # (seconds, F)
     duration = float(np.clip(duration, len(features) - 1, len(features)))  # time stamps can lie about the length
     spans = windows(duration, window_seconds)
     captions = []
-    for first in tqdm(range(0, len(spans), WINDOWS_AT_ONCE), desc="captioning", unit="batch", leave=False,
-                      disable=not progress):
-        some = spans[first:first + WINDOWS_AT_ONCE]
+    for first in tqdm(
+        range(0, len(spans), WINDOWS_AT_ONCE), desc="captioning", unit="batch", leave=False, disable=not progress
+    ):
+        some = spans[first : first + WINDOWS_AT_ONCE]
         texts = ["" if transcript is None else _said(transcript, *span) for span in some]
         captions += _write(univl, tokenizer, texts, features, some, (max_words, max_frames, num_beams))
-    return [{"start": start, "end": end, "caption": caption}
-            for (start, end), caption in zip(spans, captions, strict=True)]
+    return [
+        {"start": start, "end": end, "caption": caption} for (start, end), caption in zip(spans, captions, strict=True)
+    ]
 
 
-def caption_videos(paths: Iterable[Path | str], s3d: S3D, univl: UniVL, tokenizer,
-                   transcripts: Mapping | None = None, out: Path | str | None = None, suffix: str = ".srt",
-                   progress: bool = True, **options) -> CaptionReport:
+def caption_videos(
+    paths: Iterable[Path | str],
+    s3d: S3D,
+    univl: UniVL,
+    tokenizer,
+    transcripts: Mapping | None = None,
+    out: Path | str | None = None,
+    suffix: str = ".srt",
+    progress: bool = True,
+    **options,
+) -> CaptionReport:
     """`caption_video` for many files. A file that cannot be captioned never stops the others: see `.failed`, and one
     warning at the end counts them.
 
@@ -96,8 +116,11 @@ def caption_videos(paths: Iterable[Path | str], s3d: S3D, univl: UniVL, tokenize
         if path in files:
             save_captions(captions, files[path])
     if report.failed:
-        warnings.warn(f"{len(report.failed)} of {len(paths)} videos have no captions:"
-                      + "".join(f"\n  {reason}" for reason in report.failed.values()), stacklevel=2)
+        warnings.warn(
+            f"{len(report.failed)} of {len(paths)} videos have no captions:"
+            + "".join(f"\n  {reason}" for reason in report.failed.values()),
+            stacklevel=2,
+        )
     return report
 
 
@@ -110,6 +133,7 @@ def windows(duration: float, seconds: float) -> list[tuple[float, float]]:
 
 def as_text(captions: Sequence[dict]) -> str:
     """Captions for reading, a line each: ` 0:10 -  0:20  a cook stirs the soup`."""
+
     def clock(seconds):
         return f"{int(seconds) // 60:2d}:{int(seconds) % 60:02d}"
 
@@ -131,19 +155,24 @@ def save_captions(captions: Sequence[dict], path: Path | str) -> None:
 
 def _check(s3d, univl, window_seconds, max_frames):
     if s3d.config.feature_dim != univl.config.video_dim:
-        raise ConfigError(f"this S3D makes features of {s3d.config.feature_dim} numbers, this UniVL reads "
-                          f"{univl.config.video_dim}: take the pair that belongs together")
+        raise ConfigError(
+            f"this S3D makes features of {s3d.config.feature_dim} numbers, this UniVL reads "
+            f"{univl.config.video_dim}: take the pair that belongs together"
+        )
     longest = max_frames / FEATURE_RATE / 1.5  # because the last window can be 1.5 times as long as the others
     if not 1 <= window_seconds <= longest:
-        raise ConfigError(f"window_seconds must be between 1 and {longest:g}, so that the {max_frames} features that "
-                          f"UniVL reads cover a window; got {window_seconds}")
+        raise ConfigError(
+            f"window_seconds must be between 1 and {longest:g}, so that the {max_frames} features that "
+            f"UniVL reads cover a window; got {window_seconds}"
+        )
 
 
 def _extract(path, s3d, duration, progress) -> np.ndarray:
     """Features of a whole video, float32 (seconds, F)."""
     batches = []
-    with tqdm(total=math.ceil(duration), desc=f"watching {Path(path).name}", unit="s", leave=False,
-              disable=not progress) as bar:
+    with tqdm(
+        total=math.ceil(duration), desc=f"watching {Path(path).name}", unit="s", leave=False, disable=not progress
+    ) as bar:
         for batch in stream_features(path, s3d):
             batches.append(batch)
             bar.update(len(batch))
@@ -157,13 +186,17 @@ def _said(transcript, start, end) -> str:
 def _write(univl, tokenizer, texts, features, spans, sizes) -> list[str]:
     """The best caption of each of B windows."""
     max_words, max_frames, num_beams = sizes
-    ids, text_mask = encode_texts(tokenizer, texts, max_words)                               # (B, W)
+    ids, text_mask = encode_texts(tokenizer, texts, max_words)  # (B, W)
     # A window ends just before its end: a feature that begins there belongs to the next one.
     clips = [clip_features(features, FEATURE_RATE, start, np.nextafter(end, start), max_frames) for start, end in spans]
-    video, video_mask = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))    # (B, T, F), (B, T)
+    video, video_mask = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))  # (B, T, F), (B, T)
     device = next(univl.parameters()).device
-    found = univl.generate(*(tensor.to(device) for tensor in (ids, text_mask, video, video_mask)),
-                           num_beams=num_beams, num_return=1, max_length=max_words)
+    found = univl.generate(
+        *(tensor.to(device) for tensor in (ids, text_mask, video, video_mask)),
+        num_beams=num_beams,
+        num_return=1,
+        max_length=max_words,
+    )
     best = found.best(univl.config.eos_token_id, univl.config.pad_token_id)
     return [decode_tokens(tokenizer, caption) for caption in best]
 

@@ -11,8 +11,14 @@ from minivl.univl import UniVL
 from minivl.univl.pretraining import pretrain, sized_for
 
 
-def pretrain_at_scale(config: UniVLPretrainConfig, settings: Scale, out: Path | None, run_dir: Path,
-                      subset: int | None = None, progress: bool = True) -> UniVL:
+def pretrain_at_scale(
+    config: UniVLPretrainConfig,
+    settings: Scale,
+    out: Path | None,
+    run_dir: Path,
+    subset: int | None = None,
+    progress: bool = True,
+) -> UniVL:
     """Pretrain, save the model and its tokenizer in `out` (None: nowhere), and return the model.
 
     A run in `run_dir` that was interrupted goes on.

@@ -49,8 +49,9 @@ class Retrieval(Task):
         return {"method": self.method}
 
     def dataset(self, rows) -> SegmentDataset:
-        return SegmentDataset(rows, self.tokenizer, self.inputs, text="caption",
-                              feature_size=self.univl.config.video_dim)
+        return SegmentDataset(
+            rows, self.tokenizer, self.inputs, text="caption", feature_size=self.univl.config.video_dim
+        )
 
     def losses(self, batch) -> dict[str, torch.Tensor]:
         """The max-margin loss of a batch of N pairs, over all N x N similarities.
@@ -68,11 +69,11 @@ class Retrieval(Task):
         if processes() == 1:  # videos that are gathered have the same shape in every process
             batch = without_padding(batch, "video_mask")
         text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = univl.encode_text(batch["input_ids"], text_mask)                              # (N, W, D)
-        video = univl.encode_video(batch["video"], video_mask)                               # (N, T, D)
+        text = univl.encode_text(batch["input_ids"], text_mask)  # (N, W, D)
+        video = univl.encode_video(batch["video"], video_mask)  # (N, T, D)
         if self.method == "joint":
-            texts = normalize(share(univl.pool_text(text, text_mask)), dim=-1)               # (N, D)
-            videos = normalize(share(univl.pool_video(video, video_mask)), dim=-1)           # (N, D)
+            texts = normalize(share(univl.pool_text(text, text_mask)), dim=-1)  # (N, D)
+            videos = normalize(share(univl.pool_video(video, video_mask)), dim=-1)  # (N, D)
             return texts @ videos.T
         return share(univl.align_similarity(text, text_mask, share(video), share(video_mask), position))
 
@@ -83,7 +84,7 @@ class Retrieval(Task):
             return self.pair_scorer(rows, progress).all(progress)
         self.eval()
         data, univl = self.dataset(rows), self.univl
-        texts = torch.cat([univl.pool_text(*text) for text in self._encoded_texts(data)])    # (N_text, D)
+        texts = torch.cat([univl.pool_text(*text) for text in self._encoded_texts(data)])  # (N_text, D)
         videos = torch.cat([univl.pool_video(*video) for video in self._encoded_videos(data, progress)])
         return (normalize(texts, dim=-1) @ normalize(videos, dim=-1).T).float().cpu().numpy()
 
@@ -140,8 +141,9 @@ class PairScorer:
     @torch.inference_mode()
     def _block(self, texts, videos):
         """Similarity of some texts (a,) with some videos (b,) -> (a, b)."""
-        scores = self.univl.align_similarity(self.text[texts], self.text_mask[texts], self.video[videos],
-                                             self.video_mask[videos], self.frame_position)
+        scores = self.univl.align_similarity(
+            self.text[texts], self.text_mask[texts], self.video[videos], self.video_mask[videos], self.frame_position
+        )
         return scores.float().cpu().numpy()
 
     def all(self, progress: bool = True) -> np.ndarray:
@@ -181,10 +183,10 @@ def rerank(joint, align_of_pairs: Callable, k: int) -> np.ndarray:
     if k < 1:
         raise ValueError(f"k must be 1 or more, got {k}")
     k = min(k, C)
-    best = np.argsort(-joint, axis=1, kind="stable")[:, :k]                                  # (Q, k)
+    best = np.argsort(-joint, axis=1, kind="stable")[:, :k]  # (Q, k)
     aligned = np.asarray(align_of_pairs(np.arange(Q).repeat(k), best.ravel()), dtype=np.float64).reshape(Q, k)
-    worst = np.take_along_axis(joint, best[:, -1:], axis=1)                                  # (Q, 1): of the k best
-    result = joint - worst + aligned.min(axis=1, keepdims=True) - 1                          # the others are <= worst
+    worst = np.take_along_axis(joint, best[:, -1:], axis=1)  # (Q, 1): of the k best
+    result = joint - worst + aligned.min(axis=1, keepdims=True) - 1  # the others are <= worst
     np.put_along_axis(result, best, aligned, axis=1)
     return result
 
@@ -205,5 +207,7 @@ def evaluate_reranked(joint: Retrieval, align: Retrieval, rows, k: int, progress
 
 def _flat(metrics: dict) -> dict[str, float]:
     """{"t2v": {"R@1": ...}, ..., "R@sum"} -> {"t2v R@1": ..., ..., "R@sum"}."""
-    return {**{f"{direction} {name}": value for direction in ("t2v", "v2t")
-               for name, value in metrics[direction].items()}, "R@sum": metrics["R@sum"]}
+    return {
+        **{f"{direction} {name}": value for direction in ("t2v", "v2t") for name, value in metrics[direction].items()},
+        "R@sum": metrics["R@sum"],
+    }

@@ -31,7 +31,7 @@ def frame_labels(steps: list[dict] | None, rate: float, frames: int) -> list[str
     Frame t has the step that its middle, second (t + 0.5) / rate, lies in, start included; BACKGROUND if there is none.
     Where steps overlap it is the one that began last.
     """
-    middles = (np.arange(frames) + 0.5) / rate                                               # (T,) seconds
+    middles = (np.arange(frames) + 0.5) / rate  # (T,) seconds
     labels = np.full(frames, BACKGROUND, dtype=object)
     for step in sorted(steps or [], key=lambda step: step["start"]):
         labels[(middles >= step["start"]) & (middles < step["end"])] = step["label"]
@@ -63,9 +63,9 @@ class WindowDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         row = self.rows[index]
-        features = torch.from_numpy(self._read(row["features"]))                             # (T, F)
+        features = torch.from_numpy(self._read(row["features"]))  # (T, F)
         labels = frame_labels(row["steps"], row["feature_rate"], len(features))
-        labels = torch.tensor([self.number[label] for label in labels])                      # (T,)
+        labels = torch.tensor([self.number[label] for label in labels])  # (T,)
         whole = {"video": features, "video_mask": torch.ones_like(labels), "labels": labels}
         window = int(torch.randint(-(-len(labels) // self.longest), ()))
         return {name: in_windows(values, self.longest)[window] for name, values in whole.items()}
@@ -102,8 +102,8 @@ class Segmentation(Task):
 
     def losses(self, batch) -> dict[str, torch.Tensor]:
         """Cross-entropy, mean over the real frames of all windows; 0 if there is none."""
-        real = batch["video_mask"].bool()                                                    # (N, M)
-        encoded = self.univl.encode_video(batch["video"], batch["video_mask"])[real]         # (frames, D)
+        real = batch["video_mask"].bool()  # (N, M)
+        encoded = self.univl.encode_video(batch["video"], batch["video_mask"])[real]  # (frames, D)
         loss = F.cross_entropy(self.classifier(encoded), batch["labels"][real], reduction="none")
         return {"total": mean_over_processes(loss)}
 
@@ -120,7 +120,7 @@ class Segmentation(Task):
         predicted = []
         for _, features in read_videos(rows, self.univl.config.video_dim, progress):
             encoded = encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
-            best = self.classifier(encoded).argmax(-1)                                       # (T, D) -> (T,)
+            best = self.classifier(encoded).argmax(-1)  # (T, D) -> (T,)
             predicted.append([self.classes[number] for number in best.tolist()])
         return predicted
 
@@ -130,20 +130,23 @@ class Segmentation(Task):
         predicted = self.predict(rows, progress)
         unknown = sorted(set(step_classes(rows)) - set(self.classes))
         if unknown:
-            warnings.warn(f"{len(unknown)} steps were never trained on and count as wrong: {', '.join(unknown[:5])}",
-                          stacklevel=2)
-        truth = [frame_labels(row["steps"], row["feature_rate"], len(labels))
-                 for row, labels in zip(rows, predicted, strict=True)]
+            warnings.warn(
+                f"{len(unknown)} steps were never trained on and count as wrong: {', '.join(unknown[:5])}", stacklevel=2
+            )
+        truth = [
+            frame_labels(row["steps"], row["feature_rate"], len(labels))
+            for row, labels in zip(rows, predicted, strict=True)
+        ]
         return segmentation_metrics(predicted, truth, BACKGROUND)
 
     @staticmethod
     def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
         """The scores of
 
-            majority          the most frequent label of the training frames, everywhere
-            random            labels drawn as frequently as they occur in training
-            nearest centroid  the class whose mean training feature is nearest to the raw feature of the frame: how much
-                              can be read without a video encoder
+        majority          the most frequent label of the training frames, everywhere
+        random            labels drawn as frequently as they occur in training
+        nearest centroid  the class whose mean training feature is nearest to the raw feature of the frame: how much
+                          can be read without a video encoder
         """
         for some in (train_rows, rows):
             require_columns(some, *NEEDED)
@@ -152,16 +155,16 @@ class Segmentation(Task):
             train_labels.append(labels)
             counts.update(labels)
             for label in set(labels):
-                sums[label] = sums[label] + features[np.array(labels) == label].sum(0)       # (F,)
+                sums[label] = sums[label] + features[np.array(labels) == label].sum(0)  # (F,)
         names = sorted(counts)
-        centroids = np.stack([sums[name] / counts[name] for name in names])                  # (C, F)
+        centroids = np.stack([sums[name] / counts[name] for name in names])  # (C, F)
         shares = np.array([counts[name] for name in names]) / counts.total()
 
         rng, truth, drawn, nearest = np.random.default_rng(0), [], [], []
         for features, labels in _labelled(rows):
             truth.append(labels)
             drawn.append(rng.choice(names, len(labels), p=shares))
-            closeness = features @ centroids.T - (centroids ** 2).sum(1) / 2                 # (T, C), as -|x - c|² / 2
+            closeness = features @ centroids.T - (centroids**2).sum(1) / 2  # (T, C), as -|x - c|² / 2
             nearest.append([names[number] for number in closeness.argmax(1)])
         guesses = {"majority": majority_baseline(train_labels, truth), "random": drawn, "nearest centroid": nearest}
         return {name: segmentation_metrics(guess, truth, BACKGROUND) for name, guess in guesses.items()}

@@ -83,9 +83,9 @@ class Sentiment(Task):
         if "video" in self.modalities:
             video, video_mask = self.univl.encode_video(batch["video"], batch["video_mask"]), batch["video_mask"]
         else:
-            video, video_mask = text[:, :0], text_mask[:, :0]                                # (N, 0, D), (N, 0)
-        _, pooled = self.univl.cross_encode(text, text_mask, video, video_mask)              # (N, D)
-        return self.regressor(pooled).squeeze(-1)                                            # (N, 1) -> (N,)
+            video, video_mask = text[:, :0], text_mask[:, :0]  # (N, 0, D), (N, 0)
+        _, pooled = self.univl.cross_encode(text, text_mask, video, video_mask)  # (N, D)
+        return self.regressor(pooled).squeeze(-1)  # (N, 1) -> (N,)
 
     def losses(self, batch) -> dict[str, torch.Tensor]:
         """L1 = mean |sentiment - truth|."""
@@ -96,7 +96,7 @@ class Sentiment(Task):
         """The sentiment of each row, cut to [-3, 3]; (N,)."""
         self.eval()
         batches = self.clips(rows).segment_batches(self.config.train.batch_size, progress)
-        scores = [self.scores(self.move(batch)) for batch in batches]                        # of (<= batch,)
+        scores = [self.scores(self.move(batch)) for batch in batches]  # of (<= batch,)
         return torch.cat(scores).clamp(LOWEST, HIGHEST).float().cpu().numpy()
 
     def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
@@ -108,15 +108,17 @@ class Sentiment(Task):
     def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
         """The scores of
 
-            mean           of the training sentiments; a constant has no correlation, which is given as 0
-            majority sign  1 or -1, as more training opinions are positive or negative
-            random         sentiments drawn from the training opinions
+        mean           of the training sentiments; a constant has no correlation, which is given as 0
+        majority sign  1 or -1, as more training opinions are positive or negative
+        random         sentiments drawn from the training opinions
         """
         train, truth = sentiments(train_rows), sentiments(rows)
         N = len(truth)
-        guesses = {"mean": np.full(N, train.mean()),
-                   "majority sign": np.full(N, 1.0 if (train > 0).sum() >= (train < 0).sum() else -1.0),
-                   "random": np.random.default_rng(0).choice(train, N)}
+        guesses = {
+            "mean": np.full(N, train.mean()),
+            "majority sign": np.full(N, 1.0 if (train > 0).sum() >= (train < 0).sum() else -1.0),
+            "random": np.random.default_rng(0).choice(train, N),
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that constants have no correlation
             return {name: sentiment_metrics(guess, truth) for name, guess in guesses.items()}

@@ -19,7 +19,7 @@ def in_windows(values: torch.Tensor, longest: int) -> torch.Tensor:
     """(T, ...) -> (n, M, ...), with zeros after the end of the last window."""
     missing = -len(values) % longest
     padding = values.new_zeros(missing, *values.shape[1:])
-    return torch.cat([values, padding]).unflatten(0, (-1, longest))                          # (n, M, ...)
+    return torch.cat([values, padding]).unflatten(0, (-1, longest))  # (n, M, ...)
 
 
 @torch.inference_mode()
@@ -31,10 +31,10 @@ def encode_frames(univl: UniVL, features: np.ndarray, longest: int, batch_size: 
     T = len(features)
     M = min(longest, T)
     device = next(univl.parameters()).device
-    videos = in_windows(torch.from_numpy(features).to(device), M).split(batch_size)          # of (<= batch, M, F)
+    videos = in_windows(torch.from_numpy(features).to(device), M).split(batch_size)  # of (<= batch, M, F)
     masks = in_windows(torch.ones(T, dtype=torch.int64, device=device), M).split(batch_size)
     encoded = [univl.encode_video(video, mask) for video, mask in zip(videos, masks, strict=True)]
-    return torch.cat(encoded).flatten(0, 1)[:T]                                              # (n, M, D) -> (T, D)
+    return torch.cat(encoded).flatten(0, 1)[:T]  # (n, M, D) -> (T, D)
 
 
 def read_videos(rows, size: int | None = None, progress: bool = False) -> Iterator[tuple[dict, np.ndarray]]:
@@ -48,8 +48,10 @@ def require_columns(rows, *needed: str) -> None:
     """SchemaError if rows lack a column."""
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
-        raise SchemaError(f"this task needs the columns {', '.join(needed)}; these rows have no {', '.join(missing)}, "
-                          f"only {', '.join(rows.column_names)}")
+        raise SchemaError(
+            f"this task needs the columns {', '.join(needed)}; these rows have no {', '.join(missing)}, "
+            f"only {', '.join(rows.column_names)}"
+        )
 
 
 def name_of(row: dict) -> str:

@@ -68,8 +68,9 @@ def test_scores_do_not_depend_on_the_batch_size(adapted, clip, settings):
 def test_a_finished_run_is_read_back_and_a_changed_one_refused(adapted, settings):
     model, run, train = adapted
     again = retrieval.adapt_at_scale(settings, 0, run, train=train, progress=False)
-    assert all(torch.equal(a, b) for a, b in zip(model.trainable_parameters(), again.trainable_parameters(),
-                                                 strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.trainable_parameters(), again.trainable_parameters(), strict=True)
+    )
     other = dataclasses.replace(settings, discovla=dataclasses.replace(settings.discovla, lora_rank=4))
     with pytest.raises(RuntimeError, match="lora_rank is 4 now and was 8"):
         retrieval.adapt_at_scale(other, 0, run, train=train, progress=False)
@@ -104,9 +105,12 @@ def test_several_captions_of_a_clip(adapted, clip, settings, tmp_path):
     for row in source:
         shutil.copy(KITCHEN / "test" / row["file_name"], folder)
     texts = [[source[0]["caption"], "a red pot"], [source[1]["caption"]], [source[2]["caption"]] * 3]
-    (folder / "metadata.jsonl").write_text("".join(
-        json.dumps({"file_name": row["file_name"], "captions": captions}) + "\n"
-        for row, captions in zip(source, texts, strict=True)))
+    (folder / "metadata.jsonl").write_text(
+        "".join(
+            json.dumps({"file_name": row["file_name"], "captions": captions}) + "\n"
+            for row, captions in zip(source, texts, strict=True)
+        )
+    )
     data = retrieval.clips(tmp_path, "test", clip, settings)
     assert len(data) == 6 and data.video_of_text.tolist() == [0, 0, 1, 2, 2, 2]
     torch.testing.assert_close(data[5]["video"], data.video(2)["video"])
@@ -130,11 +134,25 @@ retrieval.adapt_at_scale(scale("tiny"), 0, Path(sys.argv[1]), train, progress=Fa
 def test_two_processes_adapt_as_one_does(adapted, tmp_path):
     """Each process has half of every batch; losses, gradients and weights are those of the whole batch."""
     (tmp_path / "adapt.py").write_text(TWO_PROCESSES)
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-                    str(tmp_path / "adapt.py"), str(tmp_path / "run")],
-                   check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    one, two = ([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-                for run in (adapted[1], tmp_path / "run"))
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            "2",
+            str(tmp_path / "adapt.py"),
+            str(tmp_path / "run"),
+        ],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    one, two = (
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in (adapted[1], tmp_path / "run")
+    )
     assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2]
     for a, b in zip(one, two, strict=True):
         assert a["total"] == pytest.approx(b["total"], rel=1e-4)

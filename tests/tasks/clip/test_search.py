@@ -47,7 +47,7 @@ class Brightness(nn.Module):
         self.unused = nn.Parameter(torch.zeros(1))
 
     def encode_video(self, frames):
-        angle = frames.mean((1, 2, 3, 4)) * np.pi / 2                                        # (B,)
+        angle = frames.mean((1, 2, 3, 4)) * np.pi / 2  # (B,)
         return torch.stack([angle.cos(), angle.sin()], 1), None
 
     def encode_caption(self, ids, mask):
@@ -111,6 +111,7 @@ def contents(index, paths):
 
 # Answers
 
+
 @torch.inference_mode()
 def test_scores_are_those_of_retrieval(kitchen, tmp_path):
     """A short clip is encoded as training and evaluation see it, whether it comes from its file or from the index."""
@@ -119,8 +120,9 @@ def test_scores_are_those_of_retrieval(kitchen, tmp_path):
     ids, mask = search_module.tokenize(clip.tokenizer, ["a red pot"], inputs.max_words)
     text, expected = kitchen.model.encode_caption(ids, mask), {}
     for path in paths:
-        pixels = preprocess(sample_frames(path, inputs.max_frames, inputs.frames_per_second)[0], clip.image_size,
-                            clip.mean, clip.std)[None]
+        pixels = preprocess(
+            sample_frames(path, inputs.max_frames, inputs.frames_per_second)[0], clip.image_size, clip.mean, clip.std
+        )[None]
         expected[path] = kitchen.model.similarity(text, kitchen.model.encode_video(pixels)[0]).item()
     for _ in range(2):
         hits, skipped = search("a red pot", paths, kitchen, top=9, index=tmp_path, progress=False)
@@ -157,6 +159,7 @@ def test_a_file_of_a_folder_is_searched_alone(grey, tmp_path):
 
 
 # Long videos
+
 
 def test_an_answer_says_where_in_a_long_video(grey, tmp_path):
     """A minute that is bright from second 20 to 30 only, and two answers from the same file."""
@@ -196,6 +199,7 @@ def test_up_to_one_and_a_half_windows_are_a_clip(grey, tmp_path, seconds, window
 def test_times_are_easy_to_read():
     def place(start, end):
         return Hit("a", 0.0, start, end, True).place
+
     assert place(0, 30) == ", 0:00 - 0:30" and place(570, 600.2) == ", 9:30 - 10:00"
     assert place(3599.7, 7265) == ", 1:00:00 - 2:01:05"
 
@@ -216,6 +220,7 @@ def test_memory_does_not_grow_with_the_video(grey, tmp_path):
 
 # The index
 
+
 def test_only_new_and_changed_files_are_encoded(tmp_path):
     paths = files(tmp_path / "videos", 3)
     index, seen = updated(tmp_path / "i", tmp_path / "videos", paths)
@@ -225,8 +230,12 @@ def test_only_new_and_changed_files_are_encoded(tmp_path):
     paths = files(tmp_path / "videos", 1, first=3) and sorted((tmp_path / "videos").glob("*.mp4"))
     index, seen = updated(tmp_path / "i", tmp_path / "videos", paths)
     assert seen == ["001.mp4", "003.mp4"]
-    assert contents(index, paths) == {"000.mp4": [[0, 1], [0, 2]], "001.mp4": [[80, 1], [80, 2]],
-                                      "002.mp4": [[2, 1], [2, 2]], "003.mp4": [[3, 1], [3, 2]]}
+    assert contents(index, paths) == {
+        "000.mp4": [[0, 1], [0, 2]],
+        "001.mp4": [[80, 1], [80, 2]],
+        "002.mp4": [[2, 1], [2, 2]],
+        "003.mp4": [[3, 1], [3, 2]],
+    }
     os.utime(paths[0], ns=(1, 1))  # the same size, another time
     assert updated(tmp_path / "i", tmp_path / "videos", paths)[1] == ["000.mp4"]
 
@@ -274,13 +283,15 @@ def _encode_until_killed(place, folder, paths, batch):
         if path.name == "007.mp4":
             os.kill(os.getpid(), 9)
         return Counting()(path)
+
     updated(place, folder, paths, type("Encoder", (), {"__call__": staticmethod(encode), "seen": []})())
 
 
 def test_a_killed_process_loses_at_most_a_batch(tmp_path):
     paths = files(tmp_path / "videos", 9)
     process = multiprocessing.get_context("fork").Process(
-        target=_encode_until_killed, args=(tmp_path / "i", tmp_path / "videos", paths, 4))
+        target=_encode_until_killed, args=(tmp_path / "i", tmp_path / "videos", paths, 4)
+    )
     process.start()
     process.join(60)
     assert process.exitcode == -9
@@ -297,6 +308,7 @@ def _slowly(place, folder, paths, log):
             with open(log, "a") as file:
                 file.write(f"{path.name}\n")
             return super().__call__(path)
+
     search_index.BATCH = 4
     updated(place, folder, paths, Slow())
 
@@ -305,8 +317,10 @@ def test_processes_at_the_same_time_share_the_work(tmp_path):
     """None encodes what another has encoded, and all that they write is whole."""
     paths = files(tmp_path / "videos", 30)
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_slowly, args=(tmp_path / "i", tmp_path / "videos", paths, tmp_path / "log"))
-                 for _ in range(3)]
+    processes = [
+        context.Process(target=_slowly, args=(tmp_path / "i", tmp_path / "videos", paths, tmp_path / "log"))
+        for _ in range(3)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -330,12 +344,16 @@ def test_many_small_files_of_rows_are_joined(tmp_path, monkeypatch):
     assert len(list((tmp_path / "i").glob("rows-*"))) == len(index.parts)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda place: (place / "manifest.json").write_text("{broken"),
-    lambda place: (place / "manifest.json").write_text('{"format": 1}'),
-    lambda place: next(place.glob("rows-*")).write_bytes(b"cut off"),
-    lambda place: next(place.glob("rows-*")).unlink(),
-    lambda place: (place / "manifest.json").write_text((place / "manifest.json").read_text().replace(": 4", ": 3"))])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda place: (place / "manifest.json").write_text("{broken"),
+        lambda place: (place / "manifest.json").write_text('{"format": 1}'),
+        lambda place: next(place.glob("rows-*")).write_bytes(b"cut off"),
+        lambda place: next(place.glob("rows-*")).unlink(),
+        lambda place: (place / "manifest.json").write_text((place / "manifest.json").read_text().replace(": 4", ": 3")),
+    ],
+)
 def test_a_damaged_index_is_made_anew(tmp_path, damage):
     paths = files(tmp_path / "videos", 2)
     updated(tmp_path / "i", tmp_path / "videos", paths)
@@ -362,6 +380,7 @@ def test_a_full_disk_costs_the_index_not_the_answer(tmp_path, monkeypatch, writt
         if path.name.startswith(written):
             raise OSError(28, "No space left on device")
         write(path, data)
+
     monkeypatch.setattr(search_index, "_write", full)
     monkeypatch.setattr(search_index, "BATCH", 2)
     with pytest.warns(UserWarning, match=r"cannot be kept in .* \(No space left on device\).*--index") as caught:
@@ -392,8 +411,11 @@ def test_another_model_has_another_index(kitchen, tmp_path):
         changed = zero_shot(kitchen.clip)
         changed.clip.visual.proj.mul_(1.5)
     same = Searcher(zero_shot(load_clip("kitchen")), kitchen.clip, kitchen.inputs)
-    others = [Searcher(changed, kitchen.clip, kitchen.inputs), Searcher(kitchen.model, kitchen.clip, kitchen.inputs, 5),
-              Searcher(kitchen.model, kitchen.clip, scale("full").inputs)]
+    others = [
+        Searcher(changed, kitchen.clip, kitchen.inputs),
+        Searcher(kitchen.model, kitchen.clip, kitchen.inputs, 5),
+        Searcher(kitchen.model, kitchen.clip, scale("full").inputs),
+    ]
     places = [index_place(tmp_path, searcher, tmp_path) for searcher in (kitchen, same, *others)]
     assert places[0] == places[1] and len(set(places)) == 4
     assert index_place(tmp_path / "other", kitchen, tmp_path) != places[0]
@@ -406,6 +428,7 @@ def test_a_manifest_is_plain_json(tmp_path):
 
 
 # Large collections
+
 
 @pytest.fixture
 def large(tmp_path, monkeypatch):
@@ -436,8 +459,11 @@ def large(tmp_path, monkeypatch):
     def answers(exact=False):
         monkeypatch.setattr(neighbours, "EXACT", 10**9 if exact else 100)
         paths = sorted((tmp_path / "videos").glob("*.mp4"))
-        return [(hit.path.name, hit.start, round(hit.score, 5))
-                for hit in search("x", paths, searcher, 10, index=tmp_path / "i", progress=False)[0]]
+        return [
+            (hit.path.name, hit.start, round(hit.score, 5))
+            for hit in search("x", paths, searcher, 10, index=tmp_path / "i", progress=False)[0]
+        ]
+
     return tmp_path, answers
 
 

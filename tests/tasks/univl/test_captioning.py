@@ -37,15 +37,26 @@ def said(*sentences):
 @pytest.mark.parametrize("text, count_padding, stopping", [("transcript", False, "finished"), (None, True, "release")])
 def test_fine_tuning_learns_to_write_every_caption(tokenizer, tmp_path, text, count_padding, stopping):
     rows = segments(tmp_path)
-    captioning = task(tokenizer, {"count_padding": count_padding}, steps=100, learning_rate=1e-2,
-                      settings={"text": text, "stopping": stopping})
+    captioning = task(
+        tokenizer,
+        {"count_padding": count_padding},
+        steps=100,
+        learning_rate=1e-2,
+        settings={"text": text, "stopping": stopping},
+    )
     before = captioning.evaluate(rows, progress=False, meteor=False)
     captioning.fit(rows, tmp_path / "run", progress=False)
     assert captioning.predict(rows, progress=False) == CAPTIONS
     after = captioning.evaluate(rows, progress=False, meteor=False)
     assert after["exact"] == after["ROUGE-L"] == pytest.approx(100) and before["exact"] == 0
-    again = task(tokenizer, {"count_padding": count_padding}, seed=1, steps=100, learning_rate=1e-2,
-                 settings={"text": text, "stopping": stopping}).fit(rows, tmp_path / "run", progress=False)
+    again = task(
+        tokenizer,
+        {"count_padding": count_padding},
+        seed=1,
+        steps=100,
+        learning_rate=1e-2,
+        settings={"text": text, "stopping": stopping},
+    ).fit(rows, tmp_path / "run", progress=False)
     assert again.predict(rows, progress=False) == CAPTIONS  # read back, not trained again
 
 
@@ -68,8 +79,11 @@ def test_the_loss_is_that_of_the_plain_model(tokenizer, tmp_path, count_padding)
     data, univl = captioning.dataset(rows), captioning.univl
     batch = captioning.collate([data[i] for i in range(4)])
     cross, _ = univl.cross_encode(
-        univl.encode_text(batch["input_ids"], batch["attention_mask"]), batch["attention_mask"],
-        univl.encode_video(batch["video"], batch["video_mask"]), batch["video_mask"])
+        univl.encode_text(batch["input_ids"], batch["attention_mask"]),
+        batch["attention_mask"],
+        univl.encode_video(batch["video"], batch["video_mask"]),
+        batch["video_mask"],
+    )
     mask = torch.cat([batch["attention_mask"], batch["video_mask"]], dim=1)
     logits = univl.decode(batch["input_caption_ids"], batch["decoder_mask"], cross, mask)
     kept = torch.ones_like(batch["decoder_mask"]) if count_padding else batch["decoder_mask"]
@@ -80,12 +94,13 @@ def test_the_loss_is_that_of_the_plain_model(tokenizer, tmp_path, count_padding)
 
 
 def test_what_is_read_where_nobody_speaks(tokenizer, tmp_path):
-    rows = segments(tmp_path, CAPTIONS[:3], transcript=[[], None, said(("soup", 5.0, 9.0))], start=[0.0] * 3,
-                    end=[4.0] * 3)
+    rows = segments(
+        tmp_path, CAPTIONS[:3], transcript=[[], None, said(("soup", 5.0, 9.0))], start=[0.0] * 3, end=[4.0] * 3
+    )
     spoken, silent = task(tokenizer), task(tokenizer, settings={"text": None})
     none = [tokenizer.cls_token_id, *tokenizer("none", add_special_tokens=False)["input_ids"], tokenizer.sep_token_id]
     for number in range(3):
-        assert spoken.dataset(rows)[number]["input_ids"][:len(none)].tolist() == none
+        assert spoken.dataset(rows)[number]["input_ids"][: len(none)].tolist() == none
         item = silent.dataset(rows)[number]
         assert item["input_ids"][:3].tolist() == [tokenizer.cls_token_id, tokenizer.sep_token_id, 0]
         assert item["attention_mask"].sum() == 2
@@ -161,8 +176,14 @@ def test_several_captions_of_a_segment(tokenizer, tmp_path, monkeypatch):
 
 def test_baselines(tokenizer, tmp_path):
     train = segments(tmp_path, ["Stir the soup", "add salt to the pan", "Stir the soup"])
-    rows = segments(tmp_path, ["stir the soup", "Stir the soup", "add salt to the pan"], seed=1, start=[0.0] * 3,
-                    end=[2.0] * 3, transcript=[said(("stir", 0, 1), ("the soup", 1, 2), ("later", 2, 3)), [], None])
+    rows = segments(
+        tmp_path,
+        ["stir the soup", "Stir the soup", "add salt to the pan"],
+        seed=1,
+        start=[0.0] * 3,
+        end=[2.0] * 3,
+        transcript=[said(("stir", 0, 1), ("the soup", 1, 2), ("later", 2, 3)), [], None],
+    )
     raw = Captioning.baselines(train, rows, meteor=False)
     assert list(raw) == ["majority", "random", "transcript"]
     assert raw["majority"] == caption_metrics(["Stir the soup"] * 3, [[text] for text in rows["caption"]], meteor=False)
@@ -261,9 +282,17 @@ def test_captions_of_a_video_file(films, s3d, writer, tokenizer):
     assert [(c["start"], c["end"]) for c in whole] == [(0, 2.5)]  # the rest of half a second is not alone
 
 
-@pytest.mark.parametrize("duration, expected", [
-    (25, [(0, 10), (10, 20), (20, 25)]), (24.9, [(0, 10), (10, 24.9)]), (3, [(0, 3)]), (10, [(0, 10)]),
-    (14.9, [(0, 14.9)]), (15, [(0, 10), (10, 15)])])
+@pytest.mark.parametrize(
+    "duration, expected",
+    [
+        (25, [(0, 10), (10, 20), (20, 25)]),
+        (24.9, [(0, 10), (10, 24.9)]),
+        (3, [(0, 3)]),
+        (10, [(0, 10)]),
+        (14.9, [(0, 14.9)]),
+        (15, [(0, 10), (10, 15)]),
+    ],
+)
 def test_windows(duration, expected):
     assert own_videos.windows(duration, 10) == expected
 
@@ -283,8 +312,11 @@ def test_a_window_is_captioned_as_a_segment_of_a_corpus(films, s3d, writer, toke
         np.save(row["features"], window)
     assert Captioning(writer, tokenizer, config()).predict(rows, progress=False) == by_file
     silent = own_videos.caption_video(films / "long.mp4", s3d, writer, tokenizer, **SIZES)
-    assert Captioning(writer, tokenizer, config(), text=None).predict(rows, progress=False) == [
-        c["caption"] for c in silent] != by_file
+    assert (
+        Captioning(writer, tokenizer, config(), text=None).predict(rows, progress=False)
+        == [c["caption"] for c in silent]
+        != by_file
+    )
 
 
 def test_transcripts_of_all_kinds(films, s3d, writer, tokenizer, tmp_path):
@@ -292,8 +324,15 @@ def test_transcripts_of_all_kinds(films, s3d, writer, tokenizer, tmp_path):
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:07,000\nstir the soup\n")
     (tmp_path / "a.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:07.000\n<i>stir the</i> soup\n")
     (tmp_path / "a.txt").write_text("stir the soup\n")
-    captions = [own_videos.caption_video(films / "long.mp4", s3d, writer, tokenizer, spoken, **SIZES) for spoken in
-                (said(("stir the soup", 0.0, 7.0)), tmp_path / "a.srt", str(tmp_path / "a.vtt"), tmp_path / "a.txt")]
+    captions = [
+        own_videos.caption_video(films / "long.mp4", s3d, writer, tokenizer, spoken, **SIZES)
+        for spoken in (
+            said(("stir the soup", 0.0, 7.0)),
+            tmp_path / "a.srt",
+            str(tmp_path / "a.vtt"),
+            tmp_path / "a.txt",
+        )
+    ]
     assert captions[0] == captions[1] == captions[2] == captions[3]
     (tmp_path / "empty.srt").write_text("")
     own_videos.caption_video(films / "short.mp4", s3d, writer, tokenizer, tmp_path / "empty.srt", **SIZES)
@@ -303,15 +342,19 @@ def test_transcripts_of_all_kinds(films, s3d, writer, tokenizer, tmp_path):
 
 
 def test_captions_are_printed_and_saved(tmp_path):
-    captions = [{"start": 0.0, "end": 10.0, "caption": "stir the soup"},
-                {"start": 10.0, "end": 75.5, "caption": "add é"}]
+    captions = [
+        {"start": 0.0, "end": 10.0, "caption": "stir the soup"},
+        {"start": 10.0, "end": 75.5, "caption": "add é"},
+    ]
     assert own_videos.as_text(captions) == " 0:00 -  0:10  stir the soup\n 0:10 -  1:15  add é"
     for suffix in (".json", ".srt", ".vtt"):
         own_videos.save_captions(captions, tmp_path / "new" / f"a{suffix}")
     assert json.loads((tmp_path / "new" / "a.json").read_text(encoding="utf-8")) == captions
     for suffix in (".srt", ".vtt"):
-        assert [{"start": c["start"], "end": c["end"], "caption": c["text"]}
-                for c in read_transcript(tmp_path / "new" / f"a{suffix}", 1)] == captions
+        assert [
+            {"start": c["start"], "end": c["end"], "caption": c["text"]}
+            for c in read_transcript(tmp_path / "new" / f"a{suffix}", 1)
+        ] == captions
     with pytest.raises(SubtitleError, match="a.doc: subtitles are written as .srt or .vtt"):
         own_videos.save_captions(captions, tmp_path / "a.doc")
 
@@ -328,8 +371,9 @@ def mixed(films, tmp_path):
 def test_one_bad_file_never_stops_the_others(mixed, films, s3d, writer, tokenizer, tmp_path):
     (tmp_path / "bad.srt").write_text("1\nhello\n")
     with pytest.warns(UserWarning, match="5 of 6 videos have no captions:\n.*a_broken.mp4: is no video"):
-        report = own_videos.caption_videos(mixed, s3d, writer, tokenizer, {films / "short.mp4": tmp_path / "bad.srt"},
-                                           **SIZES)
+        report = own_videos.caption_videos(
+            mixed, s3d, writer, tokenizer, {films / "short.mp4": tmp_path / "bad.srt"}, **SIZES
+        )
     assert list(report.captions) == [films / "long.mp4"] and list(report.failed) == [*mixed[:4], films / "short.mp4"]
     text = str(report)
     assert text.startswith("long.mp4\n 0:00 -  0:02  ") and "b_empty.mp4: is empty (0 bytes)" in text
@@ -350,7 +394,10 @@ def test_many_videos_go_on_where_they_stopped(films, s3d, writer, tokenizer, tmp
     report = run(paths)
     assert report.kept == paths[:1] and list(report.captions) == paths[1:] and not report.failed
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        "long.captions.srt", "short.captions.srt", "still.captions.srt"]
+        "long.captions.srt",
+        "short.captions.srt",
+        "still.captions.srt",
+    ]
     assert "short.mp4: captions are there already" in str(report)
     assert len(run(paths, suffix=".json").captions) == 3
     with pytest.raises(ValueError, match="would both write"):

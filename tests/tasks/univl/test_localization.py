@@ -17,8 +17,19 @@ STEPS = ("cut carrot", "fry egg", "pour milk", "stir soup", "add salt", "heat pa
 
 
 def config(steps=80, batch_size=16, max_frames=LONGEST):
-    return TaskConfig(TrainConfig(batch_size=batch_size, learning_rate=3e-3, steps=steps, epochs=None, weight_decay=0.0,
-                                  checkpoint_every=1000, log_every=steps), max_words=12, max_frames=max_frames)
+    return TaskConfig(
+        TrainConfig(
+            batch_size=batch_size,
+            learning_rate=3e-3,
+            steps=steps,
+            epochs=None,
+            weight_decay=0.0,
+            checkpoint_every=1000,
+            log_every=steps,
+        ),
+        max_words=12,
+        max_frames=max_frames,
+    )
 
 
 def make_rows(folder, count, seed, labelled=True):
@@ -40,8 +51,12 @@ def make_rows(folder, count, seed, labelled=True):
             said.append({"text": f"now i {STEPS[step]}", "start": start, "end": start + SECONDS})
             seen.append({"label": STEPS[step], "start": start, "end": start + SECONDS})
         np.save(folder / f"{seed}-{number}.npy", np.concatenate(frames).astype(np.float32))
-        row = {"video_id": f"v{number}", "features": str(folder / f"{seed}-{number}.npy"), "feature_rate": 1.0,
-               "transcript": said}
+        row = {
+            "video_id": f"v{number}",
+            "features": str(folder / f"{seed}-{number}.npy"),
+            "feature_rate": 1.0,
+            "transcript": said,
+        }
         truth = {"task": f"task {task}", "steps": seen, "task_steps": [STEPS[n] for n in numbers]}
         rows.append(row | (truth if labelled else {}))
     return make_dataset({name: [row[name] for row in rows] for name in rows[0]}, "test")
@@ -62,10 +77,23 @@ def pretrained(tmp_path_factory, tokenizer):
     """One that was pretrained without Joint, which must not matter here."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("univl")
-    sizes = UniVLConfig(vocab_size=len(tokenizer), video_dim=F, hidden_size=32, num_heads=4, intermediate_size=64,
-                        text_layers=1, video_layers=1, cross_layers=1, text_positions=16, video_positions=LONGEST,
-                        cross_positions=32, dropout=0.05, parts=("cross",), bos_token_id=tokenizer.cls_token_id,
-                        eos_token_id=tokenizer.sep_token_id)
+    sizes = UniVLConfig(
+        vocab_size=len(tokenizer),
+        video_dim=F,
+        hidden_size=32,
+        num_heads=4,
+        intermediate_size=64,
+        text_layers=1,
+        video_layers=1,
+        cross_layers=1,
+        text_positions=16,
+        video_positions=LONGEST,
+        cross_positions=32,
+        dropout=0.05,
+        parts=("cross",),
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+    )
     UniVL(sizes, ObjectiveConfig(joint=0.0)).save_pretrained(folder)
     return folder
 
@@ -84,8 +112,10 @@ def fitted(pretrained, tokenizer, tmp_path_factory):
 
 def test_narration_teaches_when_steps_are_shown(fitted, pretrained, tokenizer, rows):
     """The training videos have no step labels at all."""
-    scores, untrained = (task.evaluate(rows, progress=False) for task in
-                         (fitted, Localization.start(pretrained, tokenizer, config(), scratch=True)))
+    scores, untrained = (
+        task.evaluate(rows, progress=False)
+        for task in (fitted, Localization.start(pretrained, tokenizer, config(), scratch=True))
+    )
     chance = Localization.baselines(None, rows)["chance"]
     assert scores.keys() == {"recall", "ordered recall"}
     assert scores["recall"] > 90 and scores["ordered recall"] > 90
@@ -100,11 +130,12 @@ def test_scores_are_products_of_pooled_steps_and_encoded_frames(fitted, tokenize
     with torch.no_grad():
         text = fitted.univl.pool_text(fitted.univl.encode_text(ids, mask), mask)
         for first in range(0, 18, LONGEST):
-            window = features[None, first:first + LONGEST]
+            window = features[None, first : first + LONGEST]
             video = fitted.univl.encode_video(window, torch.ones(window.shape[:2]))[0]
             expected = torch.stack([video @ step for step in text], dim=1)
-            torch.testing.assert_close(torch.from_numpy(located.scores[first:first + LONGEST]), expected, atol=1e-4,
-                                       rtol=1e-4)
+            torch.testing.assert_close(
+                torch.from_numpy(located.scores[first : first + LONGEST]), expected, atol=1e-4, rtol=1e-4
+            )
     assert located.scores.shape == (18, 3) and located.steps == list(STEPS[3:])
     fitted.train()
     assert np.array_equal(fitted.predict(rows, progress=False)[1].scores, located.scores), "without dropout"
@@ -130,8 +161,10 @@ def test_chosen_seconds():
 def test_evenly_spread_steps_know_the_order_only(rows):
     """Of 18 frames the chosen ones are 3, 9 and 15; the steps are shown in frames 1-5, 7-11 and 13-17."""
     assert Localization.baselines(None, rows)["evenly spread"] == {"recall": 100.0, "ordered recall": 100.0}
-    late = [[{"label": step["label"], "start": step["end"] - 1, "end": step["end"]} for step in row["steps"]]
-            for row in rows]
+    late = [
+        [{"label": step["label"], "start": step["end"] - 1, "end": step["end"]} for step in row["steps"]]
+        for row in rows
+    ]
     assert Localization.baselines(None, changed(rows, steps=late))["evenly spread"]["recall"] == 0
 
 
@@ -146,8 +179,11 @@ def test_training_reads_narrations_and_joint_alone(fitted, rows):
 
 
 def test_true_frames_of_overlapping_steps():
-    row = {"video_id": "v", "feature_rate": 1.0, "steps": [{"label": "a", "start": 0.0, "end": 2.5},
-                                                           {"label": "b", "start": 1.5, "end": 3.0}]}
+    row = {
+        "video_id": "v",
+        "feature_rate": 1.0,
+        "steps": [{"label": "a", "start": 0.0, "end": 2.5}, {"label": "b", "start": 1.5, "end": 3.0}],
+    }
     expected = [[1, 0], [1, 1], [1, 1], [0, 0]]
     assert true_frames(row, ["a", "b"], 4).astype(int).tolist() == expected
     with pytest.raises(SchemaError, match="v shows 'b', which is not a step of its task: a, c"):
@@ -157,8 +193,9 @@ def test_true_frames_of_overlapping_steps():
 def test_descriptions_come_from_the_task_or_from_the_labels(rows):
     assert descriptions(rows) == rows["task_steps"][:]
     assert descriptions(rows.remove_columns("task_steps")) == rows["task_steps"][:], "in the order of their mean place"
-    twisted = [[{**step, "start": 20 - step["end"], "end": 20 - step["start"]} for step in steps]
-               for steps in rows["steps"]]
+    twisted = [
+        [{**step, "start": 20 - step["end"], "end": 20 - step["start"]} for step in steps] for steps in rows["steps"]
+    ]
     backwards = changed(rows.remove_columns("task_steps"), steps=twisted)
     assert descriptions(backwards) == [steps[::-1] for steps in rows["task_steps"]]
     with pytest.raises(SchemaError, match="no task, steps"):

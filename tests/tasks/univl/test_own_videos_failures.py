@@ -46,8 +46,9 @@ def searcher():
 
 
 def captions(path, net, univl, **options):
-    return caption_video(path, net, *univl, window_seconds=2.0, max_words=12, max_frames=6, num_beams=1,
-                         progress=False, **options)
+    return caption_video(
+        path, net, *univl, window_seconds=2.0, max_words=12, max_frames=6, num_beams=1, progress=False, **options
+    )
 
 
 # As phones write them
@@ -87,7 +88,7 @@ def turn(path, degrees):
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 4 + 40  # of the first track; version 0
     values = (*matrix, 0, 0, 1 << 30)
-    data[place:place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
+    data[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
     path.write_bytes(bytes(data))
 
 
@@ -105,16 +106,16 @@ def test_the_phone_video_is_what_it_says(tmp_path):
 def test_seconds_of_a_phone_video(tmp_path):
     """Two samples per second show what is on screen then, turned upright."""
     path = phone_video(tmp_path / "a.mp4")
-    seconds = np.concatenate(list(seconds_of_video(path, 2, 16)))                            # (6, 16, 16, 3)
+    seconds = np.concatenate(list(seconds_of_video(path, 2, 16)))  # (6, 16, 16, 3)
     shown = [np.searchsorted(PHONE, moment, side="right") - 1 for moment in range(0, 3000, 500)]
     bright = np.array([30 + 200 * number // len(PHONE) for number in shown])
     upright = seconds.astype(float).mean(-1)
-    halves = upright[:, :6].mean((1, 2)), upright[:, 10:].mean((1, 2))                       # above, below
+    halves = upright[:, :6].mean((1, 2)), upright[:, 10:].mean((1, 2))  # above, below
     darker, brighter = np.minimum(*halves), np.maximum(*halves)
     np.testing.assert_allclose(brighter, bright, atol=6)
     np.testing.assert_allclose(darker, bright // 2, atol=6)
     flat = np.concatenate(list(seconds_of_video(phone_video(tmp_path / "b.mp4", rotation=0), 2, 16))).astype(float)
-    sides = flat.mean(-1)[:, :, :6].mean((1, 2)), flat.mean(-1)[:, :, 10:].mean((1, 2))      # left, right
+    sides = flat.mean(-1)[:, :, :6].mean((1, 2)), flat.mean(-1)[:, :, 10:].mean((1, 2))  # left, right
     np.testing.assert_allclose(sides[1] - sides[0], brighter - darker, atol=6)
 
 
@@ -129,6 +130,7 @@ def test_a_phone_video_goes_through_everything(tmp_path, net, univl, searcher):
 
 
 # An hour
+
 
 @pytest.fixture(scope="module")
 def lengths(tmp_path_factory):
@@ -160,6 +162,7 @@ def growth(function, path):
 
 def test_an_hour_needs_the_memory_of_minutes(lengths):
     """What features and search read of it. As small squares all frames of the first have 199 MB."""
+
     def seconds(path):
         return sum(1 for _ in windows(path, 1.0, 8, 48))
 
@@ -172,12 +175,22 @@ def test_an_hour_needs_the_memory_of_minutes(lengths):
 
 
 def test_captions_of_an_hour(lengths, net, univl):
-    written = caption_video(lengths[1], net, *univl, window_seconds=10.0, max_words=4, max_frames=16, num_beams=1,
-                            transcript=[{"text": "stir", "start": 3590.0, "end": 3594.0}], progress=False)
+    written = caption_video(
+        lengths[1],
+        net,
+        *univl,
+        window_seconds=10.0,
+        max_words=4,
+        max_frames=16,
+        num_beams=1,
+        transcript=[{"text": "stir", "start": 3590.0, "end": 3594.0}],
+        progress=False,
+    )
     assert [c["start"] for c in written] == [10.0 * number for number in range(360)] and written[-1]["end"] == 3600.0
 
 
 # Accidents
+
 
 def accidents(folder):
     """Files that are no videos, each in its way, beside one that is; name -> what must be said about it."""
@@ -185,7 +198,7 @@ def accidents(folder):
     whole = (folder / "good.mp4").read_bytes()
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("this is not a video\n" * 99)
-    (folder / "cut.mp4").write_bytes(whole[:len(whole) // 2])
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "head.mp4").write_bytes(whole[:40])
     (folder / "zeros.mp4").write_bytes(bytes(5000))
     with av.open(str(folder / "sound.mp4"), "w") as output:
@@ -194,8 +207,14 @@ def accidents(folder):
         frame.sample_rate = 16_000
         output.mux(sound.encode(frame))
         output.mux(sound.encode())
-    return {"empty.mp4": "empty", "text.mp4": "no video", "cut.mp4": "cut off", "head.mp4": "index",
-            "zeros.mp4": "no video", "sound.mp4": "no video stream, only audio"}
+    return {
+        "empty.mp4": "empty",
+        "text.mp4": "no video",
+        "cut.mp4": "cut off",
+        "head.mp4": "index",
+        "zeros.mp4": "no video",
+        "sound.mp4": "no video stream, only audio",
+    }
 
 
 def test_one_bad_file_never_stops_the_rest(tmp_path, net, univl, searcher):
@@ -205,8 +224,17 @@ def test_one_bad_file_never_stops_the_rest(tmp_path, net, univl, searcher):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         features = write_features({path.stem: path for path in paths}, net, tmp_path / "features", progress=False)
-        report = caption_videos(paths, net, *univl, window_seconds=2.0, max_words=12, max_frames=6, num_beams=1,
-                                out=tmp_path / "captions", progress=False)
+        report = caption_videos(
+            paths,
+            net,
+            *univl,
+            window_seconds=2.0,
+            max_words=12,
+            max_frames=6,
+            num_beams=1,
+            out=tmp_path / "captions",
+            progress=False,
+        )
     hits, skipped = search("a pot", paths, searcher, index=tmp_path / "index", progress=False)
     assert features.written == ["good"] and [path.name for path in report.captions] == ["good.mp4"]
     assert [hit.path.name for hit in hits] == ["good.mp4"]
@@ -218,6 +246,7 @@ def test_one_bad_file_never_stops_the_rest(tmp_path, net, univl, searcher):
 
 
 # Disks and processes
+
 
 def test_a_disk_that_fills_keeps_what_is_done(tmp_path, net, monkeypatch):
     videos = {}
@@ -235,8 +264,11 @@ def test_a_disk_that_fills_keeps_what_is_done(tmp_path, net, monkeypatch):
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fills)
-    with pytest.raises(ExtractionError, match=r"cannot write .*b\.npy \(No space left on device\): free some space or "
-                                              "choose another place, and run again; what is finished is kept"):
+    with pytest.raises(
+        ExtractionError,
+        match=r"cannot write .*b\.npy \(No space left on device\): free some space or "
+        "choose another place, and run again; what is finished is kept",
+    ):
         write_features(videos, net, tmp_path / "out", progress=False)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "features.json"]
     monkeypatch.undo()

@@ -56,15 +56,30 @@ def test_loss_and_prediction_are_those_of_the_plain_model(tokenizer, tmp_path, m
     data = retrieval.dataset(rows)
     batch = retrieval.collate([data[i] for i in range(4)])
     assert batch["video_mask"].sum(1).tolist() == [3, 6, 5, 2]
-    encoded = (univl.encode_text(batch["input_ids"], batch["attention_mask"]), batch["attention_mask"],
-               univl.encode_video(batch["video"], batch["video_mask"]), batch["video_mask"])
+    encoded = (
+        univl.encode_text(batch["input_ids"], batch["attention_mask"]),
+        batch["attention_mask"],
+        univl.encode_video(batch["video"], batch["video_mask"]),
+        batch["video_mask"],
+    )
     if method == "joint":
         plain = univl.joint_similarity(*encoded, normalize=True)
         assert plain.abs().max() <= 1
     else:
-        plain = torch.stack([univl.similarity(univl.cross_encode(
-            encoded[0], encoded[1], encoded[2][v:v + 1].expand(4, -1, -1), encoded[3][v:v + 1].expand(4, -1))[1])[:, 0]
-            for v in range(4)], dim=1)
+        plain = torch.stack(
+            [
+                univl.similarity(
+                    univl.cross_encode(
+                        encoded[0],
+                        encoded[1],
+                        encoded[2][v : v + 1].expand(4, -1, -1),
+                        encoded[3][v : v + 1].expand(4, -1),
+                    )[1]
+                )[:, 0]
+                for v in range(4)
+            ],
+            dim=1,
+        )
     np.testing.assert_allclose(retrieval.predict(rows, progress=False), plain, atol=1e-5)
     assert retrieval.losses(batch)["total"].item() == pytest.approx(max_margin(plain).item(), rel=1e-5)
 
@@ -203,8 +218,10 @@ def test_data_that_cannot_be_used(tokenizer, tmp_path):
         retrieval.fit(segments(tmp_path, size=7), tmp_path / "run", progress=False)
     rows = segments(tmp_path)
     np.save(rows[2]["features"], np.full((5, 16), np.nan, np.float32))
-    for call in (lambda: retrieval.fit(rows, tmp_path / "run", progress=False),
-                 lambda: retrieval.predict(rows, progress=False)):
+    for call in (
+        lambda: retrieval.fit(rows, tmp_path / "run", progress=False),
+        lambda: retrieval.predict(rows, progress=False),
+    ):
         with pytest.raises(FeatureError, match="features-0-2.npy has a NaN or infinite number in row 0"):
             call()
 
@@ -224,12 +241,26 @@ def test_two_processes_train_as_one_does(tokenizer, tmp_path):
     one.mkdir()
     train_all(tokenizer, one)
     tokenizer.save_pretrained(two)
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-                    str(HELPERS / "finetuning_processes.py"), str(two)], check=True, capture_output=True,
-                   env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            "2",
+            str(HELPERS / "finetuning_processes.py"),
+            str(two),
+        ],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     for run in ("joint", "align", "captioning"):
-        lines = [[json.loads(line) for line in (folder / run / "metrics.jsonl").read_text().splitlines()]
-                 for folder in (one, two)]
+        lines = [
+            [json.loads(line) for line in (folder / run / "metrics.jsonl").read_text().splitlines()]
+            for folder in (one, two)
+        ]
         assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]] == [1, 2]
         for a, b in zip(*lines, strict=True):
             assert a["total"] == pytest.approx(b["total"], rel=1e-4), run

@@ -15,13 +15,35 @@ from minivl.univl import UniVL
 
 F, LONGEST = 12, 8
 LABELS = ("cut", "fry", "pour", "stir")
-SIZES = UniVLConfig(vocab_size=20, video_dim=F, hidden_size=32, num_heads=4, intermediate_size=64, text_layers=1,
-                    video_layers=1, text_positions=16, video_positions=LONGEST, dropout=0.05, parts=())
+SIZES = UniVLConfig(
+    vocab_size=20,
+    video_dim=F,
+    hidden_size=32,
+    num_heads=4,
+    intermediate_size=64,
+    text_layers=1,
+    video_layers=1,
+    text_positions=16,
+    video_positions=LONGEST,
+    dropout=0.05,
+    parts=(),
+)
 
 
 def config(steps=80, batch_size=8, max_frames=LONGEST):
-    return TaskConfig(TrainConfig(batch_size=batch_size, learning_rate=3e-3, steps=steps, epochs=None, weight_decay=0.0,
-                                  checkpoint_every=1000, log_every=steps), max_words=8, max_frames=max_frames)
+    return TaskConfig(
+        TrainConfig(
+            batch_size=batch_size,
+            learning_rate=3e-3,
+            steps=steps,
+            epochs=None,
+            weight_decay=0.0,
+            checkpoint_every=1000,
+            log_every=steps,
+        ),
+        max_words=8,
+        max_frames=max_frames,
+    )
 
 
 def write(folder, name, features):
@@ -52,8 +74,10 @@ def make_rows(folder, videos, seed=0):
 def random_videos(count, seed, longest=5):
     rng = np.random.default_rng(seed)
     names = [None, *LABELS]
-    return [[(names[rng.integers(5)], int(rng.integers(1, longest))) for _ in range(rng.integers(1, 12))]
-            for _ in range(count)]
+    return [
+        [(names[rng.integers(5)], int(rng.integers(1, longest))) for _ in range(rng.integers(1, 12))]
+        for _ in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +145,14 @@ def test_a_window_does_not_see_the_others(fitted):
     encoded = encode_frames(fitted.univl, features, LONGEST, batch_size=2)
     assert encoded.shape == (26, 32)
     for first in range(0, 26, LONGEST):
-        alone = torch.from_numpy(features[None, first:first + LONGEST])
+        alone = torch.from_numpy(features[None, first : first + LONGEST])
         expected = fitted.univl.encode_video(alone, torch.ones(alone.shape[:2]))[0]
-        torch.testing.assert_close(encoded[first:first + LONGEST], expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(encoded[first : first + LONGEST], expected, atol=1e-5, rtol=1e-5)
     changed = features.copy()
     changed[LONGEST:] += 5
-    torch.testing.assert_close(encode_frames(fitted.univl, changed, LONGEST, 2)[:LONGEST], encoded[:LONGEST],
-                               atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        encode_frames(fitted.univl, changed, LONGEST, 2)[:LONGEST], encoded[:LONGEST], atol=1e-6, rtol=1e-6
+    )
 
 
 def test_training_windows_are_those_of_prediction(pretrained, test_rows):
@@ -141,8 +166,10 @@ def test_training_windows_are_those_of_prediction(pretrained, test_rows):
         item = data[2]
         count = int(item["video_mask"].sum())
         first = next(n for n in range(0, 30, LONGEST) if torch.equal(features[n], item["video"][0]))
-        assert torch.equal(item["video"][:count], features[first:first + LONGEST]) and count == min(LONGEST, 30 - first)
-        assert [task.classes[n] for n in item["labels"][:count]] == truth[first:first + count]
+        assert torch.equal(item["video"][:count], features[first : first + LONGEST]) and count == min(
+            LONGEST, 30 - first
+        )
+        assert [task.classes[n] for n in item["labels"][:count]] == truth[first : first + count]
         assert not item["video"][count:].any() and not item["labels"][count:].any()
         seen.add(first)
     assert seen == {0, 8, 16, 24}
@@ -163,8 +190,9 @@ def test_the_text_encoder_and_the_start_stay_as_they_are(fitted, pretrained, tra
     fresh = UniVL.from_pretrained(pretrained, parts=())
     assert all(torch.equal(a, b) for a, b in zip(fresh.text.parameters(), fitted.univl.text.parameters(), strict=True))
     assert not torch.equal(fresh.video.project.weight, fitted.univl.video.project.weight)
-    fitted.losses({"video": torch.rand(1, 4, F), "video_mask": torch.ones(1, 4).long(),
-                   "labels": torch.zeros(1, 4).long()})["total"].backward()
+    fitted.losses(
+        {"video": torch.rand(1, 4, F), "video_mask": torch.ones(1, 4).long(), "labels": torch.zeros(1, 4).long()}
+    )["total"].backward()
     unused = [name for name, p in fitted.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, "data-parallel training fails with such"
     assert fitted.settings() == {"classes": [BACKGROUND, *LABELS]} == {"classes": step_classes(train_rows)}
@@ -180,8 +208,10 @@ def test_a_finished_run_is_read_back(fitted, pretrained, train_rows, test_rows, 
 
 
 def test_steps_that_were_never_trained_on_count_as_wrong(fitted, test_rows):
-    steps = [[{**step, "label": "juggle"} for step in row["steps"]] if number == 1 else row["steps"]
-             for number, row in enumerate(test_rows)]
+    steps = [
+        [{**step, "label": "juggle"} for step in row["steps"]] if number == 1 else row["steps"]
+        for number, row in enumerate(test_rows)
+    ]
     strange = make_dataset({name: test_rows[name][:] for name in test_rows.column_names} | {"steps": steps}, "test")
     with pytest.warns(UserWarning, match="1 steps were never trained on and count as wrong: juggle"):
         scores = fitted.evaluate(strange, progress=False)
@@ -202,8 +232,14 @@ def test_what_cannot_work_is_said(fitted, pretrained, test_rows, tmp_path):
     broken = np.zeros((4, F))
     broken[2, 1] = np.nan
     for features, reason in ((broken, "NaN or infinite number in row 2"), (np.zeros((4, F + 1)), "13 numbers per row")):
-        rows = make_dataset({"features": [write(tmp_path, "bad", features)], "feature_rate": [1.0],
-                             "steps": [[{"label": "cut", "start": 0.0, "end": 2.0}]]}, "test")
+        rows = make_dataset(
+            {
+                "features": [write(tmp_path, "bad", features)],
+                "feature_rate": [1.0],
+                "steps": [[{"label": "cut", "start": 0.0, "end": 2.0}]],
+            },
+            "test",
+        )
         with pytest.raises(FeatureError, match=reason):
             fitted.predict(rows, progress=False)
         with pytest.raises(FeatureError, match=reason):

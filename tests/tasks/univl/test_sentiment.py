@@ -17,8 +17,19 @@ WORDS = {"bad": -1.5, "okay": 0.0, "good": 1.5}
 
 
 def config(steps=120):
-    return TaskConfig(TrainConfig(batch_size=16, learning_rate=3e-3, steps=steps, epochs=None, weight_decay=0.0,
-                                  checkpoint_every=1000, log_every=steps), max_words=10, max_frames=LONGEST)
+    return TaskConfig(
+        TrainConfig(
+            batch_size=16,
+            learning_rate=3e-3,
+            steps=steps,
+            epochs=None,
+            weight_decay=0.0,
+            checkpoint_every=1000,
+            log_every=steps,
+        ),
+        max_words=10,
+        max_frames=LONGEST,
+    )
 
 
 def make_rows(folder, count, seed):
@@ -29,9 +40,14 @@ def make_rows(folder, count, seed):
         word, face = list(WORDS)[number % 3], float(rng.uniform(-1.5, 1.5))
         frames = rng.normal(size=(int(rng.integers(1, 7)), F)) * 0.1 + calm + face * direction
         np.save(folder / f"{seed}-{number}.npy", frames.astype(np.float32))
-        for name, value in (("video_id", f"v{number}"), ("features", str(folder / f"{seed}-{number}.npy")),
-                            ("feature_rate", 1.0), ("sentiment", WORDS[word] + face), ("caption", "a cook"),
-                            ("transcript", [{"text": f"i think it is {word}", "start": 0.0, "end": 2.0}])):
+        for name, value in (
+            ("video_id", f"v{number}"),
+            ("features", str(folder / f"{seed}-{number}.npy")),
+            ("feature_rate", 1.0),
+            ("sentiment", WORDS[word] + face),
+            ("caption", "a cook"),
+            ("transcript", [{"text": f"i think it is {word}", "start": 0.0, "end": 2.0}]),
+        ):
             columns[name].append(value)
     return make_dataset(columns, "test")
 
@@ -49,10 +65,23 @@ def tokenizer(tmp_path_factory):
 def pretrained(tmp_path_factory, tokenizer):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("univl")
-    sizes = UniVLConfig(vocab_size=len(tokenizer), video_dim=F, hidden_size=32, num_heads=4, intermediate_size=64,
-                        text_layers=1, video_layers=1, cross_layers=1, text_positions=16, video_positions=LONGEST,
-                        cross_positions=32, dropout=0.05, parts=("cross",), bos_token_id=tokenizer.cls_token_id,
-                        eos_token_id=tokenizer.sep_token_id)
+    sizes = UniVLConfig(
+        vocab_size=len(tokenizer),
+        video_dim=F,
+        hidden_size=32,
+        num_heads=4,
+        intermediate_size=64,
+        text_layers=1,
+        video_layers=1,
+        cross_layers=1,
+        text_positions=16,
+        video_positions=LONGEST,
+        cross_positions=32,
+        dropout=0.05,
+        parts=("cross",),
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+    )
     UniVL(sizes).save_pretrained(folder)
     return folder
 
@@ -71,8 +100,12 @@ def test_rows(tmp_path_factory):
 def fitted(pretrained, tokenizer, train_rows, tmp_path_factory):
     """One task per choice of modalities."""
     choices = (("text", "video"), ("text",), ("video",))
-    return {choice: Sentiment.start(pretrained, tokenizer, config(), modalities=choice).fit(
-        train_rows, tmp_path_factory.mktemp("run"), progress=False) for choice in choices}
+    return {
+        choice: Sentiment.start(pretrained, tokenizer, config(), modalities=choice).fit(
+            train_rows, tmp_path_factory.mktemp("run"), progress=False
+        )
+        for choice in choices
+    }
 
 
 def test_words_and_frames_together_tell_the_sentiment(fitted, train_rows, test_rows):
@@ -88,12 +121,20 @@ def test_a_modality_that_is_left_out_does_not_matter(fitted, test_rows, tmp_path
     other_video = changed(test_rows, features=[str(tmp_path / "other.npy")] * len(test_rows))
     other_text = changed(test_rows, transcript=[[{"text": "bad", "start": 0.0, "end": 1.0}]] * len(test_rows))
     both, text, video = fitted.values()
-    for task, rows, same in ((text, other_video, True), (video, other_text, True), (text, other_text, False),
-                             (video, other_video, False), (both, other_text, False), (both, other_video, False)):
+    for task, rows, same in (
+        (text, other_video, True),
+        (video, other_text, True),
+        (text, other_text, False),
+        (video, other_video, False),
+        (both, other_text, False),
+        (both, other_video, False),
+    ):
         before, after = task.predict(test_rows, progress=False), task.predict(rows, progress=False)
         assert np.array_equal(before, after) == same
-    assert (video.predict(test_rows.remove_columns("transcript"), progress=False)
-            == video.predict(test_rows, progress=False)).all()
+    assert (
+        video.predict(test_rows.remove_columns("transcript"), progress=False)
+        == video.predict(test_rows, progress=False)
+    ).all()
 
 
 def test_predictions_are_cut_to_the_scale(fitted, test_rows):
