@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minivl.clip.folder_config import CONFIG, read_folder_config
 from minivl.config import BUNDLED
+from minivl.data.trust import UntrustedFile, refuse_code
 from minivl.hub.checkpoints import load_weights
 from minivl.hub.folders import Shared, find, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
 HUB = "hf-hub:"  # as open_clip marks names of the hub
-CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+WEIGHTS = "open_clip_model.safetensors"
 
 
 class ModelError(ValueError):
@@ -127,11 +129,17 @@ def _architecture(name, pretrained, mean, std) -> dict:
 def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
     import open_clip
 
-    config = (folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).is_file() else ""
-    own_words = "text_cfg" in config and "hf_tokenizer_name" not in config  # then it has open_clip's own tokenizer
-    for needed in (CONFIG, *([WEIGHTS] if weights else []), *([] if own_words else ["tokenizer.json"])):
-        if not (folder / needed).is_file():
-            raise ModelError(f"{folder} is not an open_clip folder: {needed} is missing")
+    _require(folder, CONFIG, *([WEIGHTS] if weights else []))
+    try:
+        refuse_code(folder)
+        text = read_folder_config(folder).model_cfg.text_cfg
+    except UntrustedFile as error:
+        raise ModelError(str(error)) from error
+    if text.hf_tokenizer_name:
+        _require(folder, "tokenizer.json")
+        options = {"trust_remote_code": False}
+    else:
+        options = {}  # open_clip's own words
     try:
         with _quiet():
             model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
@@ -139,7 +147,13 @@ def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
         raise ModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
     if weights:
         load_weights(model, folder / WEIGHTS)
-    return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}"))
+    return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}", **options))
+
+
+def _require(folder: Path, *files: str) -> None:
+    for needed in files:
+        if not (folder / needed).is_file():
+            raise ModelError(f"{folder} is not an open_clip folder: {needed} is missing")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from minivl.data.trust import UntrustedFile, refuse_code
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # [PAD] first: padding is id 0
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789'-,.!?"
 
@@ -23,7 +25,10 @@ def load_tokenizer(name: Path | str):
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(name))
+        refuse_code(name)
+        tokenizer = AutoTokenizer.from_pretrained(str(name), trust_remote_code=False)
+    except UntrustedFile as error:
+        raise TokenizerError(str(error)) from error
     except (OSError, ValueError) as error:
         raise TokenizerError(
             f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "

@@ -17,7 +17,9 @@ from tqdm import tqdm
 from minivl.clip import ModelError
 from minivl.config import ConfigError
 from minivl.data.clips import ClipDataset
+from minivl.data.trust import refuse_code
 from minivl.discovla.pseudo_captions import pair_keys, read_pseudo_captions, write_pseudo_captions
+from minivl.hub.folders import find
 
 MODEL = "llava-hf/llava-v1.6-mistral-7b-hf"
 PLAIN_PROMPT = "Describe what this image shows in one short sentence."
@@ -55,13 +57,18 @@ class LlavaCaptioner:
         from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
         try:
-            model = LlavaNextForConditionalGeneration.from_pretrained(name, dtype="auto", use_safetensors=True)
-            processor = LlavaNextProcessor.from_pretrained(name)
+            folder = find(name)
+            refuse_code(folder)
+            model = LlavaNextForConditionalGeneration.from_pretrained(
+                folder, dtype="auto", use_safetensors=True, trust_remote_code=False
+            )
+            processor = LlavaNextProcessor.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"LLaVA-NeXT {str(name)!r} could not be had: {error}\nGive the name of a model on the hub "
                 f"such as {MODEL}, or a folder that holds one with its processor."
             ) from error
+        model.name_or_path = str(name)  # and not the folder of the cache
         return cls(model.to(device), processor, prompt, max_new_tokens)
 
     @property

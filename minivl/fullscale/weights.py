@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from minivl.clip import ModelError, load_clip
 from minivl.config import ConfigError, NarrationConfig, UniVLConfig
+from minivl.data.trust import refuse_code
 from minivl.data.wordpiece import load_tokenizer
 from minivl.hub.checkpoints import CheckpointError
 from minivl.s3d import S3D
@@ -180,7 +181,8 @@ def read_llava(path: Path) -> str:
     from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
     found = _names_and_shapes(LlavaNextForConditionalGeneration, path, use_safetensors=True)
-    if LlavaNextProcessor.from_pretrained(path, local_files_only=True).chat_template is None:
+    processor = LlavaNextProcessor.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    if processor.chat_template is None:
         raise ModelError(f"{path} has no chat template: get chat_template.json, too")
     return f"{sum(shape.numel() for shape in found.values()):,} parameters, with its processor"
 
@@ -189,8 +191,9 @@ def _names_and_shapes(cls, path, **options) -> dict[str, torch.Size]:
     """What transformers makes of a folder, on the meta device. Raises CheckpointError for weights that it lacks."""
     if not path.is_dir():
         raise CheckpointError(f"{path} must be a folder with config.json and model.safetensors")
+    refuse_code(path)
     model, report = cls.from_pretrained(
-        path, device_map="meta", output_loading_info=True, local_files_only=True, **options
+        path, device_map="meta", output_loading_info=True, local_files_only=True, trust_remote_code=False, **options
     )
     missing = sorted(report["missing_keys"])
     if missing:

@@ -15,6 +15,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from minivl.config import NarrationConfig, TrainConfig, UniVLPretrainConfig
+from minivl.data.trust import refuse_code
 from minivl.train.loop import fit, seed_everything
 from minivl.univl.model import UniVL
 from minivl.univl.saving import load_parts
@@ -86,8 +87,11 @@ def load_bert(model: UniVL, name: str) -> None:
     from minivl.clip import ModelError
     from minivl.hub.checkpoints import CheckpointError, load_weights
 
+    refuse_code(name)
     try:
-        bert, found = BertModel.from_pretrained(name, add_pooling_layer=False, output_loading_info=True)
+        bert, found = BertModel.from_pretrained(
+            name, add_pooling_layer=False, output_loading_info=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise ModelError(
             f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "

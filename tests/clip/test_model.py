@@ -100,11 +100,11 @@ def test_weights_that_are_something_else(copy, content):
 
 
 def test_folders_that_are_not_open_clip_s(copy, tmp_path):
-    (copy / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 8}}')
-    with pytest.raises(ModelError, match="open_clip_config.json"):
-        load_clip(str(copy))
     (copy / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match="tokenizer.json is missing"):
+        load_clip(str(copy))
+    (copy / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 8}}')
+    with pytest.raises(ModelError, match="open_clip_config.json"):
         load_clip(str(copy))
 
 
