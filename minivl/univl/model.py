@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig
+from minivl.univl.cls_only import pooled_pairs, pooled_rows
 from minivl.univl.decoder import Decoder
 from minivl.univl.encoders import CrossEncoder, VideoEncoder
 from minivl.univl.generation import Captions, beam_search
@@ -134,9 +135,12 @@ class UniVL(Saving, nn.Module):
         """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): each pair through the cross encoder (FT-Align)."""
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
-        texts = list(zip(text.split(SIDE), attention_mask.split(SIDE), strict=True))
+        texts = zip(text.split(SIDE), attention_mask.split(SIDE), strict=True)
         videos = list(zip(video.split(SIDE), video_mask.split(SIDE), strict=True))
-        rows = [torch.cat([self.cross.pooled_pairs(*t, *v, position) for v in videos], dim=1) for t in texts]
+        rows = [
+            torch.cat([pooled_pairs(self.cross, *some_texts, *some_videos, position) for some_videos in videos], dim=1)
+            for some_texts in texts
+        ]
         return self.similarity(torch.cat(rows)).squeeze(-1)  # (A, B)
 
     def align_pairs(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
@@ -146,8 +150,9 @@ class UniVL(Saving, nn.Module):
         """
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
-        chunks = zip(*(part.split(SIDE**2) for part in (text, attention_mask, video, video_mask)), strict=True)
-        return self.similarity(torch.cat([self.cross.pooled_rows(*some, position) for some in chunks])).squeeze(-1)
+        parts = (x.split(SIDE**2) for x in (text, attention_mask, video, video_mask))
+        pooled = [pooled_rows(self.cross, *some, position) for some in zip(*parts, strict=True)]
+        return self.similarity(torch.cat(pooled)).squeeze(-1)  # (N,)
 
     pool_text, pool_video = staticmethod(pool_text), staticmethod(pool_video)
 
