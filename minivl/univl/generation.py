@@ -117,7 +117,7 @@ class _Search:
         self.scores, best = (self.scores[..., None] + gains).flatten(1).topk(self.beams)  # (N, B) of (N, old*V)
         parent, word = best // V, best % V  # (N, B)
 
-        self.cache.follow((torch.arange(N, device=word.device)[:, None] * old + parent).flatten())
+        self.cache.reorder((torch.arange(N, device=word.device)[:, None] * old + parent).flatten())
         finished = self.finished.gather(1, parent)
         self.newest = word
         written = word if self.release else word.masked_fill(finished, NOTHING)

@@ -1,14 +1,25 @@
 """The transformer layers of UniVL: BERT's, which normalise after each residual connection.
 
 The video encoder, the cross encoder and the decoder are made of them; the text encoder is transformers' BERT,
-whose layers compute the same. Sizes: N sequences of Q queries that read K keys, width D = h heads of size d.
+whose layers compute the same. Sizes: N sequences of Q queries that attend to K keys, width D = h heads of size d.
 """
 
+from typing import NamedTuple
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 
-MASKED = -10_000.0  # added to the scores of what must not be read; finite, so a row without any key gives no NaN
+from minivl.config import UniVLConfig
+
+MASKED = -10_000.0  # added to the scores of keys that are masked; finite, so a row without any key gives no NaN
+
+
+class KeysValues(NamedTuple):
+    """What attention makes of the states that it attends to, which can be kept while they stay the same."""
+
+    keys: Tensor  # (N, h, K, d)
+    values: Tensor  # (N, h, K, d)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -23,78 +34,58 @@ class Attention(nn.Module):
 
         out = LayerNorm( x + Dropout( Linear( softmax(Q Kᵀ / √d + bias) V ) ) )
 
-    `bias` is 0 where a key may be read and -10000 where not.
+    `bias` is 0 for keys that take part and -10000 for those that do not.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: UniVLConfig):
         super().__init__()
         width = config.hidden_size
         self.num_heads, self.dropout = config.num_heads, config.dropout
         self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
         self.output, self.norm = nn.Linear(width, width), LayerNorm(width)
 
-    def heads(self, x):
+    def forward(self, x: Tensor, memory: Tensor | KeysValues, bias: Tensor) -> Tensor:
+        """x (N, Q, D) attends to memory (N, K, D) -> (N, Q, D); with memory = x it is self-attention.
+
+        memory   its hidden states, or what `keys_values` has made of them before
+        bias     (N or 1, 1, Q or 1, K)
+        """
+        q = self.split_heads(self.query(x))  # (N, h, Q, d)
+        k, v = memory if isinstance(memory, KeysValues) else self.keys_values(memory)  # (N, h, K, d) each
+        bias = bias.to(q.dtype)  # autocast
+        # softmax(q kᵀ / √d + bias) v, in one kernel that never stores the weights
+        p = self.dropout if self.training else 0.0
+        context = scaled_dot_product_attention(q, k, v, bias, dropout_p=p)  # (N, h, Q, d)
+        context = context.transpose(1, 2).flatten(2)  # (N, Q, D)
+        update = dropout(self.output(context), self.dropout, self.training)  # (N, Q, D)
+        return self.norm(x + update)  # (N, Q, D)
+
+    def keys_values(self, memory: Tensor) -> KeysValues:
+        """Keys and values of memory (N, K, D)."""
+        return KeysValues(self.split_heads(self.key(memory)), self.split_heads(self.value(memory)))
+
+    def split_heads(self, x: Tensor) -> Tensor:
         """(N, Q, D) -> (N, h, Q, d)."""
         N, Q, D = x.shape
         return x.view(N, Q, self.num_heads, D // self.num_heads).transpose(1, 2)
 
-    def queries(self, x):
-        """(N, Q, D) -> (N, h, Q, d)."""
-        return self.heads(self.query(x))
-
-    def keys_values(self, memory):
-        """What is read: memory (N, K, D) -> keys and values, (N, h, K, d) each."""
-        return self.heads(self.key(memory)), self.heads(self.value(memory))
-
-    def read(self, queries, keys_values, bias):
-        """Queries (N, h, Q, d), keys and values (N, h, K, d), bias (N or 1, 1, Q or 1, K) -> what is read (N, Q, D)."""
-        p = self.dropout if self.training else 0.0
-        bias = bias.to(queries.dtype)  # autocast
-        found = scaled_dot_product_attention(queries, *keys_values, bias, dropout_p=p)  # (N, h, Q, d)
-        return found.transpose(1, 2).flatten(2)  # (N, Q, D)
-
-    def weights(self, queries, keys, bias):
-        """How much each query reads of each key, mean over heads: (N, Q, K). For pictures: `read` never makes them."""
-        scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5 + bias  # (N, h, Q, K)
+    def weights(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+        """Attention weights, mean over heads: (N, Q, K), arguments as of `forward`. For pictures."""
+        q, k = self.split_heads(self.query(x)), self.split_heads(self.key(memory))  # (N, h, Q, d), (N, h, K, d)
+        scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5 + bias  # (N, h, Q, K)
         return scores.softmax(-1).mean(1)
-
-    def add(self, x, found):
-        """The residual connection: x (..., D) and what it read (..., D) -> (..., D)."""
-        return self.norm(x + dropout(self.output(found), self.dropout, self.training))
-
-    def forward(self, x, keys_values, bias):
-        """x (N, Q, D), keys and values (N, h, K, d), bias (N or 1, 1, Q or 1, K) -> (N, Q, D)."""
-        return self.add(x, self.read(self.queries(x), keys_values, bias))
-
-    def first(self, x, bias):
-        """The output at position 0 alone: x (N, K, D), bias (N, 1, 1, K) -> (N, D).
-
-        With a single query it is cheaper to bring the query to the words than every word to the query:
-        qᵀ(W x + b) = (Wᵀq)ᵀx + qᵀb, and likewise Σ p (W x + b) = W Σ p x + b Σ p for the values.
-        """
-        N, _, D = x.shape
-        h, d = self.num_heads, D // self.num_heads
-        query = self.query(x[:, 0]).view(N, h, d) / d**0.5
-        asked = torch.einsum("nhd,hdk->nhk", query, self.key.weight.view(h, d, D))  # (N, h, D): Wᵀq
-        offset = (query * self.key.bias.view(h, d)).sum(-1, keepdim=True)  # (N, h, 1): qᵀb
-        share = (asked @ x.transpose(1, 2) + offset + bias[:, 0]).softmax(-1)  # (N, h, K)
-        share = dropout(share, self.dropout, self.training)
-        seen = share @ x  # (N, h, D)
-        found = torch.einsum("nhk,hdk->nhd", seen, self.value.weight.view(h, d, D))  # (N, h, d)
-        found = found + share.sum(-1, keepdim=True) * self.value.bias.view(h, d)
-        return self.add(x[:, 0], found.flatten(1))  # (N, D)
 
 
 class FeedForward(nn.Module):
     """LayerNorm( x + Dropout( Linear( gelu( Linear(x) ) ) ) ), on each position alone; gelu in its exact form."""
 
-    def __init__(self, config):
+    def __init__(self, config: UniVLConfig):
         super().__init__()
         self.inner = nn.Linear(config.hidden_size, config.intermediate_size)
         self.outer = nn.Linear(config.intermediate_size, config.hidden_size)
         self.norm, self.dropout = LayerNorm(config.hidden_size), config.dropout
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(N, Q, D) -> (N, Q, D)."""
         return self.norm(x + dropout(self.outer(gelu(self.inner(x))), self.dropout, self.training))
 
@@ -102,31 +93,27 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """Self-attention, then the feed-forward network."""
 
-    def __init__(self, config):
+    def __init__(self, config: UniVLConfig):
         super().__init__()
         self.attention, self.feed_forward = Attention(config), FeedForward(config)
 
-    def forward(self, x, bias):
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x (N, K, D), bias (N, 1, 1, K) -> (N, K, D)."""
-        return self.feed_forward(self.attention(x, self.attention.keys_values(x), bias))
-
-    def first(self, x, bias):
-        """The output at position 0 alone: x (N, K, D) -> (N, D). For a last layer of which nothing else is read."""
-        return self.feed_forward(self.attention.first(x, bias))
+        return self.feed_forward(self.attention(x, x, bias))
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention over the words so far, attention over what was encoded, then the feed-forward network."""
+    """Self-attention over the words so far, cross-attention over what was encoded, then the feed-forward network."""
 
-    def __init__(self, config):
+    def __init__(self, config: UniVLConfig):
         super().__init__()
         self.self_attention, self.cross_attention = Attention(config), Attention(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x, own, own_bias, memory, memory_bias):
-        """x (N, Q, D), keys and values (N, h, K, d) of the words (`own`) and of what was encoded -> (N, Q, D)."""
-        x = self.self_attention(x, own, own_bias)
-        return self.feed_forward(self.cross_attention(x, memory, memory_bias))
+    def forward(self, x: Tensor, words_bias: Tensor, cross: Tensor, cross_bias: Tensor) -> Tensor:
+        """x (N, Q, D) of the words, cross (N, K, D) of the clip -> (N, Q, D); biases (N, 1, Q, Q) and (N, 1, 1, K)."""
+        x = self.self_attention(x, x, words_bias)
+        return self.feed_forward(self.cross_attention(x, cross, cross_bias))
 
 
 class PredictionHead(nn.Module):
@@ -136,32 +123,32 @@ class PredictionHead(nn.Module):
     `bias` is.
     """
 
-    def __init__(self, config, outputs: int):
+    def __init__(self, config: UniVLConfig, outputs: int):
         super().__init__()
         self.dense, self.norm = nn.Linear(config.hidden_size, config.hidden_size), LayerNorm(config.hidden_size)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x, embedding):
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (..., D), embedding (outputs, D) -> (..., outputs)."""
         return self.norm(gelu(self.dense(x))) @ embedding.T + self.bias
 
 
-def padding_bias(mask):
+def padding_bias(mask: Tensor) -> Tensor:
     """Mask (N, K), 1 for real, 0 for padding -> bias (N, 1, 1, K) for attention."""
     return (1.0 - mask[:, None, None].float()) * MASKED
 
 
-def causal_bias(mask):
-    """Mask (N, W) of words -> bias (N, 1, W, W): a word reads itself and the real words before it."""
+def causal_bias(mask: Tensor) -> Tensor:
+    """Mask (N, W) of words -> bias (N, 1, W, W): a word attends to itself and the real words before it."""
     W = mask.shape[1]
     earlier = torch.ones(W, W, dtype=torch.bool, device=mask.device).tril()
     return (~(earlier & mask[:, None, None].bool())).float() * MASKED
 
 
-def used_length(mask) -> int:
-    """How many places of a mask (N, K) are real in some row, up to the last such place; at least 1.
+def used_length(mask: Tensor) -> int:
+    """The number of places of a mask (N, K) up to the last that is real in some row; at least 1.
 
-    What comes after them is padding in every row and can be cut off.
+    What comes after it is padding in every row and can be cut off.
     """
     used = mask.any(0).nonzero()
     return int(used.max()) + 1 if len(used) else 1

@@ -1,16 +1,21 @@
 """UniVL: one pretrained model for video-language understanding and generation (arXiv 2002.06353)."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
-from torch.nn.functional import normalize
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig
+from minivl.univl.cls_only import pooled_pairs, pooled_rows
 from minivl.univl.decoder import Decoder
 from minivl.univl.encoders import CrossEncoder, VideoEncoder
 from minivl.univl.generation import Captions, beam_search
 from minivl.univl.layers import PredictionHead, init_weights, used_length
 from minivl.univl.objectives import products
-from minivl.univl.pretraining_step import PretrainingStep, joint_loss
+from minivl.univl.pooling import pool_text, pool_video
+from minivl.univl.pretraining_batch import active_objectives
+from minivl.univl.pretraining_step import encode_batch, joint_loss, pool_clips, pretraining_losses
 from minivl.univl.saving import Saving
 
 SIDE = 16  # of the blocks of texts x videos that the cross encoder sees together, which bounds its memory
@@ -121,15 +126,21 @@ class UniVL(Saving, nn.Module):
 
         The mean of a text leaves out [CLS] and keeps [SEP]. `normalize` makes the products cosines.
         """
-        return _products(self.pool_text(text, attention_mask), self.pool_video(video, video_mask), normalize)
+        texts, videos = pool_text(text, attention_mask), pool_video(video, video_mask)  # (A, D), (B, D)
+        if normalize:
+            texts, videos = F.normalize(texts, dim=-1), F.normalize(videos, dim=-1)
+        return products(texts, videos)
 
     def align_similarity(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
         """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): each pair through the cross encoder (FT-Align)."""
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
-        texts = list(zip(text.split(SIDE), attention_mask.split(SIDE), strict=True))
+        texts = zip(text.split(SIDE), attention_mask.split(SIDE), strict=True)
         videos = list(zip(video.split(SIDE), video_mask.split(SIDE), strict=True))
-        rows = [torch.cat([self.cross.pooled_pairs(*t, *v, position) for v in videos], dim=1) for t in texts]
+        rows = [
+            torch.cat([pooled_pairs(self.cross, *some_texts, *some_videos, position) for some_videos in videos], dim=1)
+            for some_texts in texts
+        ]
         return self.similarity(torch.cat(rows)).squeeze(-1)  # (A, B)
 
     def align_pairs(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
@@ -139,40 +150,47 @@ class UniVL(Saving, nn.Module):
         """
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
-        chunks = zip(*(part.split(SIDE**2) for part in (text, attention_mask, video, video_mask)), strict=True)
-        return self.similarity(torch.cat([self.cross.pooled_rows(*some, position) for some in chunks])).squeeze(-1)
+        parts = (x.split(SIDE**2) for x in (text, attention_mask, video, video_mask))
+        pooled = [pooled_rows(self.cross, *some, position) for some in zip(*parts, strict=True)]
+        return self.similarity(torch.cat(pooled)).squeeze(-1)  # (N,)
 
-    @staticmethod
-    def pool_text(text, attention_mask):
-        """(N, W, D) -> (N, D): the mean without [CLS]."""
-        return _masked_mean(text[:, 1:], attention_mask[:, 1:])
-
-    @staticmethod
-    def pool_video(video, video_mask):
-        """(N, T, D) -> (N, D); a clip without any frame gives 0."""
-        return _masked_mean(video, video_mask)
+    pool_text, pool_video = staticmethod(pool_text), staticmethod(pool_video)
 
     # Pretraining
 
-    def pretraining_losses(self, batch) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The five objectives: {"joint", "cmlm", "cmfm", "align", "decoder", "total"}, scalars.
 
         Those of weight 0, and those whose parts this model does not have, are left out. The total is their weighted
         sum. Joint reads the unmasked text and video; all others read the masked ones.
 
         batch   fields (N, ...), or (videos, n, ...) with n clips of each video, as `minivl.data.narration` makes them
+
+        Raises ConfigError if no objective is left, ValueError if a field is missing.
         """
-        return PretrainingStep(self, batch).losses()
+        return pretraining_losses(self, batch)
 
-    def losses(self, batch):
-        """`pretraining_losses`, under the name that the training loop calls."""
-        return self.pretraining_losses(batch)
+    def pretraining_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same as `forward`, by the name that says what they are."""
+        return self(batch)
 
-    def encode(self, batch):
-        """All that Joint reads of a batch, for gradient caching: see `PretrainingStep.pooled`."""
-        return PretrainingStep(self, batch).pooled()
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same as `forward`, by the name that the training loop calls."""
+        return self(batch)
 
-    def losses_of(self, embeddings):
+    def encode(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All that Joint reads of a batch, for gradient caching: see `minivl.univl.pretraining_step.pool_clips`.
+
+        Raises ConfigError if there are other objectives, which read more than that.
+        """
+        if others := sorted(set(active_objectives(self)) - {"joint"}):
+            raise ConfigError(
+                f"gradient caching is for Joint alone, but this model also trains {', '.join(others)}, "
+                "which need more than one embedding per text and video. Leave chunk_size out there"
+            )
+        return pool_clips(encode_batch(self, batch))
+
+    def losses_of(self, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`losses`, given what `encode` made of this process' part of the batch."""
         loss = joint_loss(self.objectives, embeddings)
         return {"joint": loss, "total": self.objectives.joint * loss}
@@ -240,15 +258,3 @@ class UniVL(Saving, nn.Module):
         """Raise ConfigError if this model lacks a part."""
         if part not in self.config.parts:
             raise ConfigError(f"this UniVL has no {part}: its parts are {list(self.config.parts)}")
-
-
-def _masked_mean(x, mask):
-    """x (N, K, D), mask (N, K) -> (N, D); 0 for a row without anything real."""
-    mask = mask[..., None].to(x.dtype)
-    return (x * mask).sum(1) / mask.sum(1).clamp(min=1)
-
-
-def _products(texts, videos, cosine):
-    if cosine:
-        texts, videos = normalize(texts, dim=-1), normalize(videos, dim=-1)
-    return products(texts, videos)

@@ -1,179 +1,194 @@
-"""One pretraining batch through UniVL: which encoding each objective reads, and nothing computed twice.
+"""One pretraining batch through UniVL, in one direction: batch -> `encode_batch` -> five objectives -> their sum.
 
 objective      text       video      through
 Joint          unmasked   unmasked   mean pooling
 CMLM, CMFM     masked     masked     cross encoder, one pass over the pairs
-Decoder        masked     masked     that same pass; the words so far are partly masked, too
 Align          masked     masked     cross encoder, every text with every video
+Decoder        masked     masked     the pass of CMLM and CMFM; the words so far are partly masked, too
+
+Sizes: N clips of W words and T frames, hidden size D, F numbers per frame, V words in the vocabulary.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
 import torch
+from torch import Tensor
 
-from minivl.config import ConfigError
-from minivl.train.distributed import gather_with_gradient, processes
+from minivl.config import ObjectiveConfig
+from minivl.train.distributed import gather_with_gradient
 from minivl.univl import objectives
-from minivl.univl.layers import used_length
+from minivl.univl.pooling import pool_text, pool_video
+from minivl.univl.pretraining_batch import active_objectives, flat_clips, over_all_processes
 
-PARTS_OF = {
-    "joint": set(),
-    "cmlm": {"cross", "heads"},
-    "cmfm": {"cross", "heads"},
-    "align": {"cross"},
-    "decoder": {"cross", "decoder"},
-}
-TEXT = ("input_ids", "attention_mask", "pairs_masked_text", "pairs_token_labels")
-VIDEO = ("video", "video_mask", "masked_video", "video_labels_index")
-CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")
-MASKED = {"pairs_masked_text", "masked_video"}  # what every objective but Joint reads
-ONLY_FOR = {
-    "joint": set(),
-    "cmlm": MASKED | {"pairs_token_labels"},
-    "cmfm": MASKED | {"video_labels_index"},
-    "align": MASKED,
-    "decoder": MASKED | set(CAPTION),
-}
+if TYPE_CHECKING:
+    from minivl.univl.model import UniVL
+
+UNREAD = torch.empty(0)  # in place of an encoding that no active objective reads: it is not computed
 
 
-class PretrainingStep:
-    """The losses of one batch. `model` is a UniVL, `batch` as `UniVL.pretraining_losses` takes it."""
+class Encoded(NamedTuple):
+    """A batch after the encoders. Text and video of a row belong to the same clip."""
 
-    def __init__(self, model, batch):
-        self.model, self.choices = model, model.objectives
-        self.weights = {
-            name: weight
-            for name, needed in PARTS_OF.items()
-            if (weight := getattr(self.choices, name)) and needed <= set(model.config.parts)
-        }
-        if not self.weights:
-            raise ConfigError(
-                f"nothing to train: every objective has weight 0 or needs a part that this model with "
-                f"{list(model.config.parts)} does not have"
-            )
-        self.gathers = self.choices.global_negatives and processes() > 1
-        self.clips_per_video = batch["input_ids"].shape[1] if batch["input_ids"].ndim == 3 else 1
-        self.frame_position = batch["input_ids"].shape[-1]
-        self.batch = self._without_padding(self._clips(batch))
-        hidden = self.batch.get("text_hidden")
-        self.valid = None if hidden is None or self.choices.contrast_hidden_texts else 1 - hidden.long()
-
-    def _clips(self, batch):
-        """The fields that are used, with one dimension for all clips: (videos, n, ...) -> (videos*n, ...)."""
-        read = {"input_ids", "attention_mask", "video", "video_mask"}.union(*(ONLY_FOR[name] for name in self.weights))
-        if lacking := sorted(read - set(batch)):
-            raise ValueError(f"a batch for {', '.join(self.weights)} must have {', '.join(lacking)}, too")
-        nested = batch["input_ids"].ndim == 3
-        return {
-            name: batch[name].flatten(0, 1) if nested else batch[name]
-            for name in read | {"text_hidden"}
-            if name in batch
-        }
-
-    def _without_padding(self, batch):
-        """Cut off the places that are padding in every row; those of captions only if [PAD] is not a target.
-
-        Videos that are gathered keep theirs, because a gathered tensor has the same shape in every process.
-        """
-        groups = [(TEXT, "attention_mask")] + [(VIDEO, "video_mask")] * (not self.gathers)
-        if "decoder" in self.weights and not self.choices.count_padding:
-            groups.append((CAPTION, "decoder_mask"))
-        cut = dict(batch)
-        for names, mask in groups:
-            length = used_length(batch[mask])
-            cut |= {name: batch[name][:, :length] for name in names if name in batch}
-        return cut
-
-    def pooled(self):
-        """All that Joint reads: one text and one video per clip, (videos, n, D) each, and valid (videos, n) if some
-        text does not count. Every clip is encoded on its own, so `minivl.train.gradient_cache` can do it in pieces.
-
-        Raises ConfigError if there are other objectives, which read more than that.
-        """
-        if others := sorted(set(self.weights) - {"joint"}):
-            raise ConfigError(
-                f"gradient caching is for Joint alone, but this model also trains {', '.join(others)}, "
-                "which need more than one embedding per text and video. Leave chunk_size out there"
-            )
-        self._encode(["joint"])
-        return self._pooled()
-
-    def losses(self):
-        wanted = list(self.weights)
-        self._encode(wanted)
-        losses = {name: getattr(self, f"_{name}")() for name in wanted}
-        losses["total"] = sum(weight * losses[name] for name, weight in self.weights.items())
-        return losses
-
-    def _encode(self, wanted):
-        """Masked and unmasked clips go through the encoders as one batch of 2 N, if both are wanted."""
-        batch, model = self.batch, self.model
-        plain, masked = "joint" in wanted, set(wanted) != {"joint"}
-        ids = [batch["input_ids"]] * plain + ([batch["pairs_masked_text"]] if masked else [])
-        video = [batch["video"]] * plain + ([batch["masked_video"]] if masked else [])
-        text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = model.encode_text(torch.cat(ids), text_mask.repeat(len(ids), 1)).split(len(text_mask))
-        video = model.encode_video(torch.cat(video), video_mask.repeat(len(video), 1)).split(len(video_mask))
-        self.text, self.video = text[0], video[0]  # unmasked, for Joint
-        self.masked_text, self.masked_video = text[-1], video[-1]  # (N, W, D), (N, T, D)
-        if {"cmlm", "cmfm", "decoder"} & set(wanted):
-            self.cross = model.cross_encode(
-                self.masked_text, text_mask, self.masked_video, video_mask, self.frame_position
-            )[0]  # (N, W+T, D)
-
-    def _pooled(self):
-        model, batch = self.model, self.batch
-        pooled = {
-            "text": model.pool_text(self.text, batch["attention_mask"]),  # (N, D)
-            "video": model.pool_video(self.video, batch["video_mask"]),
-        }
-        if self.valid is not None:
-            pooled["valid"] = self.valid  # (N,)
-        return {name: x.unflatten(0, (-1, self.clips_per_video)) for name, x in pooled.items()}
-
-    def _joint(self):
-        return joint_loss(self.choices, self._pooled())
-
-    def _cmlm(self):
-        """Only the masked words go through the head: its product with the vocabulary is the costly part."""
-        labels = self.batch["pairs_token_labels"]  # (N, W)
-        hidden = self.cross[:, : labels.shape[1]][labels >= 0]  # (M, D)
-        logits = self.model.word_head(hidden, self.model.text.embeddings.word_embeddings.weight)
-        return objectives.cmlm_loss(logits, labels[labels >= 0], self.gathers)
-
-    def _cmfm(self):
-        model, batch = self.model, self.batch
-        W = batch["input_ids"].shape[1]
-        masked = batch["video_labels_index"] >= 0  # (N, T)
-        predicted = model.frame_head(self.cross[:, W:][masked], model.video.project.weight.T)  # (M, F)
-        frames, mask = model.video.normalise(batch["video"]), batch["video_mask"]  # (N, T, F), (N, T)
-        first = 0
-        if self.choices.detach_frames:
-            frames = frames.detach()
-        if self.gathers:
-            first = torch.distributed.get_rank() * mask.numel()
-            frames, mask = gather_with_gradient(frames), gather_with_gradient(mask)
-        real = mask.flatten().bool()
-        place = real.cumsum(0) - 1  # of a frame among the real
-        own = place[first + masked.flatten().nonzero().squeeze(-1)]  # (M,)
-        return objectives.cmfm_loss(predicted, frames.flatten(0, 1)[real], own, self.gathers)
-
-    def _align(self):
-        batch, video, mask, first = self.batch, self.masked_video, self.batch["video_mask"], 0
-        if self.gathers:
-            first = torch.distributed.get_rank() * len(mask)
-            video, mask = gather_with_gradient(video), gather_with_gradient(mask)
-        similarity = self.model.align_similarity(
-            self.masked_text, batch["attention_mask"], video, mask, self.frame_position
-        )
-        return objectives.align_loss(similarity, first, self.valid, self.gathers)
-
-    def _decoder(self):
-        model, batch = self.model, self.batch
-        cross_mask = torch.cat([batch["attention_mask"], batch["video_mask"]], dim=1)
-        return caption_loss(model, batch, self.cross, cross_mask, self.gathers)
+    text: Tensor  # (N, W, D) of the unmasked words: Joint
+    video: Tensor  # (N, T, D) of the unmasked frames: Joint
+    masked_text: Tensor  # (N, W, D) of the text with masked words: Align
+    masked_video: Tensor  # (N, T, D) of the video with masked frames: Align
+    cross: Tensor  # (N, W+T, D) of masked text and masked video together: CMLM, CMFM, Decoder
+    text_mask: Tensor  # (N, W)
+    video_mask: Tensor  # (N, T)
+    valid: Tensor | None  # (N,) 0 for hidden texts, which Joint and Align then leave out; None: all count
+    fields: dict[str, Tensor]  # of the batch, (N, ...): labels, unmasked frames, captions
+    clips_per_video: int
+    frame_position: int  # of the first frame in the cross encoder
 
 
-def joint_loss(choices, pooled):
-    """Joint over the clips of all processes, or of this one only, given what `PretrainingStep.pooled` made of them."""
+def pretraining_losses(model: "UniVL", batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The active objectives of one batch and "total", their weighted sum: see `UniVL.forward`."""
+    weights = active_objectives(model)
+    encoded = encode_batch(model, batch)
+    losses: dict[str, Tensor] = {}
+    if "joint" in weights:
+        losses["joint"] = joint(model, encoded)
+    if "cmlm" in weights:
+        losses["cmlm"] = cmlm(model, encoded)
+    if "cmfm" in weights:
+        losses["cmfm"] = cmfm(model, encoded)
+    if "align" in weights:
+        losses["align"] = align(model, encoded)
+    if "decoder" in weights:
+        losses["decoder"] = decoder(model, encoded)
+    first, *others = (weight * losses[name] for name, weight in weights.items())
+    losses["total"] = sum(others, first)
+    return losses
+
+
+def encode_batch(model: "UniVL", batch: Mapping[str, Tensor]) -> Encoded:
+    """The encodings that the active objectives read, each computed once.
+
+    Unmasked and masked clips go through text and video encoder as one batch of 2 N, if both are read.
+
+    Raises ConfigError if no objective is active, ValueError if a field is missing.
+    """
+    active = set(active_objectives(model))
+    read_unmasked, read_masked = "joint" in active, active != {"joint"}
+    read_cross = bool(active & {"cmlm", "cmfm", "decoder"})
+
+    fields, clips_per_video, frame_position = flat_clips(model, batch)
+    text_mask, video_mask = fields["attention_mask"], fields["video_mask"]
+    ids, frames = [], []  # (N, W), (N, T, F): unmasked, masked, or both
+    if read_unmasked:
+        ids.append(fields["input_ids"])
+        frames.append(fields["video"])
+    if read_masked:
+        ids.append(fields["pairs_masked_text"])
+        frames.append(fields["masked_video"])
+    N, versions = len(text_mask), len(ids)
+    texts = model.encode_text(torch.cat(ids), text_mask.repeat(versions, 1)).split(N)  # (N, W, D) each
+    videos = model.encode_video(torch.cat(frames), video_mask.repeat(versions, 1)).split(N)  # (N, T, D) each
+
+    cross = UNREAD
+    if read_cross:
+        cross, _ = model.cross_encode(texts[-1], text_mask, videos[-1], video_mask, frame_position)  # (N, W+T, D)
+    hidden = fields.get("text_hidden")
+    return Encoded(
+        text=texts[0] if read_unmasked else UNREAD,
+        video=videos[0] if read_unmasked else UNREAD,
+        masked_text=texts[-1] if read_masked else UNREAD,
+        masked_video=videos[-1] if read_masked else UNREAD,
+        cross=cross,
+        text_mask=text_mask,
+        video_mask=video_mask,
+        valid=None if hidden is None or model.objectives.contrast_hidden_texts else 1 - hidden.long(),
+        fields=fields,
+        clips_per_video=clips_per_video,
+        frame_position=frame_position,
+    )
+
+
+# The objectives, in the paper's order
+
+
+def joint(model: "UniVL", encoded: Encoded) -> Tensor:
+    """Joint, of mean words and mean frames: a scalar. Reads the unmasked text and the unmasked video."""
+    return joint_loss(model.objectives, pool_clips(encoded))
+
+
+def cmlm(model: "UniVL", encoded: Encoded) -> Tensor:
+    """CMLM: a scalar. Reads the cross encoder at the masked words.
+
+    Only these go through the head: its product with the vocabulary is the costly part.
+    """
+    labels = encoded.fields["pairs_token_labels"]  # (N, W), the original word where one is masked, else -1
+    masked = labels >= 0
+    words = encoded.cross[:, : labels.shape[1]]  # (N, W, D)
+    logits = model.word_head(words[masked], model.text.embeddings.word_embeddings.weight)  # (M, V)
+    return objectives.cmlm_loss(logits, labels[masked], over_all_processes(model))
+
+
+def cmfm(model: "UniVL", encoded: Encoded) -> Tensor:
+    """CMFM: a scalar. Reads the cross encoder at the masked frames, and of them and all others what was there before.
+
+    predicted     what the head makes of the M masked frames, from the words and the frames around them
+    candidates    the K real frames of the batch, in the order of rows: not encoded, only normalised, none masked
+    labels        the place among the candidates of the frame that was masked
+    """
+    masked = encoded.fields["video_labels_index"] >= 0  # (N, T)
+    frames = encoded.cross[:, encoded.text_mask.shape[1] :]  # (N, T, D)
+    predicted = model.frame_head(frames[masked], model.video.project.weight.T)  # (M, F)
+
+    unmasked, real = model.video.normalise(encoded.fields["video"]), encoded.video_mask  # (N, T, F), (N, T)
+    if model.objectives.detach_frames:
+        unmasked = unmasked.detach()
+    first = 0  # of our rows among those of all processes
+    if over_all_processes(model):
+        first = torch.distributed.get_rank() * len(real)
+        unmasked, real = gather_with_gradient(unmasked), gather_with_gradient(real)  # (all N, T, F), (all N, T)
+    real = real.bool()
+    candidates = unmasked[real]  # (K, F)
+    place = (real.flatten().cumsum(0) - 1).view_as(real)  # (all N, T), of each real frame among the candidates
+    labels = place[first : first + len(masked)][masked]  # (M,)
+    return objectives.cmfm_loss(predicted, candidates, labels, over_all_processes(model))
+
+
+def align(model: "UniVL", encoded: Encoded) -> Tensor:
+    """Align, by the cross encoder on every pair: a scalar. Reads the masked text and the masked video."""
+    video, video_mask = encoded.masked_video, encoded.video_mask
+    first = 0  # of our rows among those of all processes
+    if over_all_processes(model):
+        first = torch.distributed.get_rank() * len(video)
+        video, video_mask = gather_with_gradient(video), gather_with_gradient(video_mask)
+    similarity = model.align_similarity(
+        encoded.masked_text, encoded.text_mask, video, video_mask, encoded.frame_position
+    )  # (N, all N)
+    return objectives.align_loss(similarity, first, encoded.valid, over_all_processes(model))
+
+
+def decoder(model: "UniVL", encoded: Encoded) -> Tensor:
+    """Decoder, each next word of the caption: a scalar. Reads the cross encoder at all words and frames."""
+    cross_mask = torch.cat([encoded.text_mask, encoded.video_mask], dim=1)  # (N, W+T)
+    return caption_loss(model, encoded.fields, encoded.cross, cross_mask, over_all_processes(model))
+
+
+# Their pieces that are used alone
+
+
+def pool_clips(encoded: Encoded) -> dict[str, Tensor]:
+    """All that Joint reads: "text" and "video", (videos, n, D) each, and "valid" (videos, n) if some text is left out.
+
+    Every clip is encoded on its own, so `minivl.train.gradient_cache` can do it in pieces.
+    """
+    pooled = {
+        "text": pool_text(encoded.text, encoded.text_mask),  # (N, D)
+        "video": pool_video(encoded.video, encoded.video_mask),  # (N, D)
+    }
+    if encoded.valid is not None:
+        pooled["valid"] = encoded.valid  # (N,)
+    return {name: x.unflatten(0, (-1, encoded.clips_per_video)) for name, x in pooled.items()}
+
+
+def joint_loss(choices: ObjectiveConfig, pooled: Mapping[str, Tensor]) -> Tensor:
+    """Joint over the clips of all processes, or of this one only, given what `pool_clips` made of them."""
     clips_per_video = pooled["text"].shape[1]
     if choices.global_negatives:
         pooled = {name: gather_with_gradient(x) for name, x in pooled.items()}
@@ -182,13 +197,15 @@ def joint_loss(choices, pooled):
     return objectives.mil_nce(similarity, clips_per_video, choices.anchors, clips.get("valid"))
 
 
-def caption_loss(model, batch, cross, cross_mask, across_processes: bool = False):
-    """The decoder's loss on a batch's caption fields, given the cross encoder's output (N, K, D).
+def caption_loss(
+    model: "UniVL", batch: Mapping[str, Tensor], cross: Tensor, cross_mask: Tensor, across_processes: bool = False
+) -> Tensor:
+    """The decoder's loss on a batch's caption fields (N, C), given the cross encoder's output (N, K, D).
 
     Only positions with a target go through the head. With `count_padding`, as in the release, every position has one.
     """
-    ids, mask, targets = batch["input_caption_ids"], batch["decoder_mask"], batch["output_caption_ids"]  # (N, W)
+    ids, mask, targets = batch["input_caption_ids"], batch["decoder_mask"], batch["output_caption_ids"]  # (N, C)
     words, positions = model.tables()
-    hidden = model.decoder.hidden(ids, mask, cross, cross_mask, words, positions)  # (N, W, D)
+    hidden = model.decoder.hidden(ids, mask, cross, cross_mask, words, positions)  # (N, C, D)
     kept = torch.ones_like(mask).bool() if model.objectives.count_padding else mask.bool()
     return objectives.decoder_loss(model.decoder.head(hidden[kept], words), targets[kept], across_processes)
