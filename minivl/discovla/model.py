@@ -9,20 +9,20 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from minivl.clip.contrastive import symmetric_contrastive
-from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig, override
+from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.beyond.temporal import TemporalEmbedding
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
 from minivl.hub.checkpoints import load_weights
-from minivl.hub.folders import Shared, find, read_settings, write_folder
+from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
 
 SHOWN = 5  # rows per error
 
 
-class DiscoVLA(nn.Module, Shared):
+class DiscoVLA(PushToHubMixin, nn.Module):
     """A frozen CLIP with LoRA in every block and IVFusion in the last blocks of both towers.
 
     Sizes: B videos of F frames, one caption of L tokens per video and, in training, one caption per
@@ -240,7 +240,9 @@ class DiscoVLA(nn.Module, Shared):
         """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them."""
         return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
 
-    def save_pretrained(self, folder, card: str = "", inputs: InputConfig | None = None) -> None:
+    def save_pretrained(  # type: ignore[override]  # the mixin's `options`, by name
+        self, folder: Path | str, card: str = "", inputs: InputConfig | None = None
+    ) -> None:
         """Write what was trained, the settings, the name of the CLIP below them, and a model card.
 
         card     Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
@@ -257,24 +259,21 @@ class DiscoVLA(nn.Module, Shared):
         settings |= {"inputs": dataclasses.asdict(inputs)} if inputs else {}
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         weights = self.backbone.pretrained or "the ones that come with it"
-        write_folder(
-            Path(folder),
-            settings,
-            trained,
-            _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"]),
-        )
+        text = _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"])
+        card = model_card(text, library_name="minivl", pipeline_tag="feature-extraction")
+        write_folder(Path(folder), settings, trained, card)
 
     @classmethod
-    def from_pretrained(cls, name):
+    def from_pretrained(cls, name: Path | str) -> "DiscoVLA":
         """The model that `save_pretrained` wrote, from a folder or the hub, on a freshly loaded CLIP.
 
         Raises CheckpointError if there is no such model or its weights do not fit.
         """
         folder = find(name)
-        settings = read_settings(folder, ("discovla", "clip"))
-        model = cls.from_open_clip(**settings["clip"], config=override(DiscoVLAConfig(), **settings["discovla"]))
+        config, backbone = read_configs(folder, discovla=DiscoVLAConfig(), clip=ClipConfig())
+        model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
-        load_weights(model, folder / "model.safetensors", allow_missing=frozen)
+        load_weights(model, folder / WEIGHTS, allow_missing=frozen)
         return model
 
 
@@ -304,10 +303,6 @@ def _require_finite(embeddings):
 
 
 _CARD = """\
----
-library_name: minivl
-pipeline_tag: feature-extraction
----
 # DiscoVLA on CLIP {name}
 
 LoRA and fusion adapters of DiscoVLA (arXiv 2506.08887), trained with minivl for text-video retrieval.

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minivl.config import S3DConfig, override
+from minivl.config import S3DConfig
 from minivl.hub.checkpoints import load_weights, read_weights
-from minivl.hub.folders import Shared, find, read_settings, write_folder
+from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 
 # Channels of the blocks of S3D-G: 1x1 branch; 1x1 and 3x3x3 of the second; 1x1 and 3x3x3 of the third; pooled branch.
 BLOCKS = {
@@ -42,7 +42,7 @@ class S3DOutput(NamedTuple):
     embedding: torch.Tensor  # (B, embed_dim): what MIL-NCE compares with sentences
 
 
-class S3D(nn.Module, Shared):
+class S3D(PushToHubMixin, nn.Module):
     """S3D with feature gating: 3D Inception blocks whose 3x3x3 convolutions are split into space and time.
 
     config   the released sizes by default; see S3DConfig
@@ -116,28 +116,25 @@ class S3D(nn.Module, Shared):
         last = frames[-1:].expand(-len(frames) % T, -1, -1, -1)
         return torch.cat([frames, last]).unflatten(0, (-1, T)).permute(0, 4, 1, 2, 3)  # (seconds, 3, T, H, W)
 
-    def save_pretrained(self, folder, card: str = "") -> None:
+    def save_pretrained(self, folder: Path | str, card: str = "") -> None:  # type: ignore[override]  # `options` by name
         """Write settings, weights and a model card into `folder`.
 
-        card   Markdown about data, command, scores and limits
+        card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
-        parameters = sum(p.numel() for p in self.parameters())
-        write_folder(
-            Path(folder),
-            {"s3d": dataclasses.asdict(self.config)},
-            self.state_dict(),
-            _CARD.format(parameters=parameters, card=card, **dataclasses.asdict(self.config)),
-        )
+        settings = dataclasses.asdict(self.config)
+        text = _CARD.format(parameters=sum(p.numel() for p in self.parameters()), card=card, **settings)
+        card = model_card(text, license="mit", library_name="minivl", pipeline_tag="feature-extraction")
+        write_folder(Path(folder), {"s3d": settings}, self.state_dict(), card)
 
     @classmethod
-    def from_pretrained(cls, name):
+    def from_pretrained(cls, name: Path | str) -> "S3D":
         """The network that `save_pretrained` wrote, from a folder or the hub, in evaluation mode.
 
         Raises CheckpointError if there is no such network or its weights do not fit.
         """
         folder = find(name)
-        net = cls(override(S3DConfig(), **read_settings(folder, ("s3d",))["s3d"]))
-        load_weights(net, folder / "model.safetensors")
+        net = cls(*read_configs(folder, s3d=S3DConfig()))
+        load_weights(net, folder / WEIGHTS)
         return net.eval()
 
 
@@ -223,11 +220,6 @@ def pool(x, kernel, stride):
 
 
 _CARD = """\
----
-license: mit
-library_name: minivl
-pipeline_tag: feature-extraction
----
 # S3D
 
 S3D-G with {parameters:,} parameters: one feature of {feature_dim} numbers from a second of video, {frames_per_second}
