@@ -2,10 +2,12 @@
 
 import copy
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from minivl.clip.contrastive import symmetric_contrastive
@@ -34,7 +36,9 @@ class DiscoVLA(PushToHubMixin, nn.Module):
     Raises UnsupportedBackbone for other architectures and ConfigError for more fusion layers than blocks.
     """
 
-    def __init__(self, clip_model, config: DiscoVLAConfig | None = None):
+    clip: Any  # open_clip.CLIP, whose parts have no types
+
+    def __init__(self, clip_model: nn.Module, config: DiscoVLAConfig | None = None):
         super().__init__()
         require_vit_clip(clip_model)
         self.config = config or DiscoVLAConfig()
@@ -48,7 +52,9 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         self.to(self.clip.logit_scale.device)
 
     @classmethod
-    def from_open_clip(cls, name: str, pretrained: str | None = None, config: DiscoVLAConfig | None = None):
+    def from_open_clip(
+        cls, name: str, pretrained: str | None = None, config: DiscoVLAConfig | None = None
+    ) -> "DiscoVLA":
         """Adapt a CLIP that `minivl.clip.load_clip` knows by name (and tag or file of its weights)."""
         from minivl.clip import load_clip
 
@@ -57,13 +63,18 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         return model
 
     @classmethod
-    def from_reference(cls, path_or_state_dict, vision_fusion_layers: int = 4, text_fusion_layers: int = 2):
+    def from_reference(
+        cls,
+        path_or_state_dict: Path | str | Mapping[str, Tensor],
+        vision_fusion_layers: int = 4,
+        text_fusion_layers: int = 2,
+    ) -> "DiscoVLA":
         """A model with the weights of the released code: see `minivl.discovla.reference`."""
         from minivl.discovla.reference import build_from_reference
 
         return build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fusion_layers)
 
-    def encode_video(self, frames, frame_mask=None):
+    def encode_video(self, frames: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Frames (B, F, 3, H, W), normalised as CLIP expects -> video (B, D) and frame features (B, F, D).
 
         The video feature is the mean of the L2-normalised features g_f of its valid frames,
@@ -89,15 +100,18 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         class_token = visual.class_embedding.expand(B * F, 1, -1)  # (B*F, 1, W)
         x = torch.cat([class_token, patches], dim=1) + visual.positional_embedding  # (B*F, 1+P, W)
         first = token_index(torch.zeros(B * F, dtype=torch.long, device=x.device))
-        layout = Layout(first, F, shared=self._shared(frame_mask, x.shape[1]))
+        layout = Layout(first, F, video_tokens=self._video_tokens(frame_mask, x.shape[1]))
         x = class_features(visual.transformer, visual.ln_pre(x), layout)  # (B*F, W)
-        features = (visual.ln_post(x) @ visual.proj).view(B, F, -1)  # (B, F, D)
+        x = visual.ln_post(x) @ visual.proj  # (B*F, D)
+        features = x.view(B, F, -1)  # (B, F, D)
 
         weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]  # (B, F, 1)
-        g = normalize(features, dim=-1)
-        return (weights * (g if self.temporal is None else self.temporal(g))).sum(1), features
+        g = normalize(features, dim=-1)  # (B, F, D)
+        if self.temporal is not None:
+            g = self.temporal(g)  # (B, F, D)
+        return (weights * g).sum(1), features
 
-    def encode_caption(self, ids, mask):
+    def encode_caption(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Captions of whole videos, image-level attention only: ids and mask (B, L) -> (B, D).
 
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
@@ -105,7 +119,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         _require_valid(mask, ids.shape, "caption", "token")
         return self._encode_text(ids, mask)
 
-    def encode_frame_captions(self, ids, mask, frame_mask=None):
+    def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """One caption per frame, fused over each video: ids and mask (B, F, L) -> (B, F, D).
 
         Only training encodes them. frame_mask (B, F) hides the captions of padded frames from the others if the
@@ -113,15 +127,19 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         """
         B, F, L = ids.shape
         _require_valid(mask, (B, F, L), "frame caption", "token")
-        shared = None if frame_mask is None else self._shared(frame_mask, L)  # (B*F, L)
-        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, shared)  # (B*F, D)
+        video_tokens = None if frame_mask is None else self._video_tokens(frame_mask, L)  # (B*F, L)
+        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
         return features.view(B, F, -1)
 
-    def _shared(self, frame_mask, tokens):
-        """frame_mask (B, F) -> (B*F, tokens), which tokens the whole video may see; None: all."""
-        return frame_mask.bool().flatten()[:, None].expand(-1, tokens) if self.config.mask_padding else None
+    def _video_tokens(self, frame_mask: Tensor, tokens: int) -> Tensor | None:
+        """Tokens that the whole video may attend to: frame_mask (B, F) -> (B*F, tokens); None: all."""
+        if not self.config.mask_padding:
+            return None
+        return frame_mask.bool().flatten()[:, None].expand(-1, tokens)
 
-    def _encode_text(self, ids, mask, frames=None, shared=None):
+    def _encode_text(
+        self, ids: Tensor, mask: Tensor, frames: int | None = None, video_tokens: Tensor | None = None
+    ) -> Tensor:
         """ids and mask (S, L) -> (S, D), read out at the end-of-text token, which has the largest id."""
         clip = self.clip
         S, L = ids.shape
@@ -131,20 +149,21 @@ class DiscoVLA(PushToHubMixin, nn.Module):
 
         used = mask.any(dim=0).index_fill(0, end, True)  # (L,)
         L = int(used.nonzero().max()) + 1  # the rest is padding everywhere
-        ids, mask = ids[:, :L], mask[:, :L]
-        causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()
-        shared = mask if shared is None else mask & shared[:, :L]  # (S, L)
-        layout = Layout(token_index(end), frames, own=causal & mask[:, None], shared=shared)
+        ids, mask = ids[:, :L], mask[:, :L]  # (S, L) each
+        causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()  # (L, L)
+        image_mask = causal & mask[:, None]  # (S, L, L)
+        video_tokens = mask if video_tokens is None else mask & video_tokens[:, :L]  # (S, L)
+        layout = Layout(token_index(end), frames, image_mask, video_tokens)
         x = clip.token_embedding(ids) + clip.positional_embedding[:L]  # (S, L, W)
         x = class_features(clip.transformer, x, layout)  # (S, W)
-        return clip.ln_final(x) @ clip.text_projection
+        return clip.ln_final(x) @ clip.text_projection  # (S, D)
 
     @staticmethod
-    def similarity(captions, videos):
+    def similarity(captions: Tensor, videos: Tensor) -> Tensor:
         """Cosines: captions (N_text, D), videos (N_video, D) -> (N_text, N_video)."""
         return normalize(captions, dim=-1) @ normalize(videos, dim=-1).T
 
-    def losses(self, batch):
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The training losses over the global batch of all processes, named scalars.
 
             video     contrastive loss of the video-level alignment
@@ -162,9 +181,10 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         """
         return self.losses_of(self.encode(batch))
 
-    def encode(self, batch):
-        """All that the losses read of a batch, by name: caption and video (B, D), and where alpha or beta is above 0
-        frame caption and frame (B, F, D), with `mask_padding` also the frame mask (B, F).
+    def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Embeddings that the losses read of a batch, by name: caption and video (B, D).
+
+        Where alpha or beta is above 0 also frame caption and frame (B, F, D), with `mask_padding` frame mask (B, F).
 
         Every video is encoded on its own, so `minivl.train.gradient_cache` can encode a large batch in pieces.
         """
@@ -176,21 +196,21 @@ class DiscoVLA(PushToHubMixin, nn.Module):
                 embeddings["frame mask"] = batch["video_mask"]
         return embeddings
 
-    def losses_of(self, embeddings):
-        """`losses`, given the embeddings of this process' part of the batch that `encode` made."""
+    def losses_of(self, embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses as `losses` gives them, of the embeddings of this process' part of the batch that `encode` made."""
         config, scale = self.config, self.clip.logit_scale.exp()
-        S, I = self.alignments(embeddings)
+        S, I = self.alignments(embeddings)  # (B, B) each
         losses = {"video": symmetric_contrastive(S, scale)}
         total = losses["video"]
-        if config.alpha:
+        if config.alpha and I is not None:
             losses["image"] = symmetric_contrastive(I, scale)
             total = total + config.alpha * losses["image"]
-        if config.beta:
+        if config.beta and I is not None:
             losses["distill"] = alignment_distillation(S, I, config.distill_scale or scale, config.distill)
             total = total + config.beta * losses["distill"]
         return {**losses, "total": total}
 
-    def alignments(self, embeddings):
+    def alignments(self, embeddings: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Video-level alignment S and image-level alignment I of the global batch, (B, B) each, row i for text i.
 
         S: cosines of captions and videos. I: how well frame captions fit frames (see `image_level_similarity`); None
@@ -213,7 +233,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
             _require_finite(everywhere)
         return S, I
 
-    def _frame_captions(self, batch, frames):
+    def _frame_captions(self, batch: dict[str, Tensor], frames: Tensor) -> Tensor:
         """Embeddings (B, F, D) of the frame captions that belong to frames (B, F, D)."""
         if "f_text_ids" not in batch:
             raise ValueError(
@@ -228,15 +248,15 @@ class DiscoVLA(PushToHubMixin, nn.Module):
             )
         return self.encode_frame_captions(ids, batch["f_text_mask"], batch["video_mask"])
 
-    def forward(self, batch):
-        """`losses`, under the name that data-parallel training calls."""
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses, under the name that data-parallel training calls."""
         return self.losses(batch)
 
-    def trainable_parameters(self):
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """LoRA and fusion adapters: 561,200 numbers for CLIP ViT-B with the paper's settings."""
         return [p for p in self.parameters() if p.requires_grad]
 
-    def transformer_layers(self):
+    def transformer_layers(self) -> list[nn.Module]:
         """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them."""
         return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
 
@@ -277,7 +297,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         return model
 
 
-def _require_valid(mask, shape, whole, part):
+def _require_valid(mask: Tensor, shape: tuple[int, ...], whole: str, part: str) -> None:
     """Every row of a mask (..., n) must mark something as real."""
     if mask.shape != shape:
         raise ValueError(f"{whole} mask has shape {tuple(mask.shape)}, it must be {tuple(shape)}")
@@ -286,7 +306,7 @@ def _require_valid(mask, shape, whole, part):
         raise ValueError(f"{whole} without a valid {part} in rows {empty} of the mask")
 
 
-def _require_finite(embeddings):
+def _require_finite(embeddings: dict[str, Tensor]) -> None:
     """Name the rows of embeddings (..., D) that are NaN or infinite."""
     wrong = {name: (~x.isfinite().all(dim=-1)).nonzero().squeeze(-1).tolist() for name, x in embeddings.items()}
     if any(wrong.values()):

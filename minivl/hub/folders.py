@@ -43,7 +43,7 @@ class PushToHubMixin:
             return push_folder(Path(folder), name, private)
 
 
-def model_card(text: str, **metadata: str) -> str:
+def model_card(text: str, **metadata: Any) -> str:
     """A card: `metadata` as the hub reads it (library_name, license, pipeline_tag), and below it Markdown."""
     from huggingface_hub import ModelCardData
 

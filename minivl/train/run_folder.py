@@ -42,7 +42,9 @@ class RunFolder:
         return sorted(folders, key=_step_of)
 
     def newest(self) -> Path | None:
-        return (self.saved() or [None])[-1]
+        """The last whole checkpoint."""
+        saved = self.saved()
+        return saved[-1] if saved else None
 
     def check(self, record: dict) -> None:
         """TrainingError if the checkpoints here belong to other settings than those of `record`."""

@@ -59,7 +59,8 @@ class Microscope:
     """
 
     def __init__(self, every: int):
-        self.every, self.calls, self.rows = every, 0, []
+        self.every, self.calls = every, 0
+        self.rows: list[dict] = []
 
     def __call__(self, model, batch):
         losses = model.losses(batch)

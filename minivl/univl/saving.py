@@ -3,16 +3,13 @@
 import dataclasses
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
 from minivl.config import ObjectiveConfig, UniVLConfig, override
 from minivl.hub.checkpoints import load_weights, read_weights
 from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
-
-if TYPE_CHECKING:
-    from minivl.univl.model import UniVL
 
 PART_MODULES = {"cross": ("cross.", "similarity."), "decoder": ("decoder.",), "heads": ("word_head.", "frame_head.")}
 
@@ -44,7 +41,7 @@ class PretrainedMixin(PushToHubMixin, nn.Module):
             tokenizer.save_pretrained(folder)
 
     @classmethod
-    def from_pretrained(cls, name: Path | str, parts: tuple[str, ...] | None = None) -> "UniVL":
+    def from_pretrained(cls, name: Path | str, parts: tuple[str, ...] | None = None) -> Self:
         """The model that `save_pretrained` wrote, from a folder or the hub, in evaluation mode.
 
         parts   build these parts only (or in addition: what the weights lack starts at random)
@@ -61,7 +58,7 @@ class PretrainedMixin(PushToHubMixin, nn.Module):
         return model.eval()
 
 
-def load_parts(model: "UniVL", state_or_path: Mapping[str, Tensor] | Path | str, saved: Set[str]) -> None:
+def load_parts(model: "PretrainedMixin", state_or_path: Mapping[str, Tensor] | Path | str, saved: Set[str]) -> None:
     """Load weights that have the parts `saved`; parts that only one side has are left alone."""
     wanted = set(model.config.parts)
     state = state_or_path if isinstance(state_or_path, Mapping) else read_weights(state_or_path)

@@ -47,15 +47,16 @@ class ReversedTwins(torch.utils.data.Dataset):
     """
 
     def __init__(self, data: ClipDataset, in_other_order: Callable[[str], str | None]):
-        turned = [in_other_order(caption) for caption in data.captions]
-        single = [caption for caption, other in zip(data.captions, turned, strict=True) if other is None]
+        turned = {caption: in_other_order(caption) for caption in data.captions}
+        single = [caption for caption in data.captions if turned[caption] is None]
         if single:
             raise ValueError(
                 f"twins need captions of the form 'A then B', but {len(single)} of {len(data)} are not: "
                 f"{single[0]!r:.80}"
             )
         self.data = data
-        self.text_ids, self.text_mask = tokenize(data.clip.tokenizer, turned, data.inputs.max_words)
+        backwards = [turned[caption] or "" for caption in data.captions]
+        self.text_ids, self.text_mask = tokenize(data.clip.tokenizer, backwards, data.inputs.max_words)
 
     def __len__(self) -> int:
         return len(self.data)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +60,7 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
         name = str(find(name.removeprefix(HUB)))
     if (Path(name) / "config.json").is_file():
         model = DiscoVLA.from_pretrained(name).eval().to(default_device())
+        assert model.backbone is not None  # a saved model knows its CLIP
         clip = load_clip(model.backbone.name, model.backbone.pretrained)
         if inputs := read_settings(Path(name), ()).get("inputs"):
             return clip, model, override(InputConfig(), **inputs)
@@ -135,7 +137,7 @@ def adapt(
     """
     from accelerate import PartialState
 
-    settings = {"clip": [clip_name, pretrained], "inputs": vars(train.inputs)}
+    settings: dict[str, Any] = {"clip": [clip_name, pretrained], "inputs": vars(train.inputs)}
     if config.alpha or config.beta:
         train = train if train.frame_captions else with_pseudo_captions(train, rendered_captions(train))
         settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]

@@ -144,7 +144,7 @@ def search(
     known = SearchIndex(index_place(folder, searcher, index), folder)
     with known.alone():
         known.update(paths, searcher.encode_video, progress)
-        skipped = [(path, known.skipped(path)) for path in paths if known.skipped(path)]
+        skipped = [(path, reason) for path in paths if (reason := known.skipped(path))]
         if len(skipped) == len(paths):
             listing = "".join(f"\n  {path}: {reason}" for path, reason in skipped)
             raise VideoError(folder, f"none of {len(paths)} videos can be read:{listing}")
@@ -157,7 +157,7 @@ def search(
         keys, cosines = _best(searcher.encode_text(query), known, windows, top)
     hits = [
         Hit(path, float(cosine), start, end, part)
-        for cosine, (path, start, end, part) in zip(cosines, map(windows.get, keys), strict=True)
+        for cosine, (path, start, end, part) in zip(cosines, (windows[key] for key in keys), strict=True)
     ]
     return hits, skipped
 
