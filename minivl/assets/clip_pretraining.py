@@ -1,4 +1,4 @@
-"""Pretrains the small CLIP on (frame, short caption) pairs of the kitchen world.
+"""Pretraining of the small CLIP on (frame, short caption) pairs of the kitchen world.
 
 The result is an ordinary open_clip folder: `open_clip_config.json`, `open_clip_model.safetensors`, a
 tokenizer, and a card with held-out retrieval scores. What it is for: to be to the kitchen world what

@@ -52,7 +52,7 @@ def token_index(positions: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class Layout:
-    """How the tokens of a batch belong together, the same in all blocks of a tower.
+    """Masks and class tokens of a batch, the same in all blocks of a tower.
 
     class_token   `token_index` of the class tokens: x[class_token] is (S, 1, W)
     frames        F; None: captions of videos, which are images to every block

@@ -177,7 +177,7 @@ def _check_settings(path, settings):
 
 
 def _read_partial(path):
-    """What an interrupted call left; a line that it had not written to its end is cut off."""
+    """Captions that an interrupted call left; a line that it had not written to its end is cut off."""
     if not path.exists():
         return {}
     content = path.read_bytes()

@@ -80,8 +80,7 @@ class S3D(PushToHubMixin, nn.Module):
         Its text tower (`text_module.*`) is left out. Raises CheckpointError, which lists every mismatch, for weights
         that do not fit.
         """
-        given = isinstance(path_or_state_dict, Mapping)
-        state = path_or_state_dict if given else read_weights(path_or_state_dict)
+        state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
         net = cls()
         load_weights(net, {name: tensor for name, tensor in state.items() if not name.startswith("text_module.")})
         return net.eval()

@@ -1,4 +1,4 @@
-"""A model made ready for its devices: several processes, the whole model on each (DDP) or cut into shards (FSDP),
+"""Preparing a model for its devices: several processes, the whole model on each (DDP) or cut into shards (FSDP),
 in mixed precision, its layers compiled or checkpointed. All on Hugging Face Accelerate and torch.
 
 What acts on layers acts on those that the model names: `transformer_layers()` lists layers that are only ever called
@@ -6,8 +6,10 @@ as a whole. Whatever else a model has is left as it is.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -23,6 +25,9 @@ from torch.utils.checkpoint import checkpoint
 from minivl.config import TrainConfig
 from minivl.train.run_folder import TrainingError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 
 def default_device() -> torch.device:
     """The GPU if there is one, else the CPU."""
@@ -37,11 +42,12 @@ class Engine(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, compute, *arguments):
+    def forward(self, compute: Callable[..., Any], *arguments: Any) -> Any:
+        """Value of `compute(model, *arguments)`."""
         return compute(self.model, *arguments)
 
 
-def make_accelerator(config: TrainConfig):
+def make_accelerator(config: TrainConfig) -> "Accelerator":
     """Accelerate, as the launcher of this process has set it up; TrainingError for what `fit` cannot use."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -67,7 +73,7 @@ def asks_for_shards() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def prepare(accelerator, model: nn.Module) -> nn.Module:
+def prepare(accelerator: "Accelerator", model: nn.Module) -> nn.Module:
     """An `Engine` with the model, to be trained on this process' device: see `shard` for FSDP."""
     if asks_for_shards() and accelerator.num_processes > 1:
         # Accelerate shards on GPUs only. Sharded before, the model is the same everywhere, and it adds autocast.
@@ -97,7 +103,7 @@ def shard(engine: Engine) -> Engine:
 
 
 def saved_state(model: nn.Module, optimizer: Optimizer) -> tuple[dict, dict]:
-    """What training changes in a model, and the optimiser's state by names of parameters: whole tensors on the CPU.
+    """State that training changes: of the model and, by names of parameters, the optimiser; whole tensors on the CPU.
 
     All processes must call it, and only the main one gets something.
     """
@@ -117,8 +123,8 @@ def copy_trained(source: nn.Module, target: nn.Module) -> None:
 
 
 @contextmanager
-def layer_options(model: nn.Module, config: TrainConfig):
-    """In this context the layers are compiled (`compile`), or keep only their input for the backward pass and
+def layer_options(model: nn.Module, config: TrainConfig) -> Iterator[None]:
+    """A context in which the layers are compiled (`compile`), or keep only their input for the backward pass and
     compute the rest again (`activation_checkpointing`, with the same dropout masks).
 
     Raises TrainingError if the model does not name its layers.

@@ -179,9 +179,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig, steps: int) -> tuple[O
     if not groups:
         raise TrainingError("the model has no parameter with requires_grad: nothing to train")
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.eps)
-    schedules = {"cosine": get_cosine_schedule_with_warmup, "linear": get_linear_schedule_with_warmup}
-    schedule: Callable[..., LRScheduler] = schedules[config.decline]
-    return optimizer, schedule(optimizer, int(config.warmup * steps), steps)
+    schedules: dict[str, Any] = {"cosine": get_cosine_schedule_with_warmup, "linear": get_linear_schedule_with_warmup}
+    return optimizer, schedules[config.decline](optimizer, int(config.warmup * steps), steps)
 
 
 def _parameter_groups(model, config):
@@ -196,7 +195,7 @@ def _parameter_groups(model, config):
 
 
 def _backward(model, losses, config):
-    """How a micro-batch becomes gradients: (accelerator, engine, batch) -> losses; TrainingError if it cannot."""
+    """A function (accelerator, engine, batch) -> losses that adds up gradients; TrainingError if there can be none."""
     if config.chunk_size is None:
 
         def at_once(accelerator, engine, batch):
