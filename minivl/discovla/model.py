@@ -15,13 +15,12 @@ from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.beyond.temporal import TemporalEmbedding
+from minivl.discovla.checks import require_finite, require_frame_captions, require_valid
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
 from minivl.hub.checkpoints import load_weights
 from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
-
-SHOWN = 5  # rows per error
 
 
 class DiscoVLA(PushToHubMixin, nn.Module):
@@ -94,7 +93,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
             )
         B, F = frames.shape[:2]
         frame_mask = torch.ones(B, F, device=frames.device) if frame_mask is None else frame_mask
-        _require_valid(frame_mask, (B, F), "video", "frame")
+        require_valid(frame_mask, (B, F), "video", "frame")
 
         patches = visual.conv1(frames.flatten(0, 1)).flatten(2).transpose(1, 2)  # (B*F, P, W)
         class_token = visual.class_embedding.expand(B * F, 1, -1)  # (B*F, 1, W)
@@ -116,7 +115,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
 
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
         """
-        _require_valid(mask, ids.shape, "caption", "token")
+        require_valid(mask, ids.shape, "caption", "token")
         return self._encode_text(ids, mask)
 
     def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
@@ -126,7 +125,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         config has `mask_padding`. Raises ValueError as `encode_caption`.
         """
         B, F, L = ids.shape
-        _require_valid(mask, (B, F, L), "frame caption", "token")
+        require_valid(mask, (B, F, L), "frame caption", "token")
         video_tokens = None if frame_mask is None else self._video_tokens(frame_mask, L)  # (B*F, L)
         features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
         return features.view(B, F, -1)
@@ -191,7 +190,10 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         videos, frames = self.encode_video(batch["video"], batch["video_mask"])  # (B, D), (B, F, D)
         embeddings = {"caption": self.encode_caption(batch["text_ids"], batch["text_mask"]), "video": videos}
         if self.config.alpha or self.config.beta:
-            embeddings |= {"frame caption": self._frame_captions(batch, frames), "frame": frames}
+            require_frame_captions(batch, frames, self.config)
+            ids, mask = batch["f_text_ids"], batch["f_text_mask"]  # (B, F, L) each
+            captions = self.encode_frame_captions(ids, mask, batch["video_mask"])  # (B, F, D)
+            embeddings |= {"frame caption": captions, "frame": frames}
             if self.config.mask_padding:
                 embeddings["frame mask"] = batch["video_mask"]
         return embeddings
@@ -230,27 +232,8 @@ class DiscoVLA(PushToHubMixin, nn.Module):
                 mask,
             )  # (B, B)
         if not (S if I is None else S + I).isfinite().all():
-            _require_finite(everywhere)
+            require_finite(everywhere)
         return S, I
-
-    def _frame_captions(self, batch: dict[str, Tensor], frames: Tensor) -> Tensor:
-        """Embeddings (B, F, D) of the frame captions that belong to frames (B, F, D)."""
-        if "f_text_ids" not in batch:
-            raise ValueError(
-                f"alpha {self.config.alpha:g} and beta {self.config.beta:g} need frame captions: give "
-                "f_text_ids and f_text_mask in the batch, or set both to 0"
-            )
-        ids = batch["f_text_ids"]
-        if ids.shape[:2] != frames.shape[:2]:
-            raise ValueError(
-                f"there must be one caption per frame, but the batch has {ids.shape[1]} captions for "
-                f"{frames.shape[1]} frames ({len(ids)} and {len(frames)} videos)"
-            )
-        return self.encode_frame_captions(ids, batch["f_text_mask"], batch["video_mask"])
-
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses, under the name that data-parallel training calls."""
-        return self.losses(batch)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """LoRA and fusion adapters: 561,200 numbers for CLIP ViT-B with the paper's settings."""
@@ -295,31 +278,6 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
         load_weights(model, folder / WEIGHTS, allow_missing=frozen)
         return model
-
-
-def _require_valid(mask: Tensor, shape: tuple[int, ...], whole: str, part: str) -> None:
-    """Every row of a mask (..., n) must mark something as real."""
-    if mask.shape != shape:
-        raise ValueError(f"{whole} mask has shape {tuple(mask.shape)}, it must be {tuple(shape)}")
-    empty = (mask == 0).all(dim=-1).nonzero().squeeze(-1).tolist()
-    if empty:
-        raise ValueError(f"{whole} without a valid {part} in rows {empty} of the mask")
-
-
-def _require_finite(embeddings: dict[str, Tensor]) -> None:
-    """Name the rows of embeddings (..., D) that are NaN or infinite."""
-    wrong = {name: (~x.isfinite().all(dim=-1)).nonzero().squeeze(-1).tolist() for name, x in embeddings.items()}
-    if any(wrong.values()):
-        named = [
-            f"{name} {', '.join(map(str, rows[:SHOWN]))}"
-            + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
-            for name, rows in wrong.items()
-            if rows
-        ]
-        raise ValueError(
-            f"embeddings that are NaN or infinite: {'; '.join(named)} (counted from 0 in the batch of all "
-            "processes). Look for NaN in these inputs, then in the weights"
-        )
 
 
 _CARD = """\

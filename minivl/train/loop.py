@@ -131,15 +131,8 @@ def fit(
             values = _update(step, accelerator, engine, prepared_optimizer, backward, batches, config, run)
             scheduler.step()
             if writes and (step in (1, steps) or step % config.log_every == 0):
-                run.log(
-                    {
-                        "step": step,
-                        "epoch": (step - 1) // epoch_steps + 1,
-                        "lr": lr,
-                        **values,
-                        "seconds": time.perf_counter() - began,
-                    }
-                )
+                epoch, seconds = (step - 1) // epoch_steps + 1, time.perf_counter() - began
+                run.log({"step": step, "epoch": epoch, "lr": lr, **values, "seconds": seconds})
             if step == steps or step % config.checkpoint_every == 0:
                 weights, optimizer_state = saved_state(worker, optimizer)
                 if writes:
