@@ -273,7 +273,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         Raises CheckpointError if there is no such model or its weights do not fit.
         """
         folder = find(name)
-        config, backbone = read_configs(folder, discovla=DiscoVLAConfig(), clip=ClipConfig())
+        config, backbone = read_configs(folder, discovla=DiscoVLAConfig, clip=ClipConfig)
         model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
         load_weights(model, folder / WEIGHTS, allow_missing=frozen)

@@ -6,6 +6,7 @@ ignores settings that it does not know and weights that are missing, keeps an ol
 uploads every file, for everyone to see, unless it is told otherwise.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -17,7 +18,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minivl.config import ConfigError, override
+from minivl.config import ConfigError
+from minivl.data.trust import read_json
 from minivl.hub.checkpoints import CheckpointError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -123,36 +125,34 @@ def read_settings(folder: Path, needed: tuple[str, ...]) -> dict:
     """`config.json` of a model folder. Raises CheckpointError if it lacks one of the `needed` entries."""
     file = folder / CONFIG
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = read_json(file)
         return {name: settings[name] for name in needed} | settings
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is not the config of a saved model of this kind: {error!r}") from error
 
 
-def read_configs(folder: Path, **defaults: Any) -> list[Any]:
-    """Entries of a folder's `config.json` as config dataclasses: for `univl=UniVLConfig()` the entry "univl".
+def read_configs(folder: Path, **kinds: type) -> list[Any]:
+    """Entries of a folder's `config.json` as config dataclasses: for `univl=UniVLConfig` the entry "univl".
 
     Raises CheckpointError if an entry is missing or empty, has settings that its dataclass lacks, or values that it
-    refuses or that are of another type than its default.
+    refuses or that are of another type.
     """
-    settings = read_settings(folder, tuple(defaults))
+    settings = read_settings(folder, tuple(kinds))
     try:
-        return [_config(default, settings[name]) for name, default in defaults.items()]
-    except (ConfigError, TypeError, ValueError) as error:
+        return [_config(kind, settings[name]) for name, kind in kinds.items()]
+    except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG} is not of a model of this version of minivl: {error}") from error
 
 
-def _config(default: Any, settings: Any) -> Any:
-    """The config dataclass `default` with settings that somebody else may have written."""
+def _config(kind: type, settings: Any) -> Any:
+    """A config dataclass with settings that somebody else may have written."""
+    from pydantic import TypeAdapter
+
     if not isinstance(settings, dict) or not settings:
-        raise ConfigError(f"{type(default).__name__} needs settings by name, not {settings!r:.80}")
-    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    for name, value in settings.items():
-        usual = getattr(default, name, None)
-        kinds = (int, float) if isinstance(usual, float) else type(usual)
-        if usual is not None and not isinstance(value, kinds):
-            raise ConfigError(f"{name} is {value!r:.80}, not {type(usual).__name__}")
-    return override(default, **settings)
+        raise ConfigError(f"{kind.__name__} needs settings by name, not {settings!r:.80}")
+    if unknown := settings.keys() - {field.name for field in dataclasses.fields(kind)}:
+        raise ConfigError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
+    return TypeAdapter(kind).validate_json(json.dumps(settings), strict=True)  # JSON has lists for tuples
 
 
 def find(name: Path | str) -> Path:

@@ -141,7 +141,7 @@ class S3D(PushToHubMixin, nn.Module):
         Raises CheckpointError if there is no such network or its weights do not fit.
         """
         folder = find(name)
-        net = cls(*read_configs(folder, s3d=S3DConfig()))
+        net = cls(*read_configs(folder, s3d=S3DConfig))
         load_weights(net, folder / WEIGHTS)
         return net.eval()
 

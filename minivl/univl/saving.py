@@ -49,7 +49,7 @@ class PretrainedMixin(PushToHubMixin, nn.Module):
         Raises CheckpointError if there is no such model or its weights do not fit, ConfigError for impossible parts.
         """
         folder = find(name)
-        config, objectives = read_configs(folder, univl=UniVLConfig(), objectives=ObjectiveConfig())
+        config, objectives = read_configs(folder, univl=UniVLConfig, objectives=ObjectiveConfig)
         saved = set(config.parts)
         if parts is not None:
             config = override(config, parts=tuple(parts))

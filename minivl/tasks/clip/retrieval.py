@@ -63,7 +63,7 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
         assert model.backbone is not None  # a saved model knows its CLIP
         backbone = load_clip(model.backbone.name, model.backbone.pretrained)
         if "inputs" in read_settings(Path(name), ()):
-            [inputs] = read_configs(Path(name), inputs=InputConfig())
+            [inputs] = read_configs(Path(name), inputs=InputConfig)
             return backbone, model, inputs
     else:
         architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
