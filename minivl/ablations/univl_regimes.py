@@ -16,7 +16,7 @@ import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
 from minivl.ablations.univl import STEPS, gather_curves, run_cell
-from minivl.assets.feature_world import retell
+from minivl.assets.feature_world import renarrate
 from minivl.config import NARRATED_WORLD, Scale
 from minivl.tasks.univl.pretraining import make_tokenizer
 
@@ -44,7 +44,7 @@ def run_regimes(settings: Scale, seeds, out: Path, workers: int = 1, progress: b
     The losses through the longer pretraining are in `out/univl_long_curves.csv`.
     """
     out = Path(out).resolve()
-    told = retell(settings.narrated, out / "aligned", NARRATED_WORLD, transcript_shift=0.0)
+    told = renarrate(settings.narrated, out / "aligned", NARRATED_WORLD, transcript_shift=0.0)
     tables = []
     for cells, world in ((ALIGNED_CELLS, replace(settings, narrated=told)), (LONG_CELLS, settings)):
         folder = out / ("runs-" + cells[0].name.split(",")[0])

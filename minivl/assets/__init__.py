@@ -1,1 +1,1 @@
-"""How the bundled weights and features were made: the small CLIP, the small S3D, the narrated world's features."""
+"""Making of the bundled weights and features: the small CLIP, the small S3D, the narrated world's features."""

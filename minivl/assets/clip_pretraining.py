@@ -1,4 +1,4 @@
-"""Pretrains the small CLIP on (frame, short caption) pairs of the kitchen world.
+"""Pretraining of the small CLIP on (frame, short caption) pairs of the kitchen world.
 
 The result is an ordinary open_clip folder: `open_clip_config.json`, `open_clip_model.safetensors`, a
 tokenizer, and a card with held-out retrieval scores. What it is for: to be to the kitchen world what
@@ -8,6 +8,7 @@ OpenAI's CLIP is to the world outside, an image-level model that adaptation star
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,6 +118,8 @@ def train_tokenizer(sentences: list[str], vocabulary: int, folder: Path) -> None
 
 class ImageTextContrast(nn.Module):
     """CLIP's own objective: matching (image, text) pairs score higher than all others of the batch."""
+
+    clip: Any  # open_clip.CLIP, whose parts have no types
 
     def __init__(self, clip: nn.Module):
         super().__init__()

@@ -7,10 +7,11 @@ Videos are rendered, encoded as mp4, read by the small S3D and thrown away. What
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -68,8 +69,8 @@ def write_feature_world(
     return folder
 
 
-def retell(source: Path, folder: Path, world: WorldConfig, **speech) -> Path:
-    """Other words about the narrated videos of a feature world: the same features, transcripts told anew.
+def renarrate(source: Path, folder: Path, world: WorldConfig, **speech: Any) -> Path:
+    """Narrate the videos of a feature world anew: the same features, other transcripts.
 
     world   the settings that `source` was written with
     speech  settings of transcripts that are changed, such as `transcript_shift=0.0`
@@ -81,7 +82,7 @@ def retell(source: Path, folder: Path, world: WorldConfig, **speech) -> Path:
         source_rows = [json.loads(line) for line in (source / part.name / "metadata.jsonl").open(encoding="utf-8")]
         rows = []
         for row, before, after in zip(
-            source_rows, _told(part, world), _told(part, replace(world, **speech)), strict=False
+            source_rows, _narrated(part, world), _narrated(part, replace(world, **speech)), strict=False
         ):  # `source` may hold the first videos of a part only
             if row["transcript"] != before["transcript"]:
                 raise ValueError(f"{source / part.name}: {row['video_id']} was not told with these settings")
@@ -97,7 +98,7 @@ def retell(source: Path, folder: Path, world: WorldConfig, **speech) -> Path:
     return folder
 
 
-def _told(part, world):
+def _narrated(part: Part, world: WorldConfig) -> Iterator[dict]:
     """Metadata of the clips of a part; nothing is rendered."""
     clips = narrated_clips(part.world_split, part.first + part.count, world)
     return (row for row, _ in islice(clips, part.first, None))
@@ -122,7 +123,7 @@ def _write_part(directory, part, make_clips, count, net, world, progress):
     _write_rows(directory, rows)
 
 
-def _write_rows(directory, rows):
+def _write_rows(directory: Path, rows: list[dict]) -> None:
     unfinished = directory / f".metadata-{os.getpid()}.jsonl"
     unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     os.replace(unfinished, directory / "metadata.jsonl")

@@ -1,4 +1,4 @@
-"""Trains an S3D on narrated videos with MIL-NCE (arXiv 1912.06430), as the released one was on HowTo100M.
+"""Pretraining of S3D on narrated videos with MIL-NCE (arXiv 1912.06430), as the released one was on HowTo100M.
 
 A second of video should resemble what is said around it more than what is said elsewhere. The sentence that fits may
 come too early or too late, so the few sentences nearest in time are positives together: one that fits is enough. The
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minivl.assets.s3d_probing import probe_s3d, report
 from minivl.config import S3DPretrainConfig, WorldConfig
@@ -28,7 +28,7 @@ from minivl.train.loop import fit, seed_everything
 LOOKS = ("frowns a lot", "frowns", "looks calm", "smiles", "smiles a lot")  # what a face shows, from -1.5 to 1.5
 
 
-def mil_nce_of_sentences(similarity, positive, valid):
+def mil_nce_of_sentences(similarity: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     """MIL-NCE between C seconds of video and N sentences (equation 1 of its paper), which is not UniVL's own: here the
     negatives of every positive sentence count, there those of one text.
 
@@ -53,7 +53,7 @@ class SentenceEmbedding(nn.Module):
         self.word_embd = nn.Embedding(vocabulary + 1, word_dim, padding_idx=0)
         self.fc1, self.fc2 = nn.Linear(word_dim, hidden), nn.Linear(hidden, embed_dim)
 
-    def forward(self, words):
+    def forward(self, words: Tensor) -> Tensor:
         """Word numbers (N, W), 0 for padding -> (N, E)."""
         hidden = torch.relu(self.fc1(self.word_embd(words)))  # (N, W, hidden)
         hidden = hidden * (words > 0)[..., None]  # 0 is the least that relu gives, so padding never is the maximum
@@ -136,7 +136,7 @@ class NarratedSeconds(torch.utils.data.Dataset):
         words[: len(self.words[index])] = self.words[index]
         positive = torch.zeros(M, self.longest, dtype=torch.bool)
         for m, second in enumerate(chosen):
-            positive[m, nearest(self.rows[index]["transcript"], second + 0.5, self.config.positives)] = True
+            positive[m, nearest_sentences(self.rows[index]["transcript"], second + 0.5, self.config.positives)] = True
         return {"seconds": torch.from_numpy(video[chosen]), "words": words, "positive": positive}
 
 
@@ -145,7 +145,7 @@ def _second_of(said: dict, seconds: int) -> int:
     return min(int(np.random.uniform(said["start"], said["end"])), seconds - 1)
 
 
-def nearest(transcript: list[dict], second: float, count: int) -> list[int]:
+def nearest_sentences(transcript: list[dict], second: float, count: int) -> list[int]:
     """Numbers of the `count` sentences whose middles are nearest to a moment."""
     distance = [abs((said["start"] + said["end"]) / 2 - second) for said in transcript]
     return np.argsort(distance, kind="stable")[:count].tolist()

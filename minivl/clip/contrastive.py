@@ -2,9 +2,10 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def symmetric_contrastive(similarity, logit_scale):
+def symmetric_contrastive(similarity: Tensor, logit_scale: Tensor | float) -> Tensor:
     """InfoNCE in both directions, where text i belongs to video i.
 
         L = ( CE(s S) + CE(s Sᵀ) ) / 2        CE(M) = mean over rows i of -log softmax(M[i])[i]

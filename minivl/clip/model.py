@@ -11,7 +11,7 @@ from minivl.clip.folder_config import CONFIG, read_folder_config
 from minivl.config import BUNDLED
 from minivl.data.trust import UntrustedFile, refuse_code
 from minivl.hub.checkpoints import load_weights
-from minivl.hub.folders import Shared, find, write_folder
+from minivl.hub.folders import PushToHubMixin, find, model_card, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
 HUB = "hf-hub:"  # as open_clip marks names of the hub
@@ -23,7 +23,7 @@ class ModelError(ValueError):
 
 
 @dataclass
-class Clip(Shared):
+class Clip(PushToHubMixin):
     """An open_clip model with what is needed to feed it."""
 
     name: str
@@ -34,30 +34,20 @@ class Clip(Shared):
     mean: tuple[float, float, float]  # of the pixel values in [0, 1]
     std: tuple[float, float, float]
 
-    def save_pretrained(self, folder, card: str = "") -> None:
+    def save_pretrained(self, folder: Path | str, card: str = "") -> None:  # type: ignore[override]  # `options` by name
         """Write an open_clip folder, which `load_clip` reads, and open_clip itself as "local-dir:folder".
 
         card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
         folder, source = Path(folder), _folder_of(self.name)
-        settings = (
-            _architecture(self.name, self.pretrained, self.mean, self.std)
-            if source is None
-            else json.loads((source / CONFIG).read_text(encoding="utf-8"))
-        )
-        write_folder(
-            folder,
-            settings,
-            self.model.state_dict(),
-            _CARD.format(
-                name=Path(self.name).name,
-                parameters=sum(p.numel() for p in self.model.parameters()),
-                size=self.image_size,
-                card=card,
-            ),
-            CONFIG,
-            WEIGHTS,
-        )
+        if source is None:
+            settings = _architecture(self.name, self.pretrained, self.mean, self.std)
+        else:
+            settings = json.loads((source / CONFIG).read_text(encoding="utf-8"))
+        parameters = sum(p.numel() for p in self.model.parameters())
+        text = _CARD.format(name=Path(self.name).name, parameters=parameters, size=self.image_size, card=card)
+        card = model_card(text, library_name="open_clip", pipeline_tag="zero-shot-image-classification")
+        write_folder(folder, settings, self.model.state_dict(), card, CONFIG, WEIGHTS)
         if "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]:  # the others have open_clip's own
             self.tokenizer.save_pretrained(folder)
 
@@ -183,10 +173,6 @@ def _clip(name, pretrained, model, tokenizer) -> Clip:
 
 
 _CARD = """\
----
-library_name: open_clip
-pipeline_tag: zero-shot-image-classification
----
 # CLIP {name}
 
 An `open_clip.CLIP` with {parameters:,} parameters that reads {size} x {size} pixels. Saved by minivl.

@@ -1,10 +1,11 @@
-"""AlignDistill: what image-level alignment knows, passed on to video-level alignment."""
+"""AlignDistill: image-level alignment, distilled into video-level alignment."""
 
+from torch import Tensor
 from torch.nn.functional import kl_div
 
 
-def alignment_distillation(video, image, scale, behaviour="release"):
-    """How far video-level alignment S is from image-level alignment I, seen from texts and from videos -> scalar.
+def alignment_distillation(video: Tensor, image: Tensor, scale: Tensor | float, behaviour: str = "release") -> Tensor:
+    """Divergence of video-level alignment S from image-level alignment I, seen from texts and from videos -> scalar.
 
         L = ( D(S, I) + D(Sᵀ, Iᵀ) ) / 2
         D(S, I) = w sum_i KL( softmax(s I[i]) || softmax(s S[i]) )        I is the teacher, S the student
@@ -19,10 +20,13 @@ def alignment_distillation(video, image, scale, behaviour="release"):
     B = len(video)
     w = {"release": 100 / B**2, "paper": 1 / B}[behaviour]
     teacher = image.detach() if behaviour == "paper" else image
-    return w * (_divergence(video, teacher, scale) + _divergence(video.T, teacher.T, scale)) / 2
+    of_texts = _divergence(video, teacher, scale)
+    of_videos = _divergence(video.T, teacher.T, scale)
+    return w * (of_texts + of_videos) / 2
 
 
-def _divergence(student, teacher, scale):
-    """Sum over rows of KL(teacher || student)."""
-    log_p, log_q = (scale * teacher).log_softmax(dim=1), (scale * student).log_softmax(dim=1)
+def _divergence(student: Tensor, teacher: Tensor, scale: Tensor | float) -> Tensor:
+    """Sum over rows of KL(teacher || student): (B, B) each -> scalar."""
+    log_p = (scale * teacher).log_softmax(dim=1)  # (B, B)
+    log_q = (scale * student).log_softmax(dim=1)  # (B, B)
     return kl_div(log_q, log_p, reduction="sum", log_target=True)

@@ -1,13 +1,13 @@
-"""Which CLIPs can be adapted."""
+"""The CLIPs that can be adapted."""
 
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 
 
 class UnsupportedBackbone(ValueError):
     """A CLIP with another architecture than the one the paper adapts."""
 
 
-def require_vit_clip(clip_model) -> None:
+def require_vit_clip(clip_model: Module) -> None:
     """Raise UnsupportedBackbone, naming every reason, unless this is CLIP as OpenAI designed it.
 
     That is open_clip's `CLIP` with a vision transformer read at its class token and a causal text

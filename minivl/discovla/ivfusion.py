@@ -8,9 +8,10 @@ W = h heads of size d.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from minivl.config import ConfigError
@@ -36,12 +37,14 @@ class FusionAdapter(nn.Module):
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
-    def forward(self, c):
-        """c (..., W) -> (..., W)."""
-        return self.up(self.quick_gelu(self.down(c)))
+    def forward(self, c: Tensor) -> Tensor:
+        """Class tokens c (..., W) -> (..., W)."""
+        c = self.down(c)  # (..., rank)
+        c = self.quick_gelu(c)
+        return self.up(c)  # (..., W)
 
 
-def token_index(positions):
+def token_index(positions: Tensor) -> tuple[Tensor, Tensor]:
     """Index of one token per row: positions (S,) -> idx with x[idx] (S, 1, ...) for x (S, N, ...)."""
     rows = torch.arange(len(positions), device=positions.device)
     return rows[:, None], positions[:, None]
@@ -49,28 +52,39 @@ def token_index(positions):
 
 @dataclass
 class Layout:
-    """How the tokens of a batch belong together, the same in all blocks of a tower."""
+    """Masks and class tokens of a batch, the same in all blocks of a tower.
 
-    class_token: tuple  # `token_index` of the class tokens: x[class_token] is (S, 1, W)
-    frames: int | None = None  # F; None: captions of videos, which are images to every block
-    own: torch.Tensor | None = None  # (S, N, N), True where a row's token may see a column's in its frame; None: all
-    shared: torch.Tensor | None = None  # (S, N), True for tokens that the whole video may see; None: all
+    class_token   `token_index` of the class tokens: x[class_token] is (S, 1, W)
+    frames        F; None: captions of videos, which are images to every block
+    image_mask    (S, N, N), True where a row's token may attend to a column's in its own frame; None: everywhere
+    video_tokens  (S, N), True for tokens that the whole video may attend to; None: all of them
+    """
+
+    class_token: tuple[Tensor, Tensor]
+    frames: int | None = None
+    image_mask: Tensor | None = None
+    video_tokens: Tensor | None = None
 
     @property
-    def for_class_tokens(self):
-        """(B, 1, F*N) or None: what the class tokens of a video may see of it."""
-        return None if self.shared is None else self.shared.reshape(len(self.shared) // self.frames, 1, -1)
+    def class_token_mask(self) -> Tensor | None:
+        """(B, 1, F*N) or None: the tokens of its video that a class token may attend to."""
+        if self.video_tokens is None:
+            return None
+        assert self.frames is not None  # a video level exists in videos only
+        S, N = self.video_tokens.shape
+        return self.video_tokens.reshape(S // self.frames, 1, self.frames * N)
 
     @cached_property
-    def for_all_tokens(self):
-        """(B, F*N, F*N) or None: the same for every token; in its own frame it is still bound by `own`."""
-        if self.own is None:
-            return self.for_class_tokens
-        S, N, _ = self.own.shape
+    def video_mask(self) -> Tensor | None:
+        """(B, F*N, F*N) or None: the same for every token; in its own frame it is still bound by `image_mask`."""
+        if self.image_mask is None:
+            return self.class_token_mask
+        assert self.frames is not None and self.class_token_mask is not None
+        S, N, _ = self.image_mask.shape
         B, F = S // self.frames, self.frames
-        same_frame = torch.eye(F, dtype=torch.bool, device=self.own.device)[:, None, :, None]  # (F, 1, F, 1)
-        own = self.own.view(B, F, N, 1, N) | ~same_frame  # (B, F, N, F, N)
-        return own.view(B, F * N, F * N) & self.for_class_tokens
+        same_frame = torch.eye(F, dtype=torch.bool, device=self.image_mask.device)[:, None, :, None]  # (F, 1, F, 1)
+        mask = self.image_mask.view(B, F, N, 1, N) | ~same_frame  # (B, F, N, F, N)
+        return mask.view(B, F * N, F * N) & self.class_token_mask
 
 
 class IVFusionAttention(nn.Module):
@@ -102,7 +116,7 @@ class IVFusionAttention(nn.Module):
         self.strategy = strategy
         self.adapter = FusionAdapter(attention.embed_dim, rank) if strategy == "adapter" else None
 
-    def forward(self, x, layout, class_only=False):
+    def forward(self, x: Tensor, layout: Layout, class_only: bool = False) -> Tensor:
         """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`."""
         q, k, v = self.project(x)  # (S, N, h, d) each
         if self.strategy == "image" or layout.frames is None:
@@ -113,47 +127,58 @@ class IVFusionAttention(nn.Module):
         image = self.image_level(q, k, v, layout, class_only)  # (S, N, W) or (S, 1, W)
         video = self.video_level(q, k, v, layout, class_only=True)  # (S, 1, W)
         if class_only:
-            return self.fuse(image, video)
+            return self.fuse(image, video)  # (S, 1, W)
         image[layout.class_token] = self.fuse(image[layout.class_token], video)
-        return image
+        return image  # (S, N, W)
 
-    def project(self, x):
-        """x (S, N, W) -> q, k, v, each (S, N, h, d)."""
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """CLIP's projections with LoRA: x (S, N, W) -> q, k, v, each (S, N, h, d)."""
         S, N, W = x.shape
-        qkv = linear(x, self.in_proj_weight, self.in_proj_bias).add_(self.lora(x))  # (S, N, 3*W)
-        return qkv.view(S, N, 3, self.num_heads, W // self.num_heads).unbind(dim=2)
+        qkv = linear(x, self.in_proj_weight, self.in_proj_bias)  # (S, N, 3*W), frozen
+        qkv = qkv.add_(self.lora(x))  # (S, N, 3*W)
+        qkv = qkv.view(S, N, 3, self.num_heads, W // self.num_heads)  # (S, N, 3, h, d)
+        return qkv.unbind(dim=2)
 
-    def image_level(self, q, k, v, layout, class_only):
+    def image_level(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, class_only: bool) -> Tensor:
         """q, k, v (S, N, h, d) -> (S, N, W) or (S, 1, W): each frame on its own."""
-        mask = layout.own
+        mask = layout.image_mask  # (S, N, N) or None
         if class_only:
-            q, mask = q[layout.class_token], None if mask is None else mask[layout.class_token]
-        return self.out_proj(attend(q, k, v, mask))
+            q = q[layout.class_token]  # (S, 1, h, d)
+            mask = None if mask is None else mask[layout.class_token]  # (S, 1, N) or None
+        x = attend(q, k, v, mask)  # (S, N, W) or (S, 1, W)
+        return self.out_proj(x)
 
-    def video_level(self, q, k, v, layout, class_only):
+    def video_level(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, class_only: bool) -> Tensor:
         """q, k, v (S, N, h, d) -> (S, N, W) or (S, 1, W): all frames of a video together."""
-        mask = layout.for_class_tokens if class_only else layout.for_all_tokens
-        q = q[layout.class_token] if class_only else q
-        (S, n, h, d), B = q.shape, len(q) // layout.frames
-        q, k, v = (x.reshape(B, -1, h, d) for x in (q, k, v))  # (B, F*n, h, d), (B, F*N, h, d) twice
-        return self.out_proj(attend(q, k, v, mask)).reshape(S, n, h * d)
+        assert layout.frames is not None
+        (S, N, h, d), F = k.shape, layout.frames
+        B, n = S // F, 1 if class_only else N  # n tokens of each frame ask
+        q = q[layout.class_token] if class_only else q  # (S, n, h, d)
+        q = q.reshape(B, F * n, h, d)
+        k = k.reshape(B, F * N, h, d)
+        v = v.reshape(B, F * N, h, d)
+        x = attend(q, k, v, layout.class_token_mask if class_only else layout.video_mask)  # (B, F*n, W)
+        return self.out_proj(x).reshape(S, n, h * d)  # (S, n, W)
 
-    def fuse(self, image, video):
-        """The image- and video-level features of the class tokens, (S, 1, W) each -> (S, 1, W)."""
-        return (image + video) / 2 if self.strategy == "average" else video + self.adapter(image)
+    def fuse(self, image: Tensor, video: Tensor) -> Tensor:
+        """Fuse the image- and video-level features of the class tokens: (S, 1, W) each -> (S, 1, W)."""
+        if self.adapter is None:
+            return (image + video) / 2
+        return video + self.adapter(image)
 
 
-def attend(q, k, v, mask=None):
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(q kᵀ / √d) v: q (B, Q, h, d), k and v (B, K, h, d), mask (B, Q or 1, K) -> (B, Q, h*d)."""
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, h, Q, d), (B, h, K, d) twice
-    mask = None if mask is None else mask[:, None]  # the same for every head
-    return scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2)
+    mask = None if mask is None else mask[:, None]  # (B, 1, Q or 1, K), the same for every head
+    x = scaled_dot_product_attention(q, k, v, mask)  # (B, h, Q, d)
+    return x.transpose(1, 2).flatten(2)  # (B, Q, h*d)
 
 
 class IVFusionBlock(nn.Module):
     """A transformer block of CLIP with the attention above; everything else is open_clip's, frozen."""
 
-    def __init__(self, block, rank: int, strategy: str = "image"):
+    def __init__(self, block: Any, rank: int, strategy: str = "image"):
         import open_clip.transformer
 
         super().__init__()
@@ -163,14 +188,15 @@ class IVFusionBlock(nn.Module):
             self.mlp.gelu = QuickGELU()
         self.attn = IVFusionAttention(block.attn, rank, strategy)
 
-    def forward(self, x, layout, class_only=False):
+    def forward(self, x: Tensor, layout: Layout, class_only: bool = False) -> Tensor:
         """x (S, N, W) -> (S, N, W), or (S, 1, W) for the class tokens alone with `class_only`."""
-        attended = self.attn(self.ln_1(x), layout, class_only)
-        x = (x[layout.class_token] if class_only else x) + self.ls_1(attended)
+        attended = self.attn(self.ln_1(x), layout, class_only)  # (S, N, W) or (S, 1, W)
+        x = x[layout.class_token] if class_only else x
+        x = x + self.ls_1(attended)
         return x + self.ls_2(self.mlp(self.ln_2(x)))
 
 
-def adapt_tower(transformer, rank: int, fusion_layers: int, strategy: str) -> None:
+def adapt_tower(transformer: Any, rank: int, fusion_layers: int, strategy: str) -> None:
     """Replace the blocks of one of CLIP's towers, in place; the last `fusion_layers` of them follow `strategy`.
 
     Raises ConfigError if the tower has fewer blocks than that, and for a rank below 1.
@@ -186,12 +212,12 @@ def adapt_tower(transformer, rank: int, fusion_layers: int, strategy: str) -> No
     )
 
 
-def class_features(transformer, x, layout):
+def class_features(transformer: Any, x: Tensor, layout: Layout) -> Tensor:
     """Run an adapted tower and read out its class tokens: x (S, N, W) -> (S, W).
 
     The last block computes the class tokens only, since nobody reads the other tokens after it.
     """
     *earlier, last = transformer.resblocks
     for block in earlier:
-        x = block(x, layout)
+        x = block(x, layout)  # (S, N, W)
     return last(x, layout, class_only=True).squeeze(1)

@@ -69,11 +69,12 @@ class LlavaCaptioner:
                 f"such as {MODEL}, or a folder that holds one with its processor."
             ) from error
         model.name_or_path = str(name)  # and not the folder of the cache
-        return cls(model.to(device), processor, prompt, max_new_tokens)
+        model = model.to(device)  # type: ignore[arg-type]  # transformers' wrapper loses the type of self
+        return cls(model, processor, prompt, max_new_tokens)
 
     @property
     def settings(self) -> dict:
-        """What decides the captions."""
+        """Settings that decide the captions."""
         return {"model": self.model.name_or_path, "prompt": self.prompt, "max_new_tokens": self.max_new_tokens}
 
     def ask(self, caption: str) -> str:
@@ -116,7 +117,8 @@ def caption_clips(
     )
     keys = pair_keys(data)
     # The pair whose captions each pair has: its own, or the first of the video if the prompt leaves the caption out.
-    first, alike = {}, "{caption}" not in captioner.prompt
+    alike = "{caption}" not in captioner.prompt
+    first: dict[int | str, str] = {}
     source = [
         first.setdefault(int(clip) if alike else key, key) for key, clip in zip(keys, data.video_of_text, strict=True)
     ]
@@ -175,7 +177,7 @@ def _check_settings(path, settings):
 
 
 def _read_partial(path):
-    """What an interrupted call left; a line that it had not written to its end is cut off."""
+    """Captions that an interrupted call left; a line that it had not written to its end is cut off."""
     if not path.exists():
         return {}
     content = path.read_bytes()

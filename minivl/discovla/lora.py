@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class LoRA(nn.Module):
@@ -24,6 +24,7 @@ class LoRA(nn.Module):
         self.A = nn.Parameter(torch.empty(rank, width).uniform_(-1, 1) / math.sqrt(width))
         self.B = nn.Parameter(torch.zeros(3 * width, rank))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """x (..., width) -> (..., 3 * width), to be added to the frozen projection of x."""
-        return x @ self.A.T @ self.B.T
+        x = x @ self.A.T  # (..., rank)
+        return x @ self.B.T  # (..., 3 * width)

@@ -1,11 +1,16 @@
-"""What a DiscoVLA looks at: attention of class tokens, recomputed from a block's own projections."""
+"""A view into DiscoVLA: attention of class tokens, recomputed from a block's own projections."""
+
+from typing import Any
 
 import torch
+from torch import Tensor
+
+from minivl.discovla.model import DiscoVLA
 
 
 @torch.inference_mode()
-def class_attention(model, video, block: int = -1, across_frames: bool = True):
-    """How much the class token of each frame reads of each patch, mean over heads.
+def class_attention(model: DiscoVLA, video: Tensor, block: int = -1, across_frames: bool = True) -> Tensor:
+    """Attention of the class token of each frame to each patch, mean over heads.
 
         softmax( q[class] kᵀ / √d )     over the tokens of all frames, or of the own frame
 
@@ -16,7 +21,7 @@ def class_attention(model, video, block: int = -1, across_frames: bool = True):
     What class tokens read of class tokens is left out, so rows sum to less than 1.
     """
     B, F = video.shape[:2]
-    seen = {}
+    seen: dict[str, Any] = {}
     attention = model.clip.visual.transformer.resblocks[block].attn
     hook = attention.register_forward_pre_hook(lambda module, args: seen.update(x=args[0], layout=args[1]))
     try:

@@ -2,27 +2,28 @@
 
 import copy
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from minivl.clip.contrastive import symmetric_contrastive
-from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig, override
+from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.beyond.temporal import TemporalEmbedding
+from minivl.discovla.checks import require_finite, require_frame_captions, require_valid
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
 from minivl.hub.checkpoints import load_weights
-from minivl.hub.folders import Shared, find, read_settings, write_folder
+from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
 
-SHOWN = 5  # rows per error
 
-
-class DiscoVLA(nn.Module, Shared):
+class DiscoVLA(PushToHubMixin, nn.Module):
     """A frozen CLIP with LoRA in every block and IVFusion in the last blocks of both towers.
 
     Sizes: B videos of F frames, one caption of L tokens per video and, in training, one caption per
@@ -34,7 +35,9 @@ class DiscoVLA(nn.Module, Shared):
     Raises UnsupportedBackbone for other architectures and ConfigError for more fusion layers than blocks.
     """
 
-    def __init__(self, clip_model, config: DiscoVLAConfig | None = None):
+    clip: Any  # open_clip.CLIP, whose parts have no types
+
+    def __init__(self, clip_model: nn.Module, config: DiscoVLAConfig | None = None):
         super().__init__()
         require_vit_clip(clip_model)
         self.config = config or DiscoVLAConfig()
@@ -48,7 +51,9 @@ class DiscoVLA(nn.Module, Shared):
         self.to(self.clip.logit_scale.device)
 
     @classmethod
-    def from_open_clip(cls, name: str, pretrained: str | None = None, config: DiscoVLAConfig | None = None):
+    def from_open_clip(
+        cls, name: str, pretrained: str | None = None, config: DiscoVLAConfig | None = None
+    ) -> "DiscoVLA":
         """Adapt a CLIP that `minivl.clip.load_clip` knows by name (and tag or file of its weights)."""
         from minivl.clip import load_clip
 
@@ -57,13 +62,18 @@ class DiscoVLA(nn.Module, Shared):
         return model
 
     @classmethod
-    def from_reference(cls, path_or_state_dict, vision_fusion_layers: int = 4, text_fusion_layers: int = 2):
+    def from_reference(
+        cls,
+        path_or_state_dict: Path | str | Mapping[str, Tensor],
+        vision_fusion_layers: int = 4,
+        text_fusion_layers: int = 2,
+    ) -> "DiscoVLA":
         """A model with the weights of the released code: see `minivl.discovla.reference`."""
         from minivl.discovla.reference import build_from_reference
 
         return build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fusion_layers)
 
-    def encode_video(self, frames, frame_mask=None):
+    def encode_video(self, frames: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Frames (B, F, 3, H, W), normalised as CLIP expects -> video (B, D) and frame features (B, F, D).
 
         The video feature is the mean of the L2-normalised features g_f of its valid frames,
@@ -83,45 +93,52 @@ class DiscoVLA(nn.Module, Shared):
             )
         B, F = frames.shape[:2]
         frame_mask = torch.ones(B, F, device=frames.device) if frame_mask is None else frame_mask
-        _require_valid(frame_mask, (B, F), "video", "frame")
+        require_valid(frame_mask, (B, F), "video", "frame")
 
         patches = visual.conv1(frames.flatten(0, 1)).flatten(2).transpose(1, 2)  # (B*F, P, W)
         class_token = visual.class_embedding.expand(B * F, 1, -1)  # (B*F, 1, W)
         x = torch.cat([class_token, patches], dim=1) + visual.positional_embedding  # (B*F, 1+P, W)
         first = token_index(torch.zeros(B * F, dtype=torch.long, device=x.device))
-        layout = Layout(first, F, shared=self._shared(frame_mask, x.shape[1]))
+        layout = Layout(first, F, video_tokens=self._video_tokens(frame_mask, x.shape[1]))
         x = class_features(visual.transformer, visual.ln_pre(x), layout)  # (B*F, W)
-        features = (visual.ln_post(x) @ visual.proj).view(B, F, -1)  # (B, F, D)
+        x = visual.ln_post(x) @ visual.proj  # (B*F, D)
+        features = x.view(B, F, -1)  # (B, F, D)
 
         weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]  # (B, F, 1)
-        g = normalize(features, dim=-1)
-        return (weights * (g if self.temporal is None else self.temporal(g))).sum(1), features
+        g = normalize(features, dim=-1)  # (B, F, D)
+        if self.temporal is not None:
+            g = self.temporal(g)  # (B, F, D)
+        return (weights * g).sum(1), features
 
-    def encode_caption(self, ids, mask):
+    def encode_caption(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Captions of whole videos, image-level attention only: ids and mask (B, L) -> (B, D).
 
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
         """
-        _require_valid(mask, ids.shape, "caption", "token")
+        require_valid(mask, ids.shape, "caption", "token")
         return self._encode_text(ids, mask)
 
-    def encode_frame_captions(self, ids, mask, frame_mask=None):
+    def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """One caption per frame, fused over each video: ids and mask (B, F, L) -> (B, F, D).
 
         Only training encodes them. frame_mask (B, F) hides the captions of padded frames from the others if the
         config has `mask_padding`. Raises ValueError as `encode_caption`.
         """
         B, F, L = ids.shape
-        _require_valid(mask, (B, F, L), "frame caption", "token")
-        shared = None if frame_mask is None else self._shared(frame_mask, L)  # (B*F, L)
-        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, shared)  # (B*F, D)
+        require_valid(mask, (B, F, L), "frame caption", "token")
+        video_tokens = None if frame_mask is None else self._video_tokens(frame_mask, L)  # (B*F, L)
+        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
         return features.view(B, F, -1)
 
-    def _shared(self, frame_mask, tokens):
-        """frame_mask (B, F) -> (B*F, tokens), which tokens the whole video may see; None: all."""
-        return frame_mask.bool().flatten()[:, None].expand(-1, tokens) if self.config.mask_padding else None
+    def _video_tokens(self, frame_mask: Tensor, tokens: int) -> Tensor | None:
+        """Tokens that the whole video may attend to: frame_mask (B, F) -> (B*F, tokens); None: all."""
+        if not self.config.mask_padding:
+            return None
+        return frame_mask.bool().flatten()[:, None].expand(-1, tokens)
 
-    def _encode_text(self, ids, mask, frames=None, shared=None):
+    def _encode_text(
+        self, ids: Tensor, mask: Tensor, frames: int | None = None, video_tokens: Tensor | None = None
+    ) -> Tensor:
         """ids and mask (S, L) -> (S, D), read out at the end-of-text token, which has the largest id."""
         clip = self.clip
         S, L = ids.shape
@@ -131,20 +148,21 @@ class DiscoVLA(nn.Module, Shared):
 
         used = mask.any(dim=0).index_fill(0, end, True)  # (L,)
         L = int(used.nonzero().max()) + 1  # the rest is padding everywhere
-        ids, mask = ids[:, :L], mask[:, :L]
-        causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()
-        shared = mask if shared is None else mask & shared[:, :L]  # (S, L)
-        layout = Layout(token_index(end), frames, own=causal & mask[:, None], shared=shared)
+        ids, mask = ids[:, :L], mask[:, :L]  # (S, L) each
+        causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()  # (L, L)
+        image_mask = causal & mask[:, None]  # (S, L, L)
+        video_tokens = mask if video_tokens is None else mask & video_tokens[:, :L]  # (S, L)
+        layout = Layout(token_index(end), frames, image_mask, video_tokens)
         x = clip.token_embedding(ids) + clip.positional_embedding[:L]  # (S, L, W)
         x = class_features(clip.transformer, x, layout)  # (S, W)
-        return clip.ln_final(x) @ clip.text_projection
+        return clip.ln_final(x) @ clip.text_projection  # (S, D)
 
     @staticmethod
-    def similarity(captions, videos):
+    def similarity(captions: Tensor, videos: Tensor) -> Tensor:
         """Cosines: captions (N_text, D), videos (N_video, D) -> (N_text, N_video)."""
         return normalize(captions, dim=-1) @ normalize(videos, dim=-1).T
 
-    def losses(self, batch):
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The training losses over the global batch of all processes, named scalars.
 
             video     contrastive loss of the video-level alignment
@@ -162,35 +180,39 @@ class DiscoVLA(nn.Module, Shared):
         """
         return self.losses_of(self.encode(batch))
 
-    def encode(self, batch):
-        """All that the losses read of a batch, by name: caption and video (B, D), and where alpha or beta is above 0
-        frame caption and frame (B, F, D), with `mask_padding` also the frame mask (B, F).
+    def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Embeddings that the losses read of a batch, by name: caption and video (B, D).
+
+        Where alpha or beta is above 0 also frame caption and frame (B, F, D), with `mask_padding` frame mask (B, F).
 
         Every video is encoded on its own, so `minivl.train.gradient_cache` can encode a large batch in pieces.
         """
         videos, frames = self.encode_video(batch["video"], batch["video_mask"])  # (B, D), (B, F, D)
         embeddings = {"caption": self.encode_caption(batch["text_ids"], batch["text_mask"]), "video": videos}
         if self.config.alpha or self.config.beta:
-            embeddings |= {"frame caption": self._frame_captions(batch, frames), "frame": frames}
+            require_frame_captions(batch, frames, self.config)
+            ids, mask = batch["f_text_ids"], batch["f_text_mask"]  # (B, F, L) each
+            captions = self.encode_frame_captions(ids, mask, batch["video_mask"])  # (B, F, D)
+            embeddings |= {"frame caption": captions, "frame": frames}
             if self.config.mask_padding:
                 embeddings["frame mask"] = batch["video_mask"]
         return embeddings
 
-    def losses_of(self, embeddings):
-        """`losses`, given the embeddings of this process' part of the batch that `encode` made."""
+    def losses_of(self, embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses as `losses` gives them, of the embeddings of this process' part of the batch that `encode` made."""
         config, scale = self.config, self.clip.logit_scale.exp()
-        S, I = self.alignments(embeddings)
+        S, I = self.alignments(embeddings)  # (B, B) each
         losses = {"video": symmetric_contrastive(S, scale)}
         total = losses["video"]
-        if config.alpha:
+        if config.alpha and I is not None:
             losses["image"] = symmetric_contrastive(I, scale)
             total = total + config.alpha * losses["image"]
-        if config.beta:
+        if config.beta and I is not None:
             losses["distill"] = alignment_distillation(S, I, config.distill_scale or scale, config.distill)
             total = total + config.beta * losses["distill"]
         return {**losses, "total": total}
 
-    def alignments(self, embeddings):
+    def alignments(self, embeddings: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Video-level alignment S and image-level alignment I of the global batch, (B, B) each, row i for text i.
 
         S: cosines of captions and videos. I: how well frame captions fit frames (see `image_level_similarity`); None
@@ -210,37 +232,20 @@ class DiscoVLA(nn.Module, Shared):
                 mask,
             )  # (B, B)
         if not (S if I is None else S + I).isfinite().all():
-            _require_finite(everywhere)
+            require_finite(everywhere)
         return S, I
 
-    def _frame_captions(self, batch, frames):
-        """Embeddings (B, F, D) of the frame captions that belong to frames (B, F, D)."""
-        if "f_text_ids" not in batch:
-            raise ValueError(
-                f"alpha {self.config.alpha:g} and beta {self.config.beta:g} need frame captions: give "
-                "f_text_ids and f_text_mask in the batch, or set both to 0"
-            )
-        ids = batch["f_text_ids"]
-        if ids.shape[:2] != frames.shape[:2]:
-            raise ValueError(
-                f"there must be one caption per frame, but the batch has {ids.shape[1]} captions for "
-                f"{frames.shape[1]} frames ({len(ids)} and {len(frames)} videos)"
-            )
-        return self.encode_frame_captions(ids, batch["f_text_mask"], batch["video_mask"])
-
-    def forward(self, batch):
-        """`losses`, under the name that data-parallel training calls."""
-        return self.losses(batch)
-
-    def trainable_parameters(self):
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """LoRA and fusion adapters: 561,200 numbers for CLIP ViT-B with the paper's settings."""
         return [p for p in self.parameters() if p.requires_grad]
 
-    def transformer_layers(self):
+    def transformer_layers(self) -> list[nn.Module]:
         """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them."""
         return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
 
-    def save_pretrained(self, folder, card: str = "", inputs: InputConfig | None = None) -> None:
+    def save_pretrained(  # type: ignore[override]  # the mixin's `options`, by name
+        self, folder: Path | str, card: str = "", inputs: InputConfig | None = None
+    ) -> None:
         """Write what was trained, the settings, the name of the CLIP below them, and a model card.
 
         card     Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
@@ -257,57 +262,25 @@ class DiscoVLA(nn.Module, Shared):
         settings |= {"inputs": dataclasses.asdict(inputs)} if inputs else {}
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         weights = self.backbone.pretrained or "the ones that come with it"
-        write_folder(
-            Path(folder),
-            settings,
-            trained,
-            _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"]),
-        )
+        text = _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"])
+        card = model_card(text, library_name="minivl", pipeline_tag="feature-extraction")
+        write_folder(Path(folder), settings, trained, card)
 
     @classmethod
-    def from_pretrained(cls, name):
+    def from_pretrained(cls, name: Path | str) -> "DiscoVLA":
         """The model that `save_pretrained` wrote, from a folder or the hub, on a freshly loaded CLIP.
 
         Raises CheckpointError if there is no such model or its weights do not fit.
         """
         folder = find(name)
-        settings = read_settings(folder, ("discovla", "clip"))
-        model = cls.from_open_clip(**settings["clip"], config=override(DiscoVLAConfig(), **settings["discovla"]))
+        config, backbone = read_configs(folder, discovla=DiscoVLAConfig, clip=ClipConfig)
+        model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
-        load_weights(model, folder / "model.safetensors", allow_missing=frozen)
+        load_weights(model, folder / WEIGHTS, allow_missing=frozen)
         return model
 
 
-def _require_valid(mask, shape, whole, part):
-    """Every row of a mask (..., n) must mark something as real."""
-    if mask.shape != shape:
-        raise ValueError(f"{whole} mask has shape {tuple(mask.shape)}, it must be {tuple(shape)}")
-    empty = (mask == 0).all(dim=-1).nonzero().squeeze(-1).tolist()
-    if empty:
-        raise ValueError(f"{whole} without a valid {part} in rows {empty} of the mask")
-
-
-def _require_finite(embeddings):
-    """Name the rows of embeddings (..., D) that are NaN or infinite."""
-    wrong = {name: (~x.isfinite().all(dim=-1)).nonzero().squeeze(-1).tolist() for name, x in embeddings.items()}
-    if any(wrong.values()):
-        named = [
-            f"{name} {', '.join(map(str, rows[:SHOWN]))}"
-            + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
-            for name, rows in wrong.items()
-            if rows
-        ]
-        raise ValueError(
-            f"embeddings that are NaN or infinite: {'; '.join(named)} (counted from 0 in the batch of all "
-            "processes). Look for NaN in these inputs, then in the weights"
-        )
-
-
 _CARD = """\
----
-library_name: minivl
-pipeline_tag: feature-extraction
----
 # DiscoVLA on CLIP {name}
 
 LoRA and fusion adapters of DiscoVLA (arXiv 2506.08887), trained with minivl for text-video retrieval.

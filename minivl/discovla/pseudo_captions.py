@@ -135,7 +135,7 @@ def pair_keys(data: ClipDataset) -> list[str]:
 
 
 def _problem(captions) -> str | None:
-    """What is wrong with an entry of a file."""
+    """Reason why an entry of a file is wrong; None if it is right."""
     if not isinstance(captions, list) or not captions:
         return f"{captions!r:.40} is not a list of captions"
     for number, caption in enumerate(captions):

@@ -1,7 +1,7 @@
 """CLIP's activation, in fewer passes over memory."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 SLOPE = 1.702
 
@@ -18,7 +18,7 @@ class QuickGELU(nn.Module):
     for every product in it and in its derivative.
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return _QuickGELU.apply(x)
 
 

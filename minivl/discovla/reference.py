@@ -3,10 +3,16 @@
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor, nn
 
 from minivl.config import DiscoVLAConfig
 from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
+
+M = TypeVar("M", bound=nn.Module)
 
 OUR_NAMES = {
     "TVPt_LoRA_a": "lora.A",
@@ -19,7 +25,12 @@ OUR_NAMES = {
 HEAD_WIDTH = 64  # in every CLIP that OpenAI released
 
 
-def build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fusion_layers):
+def build_from_reference(
+    cls: Callable[..., M],
+    path_or_state_dict: Path | str | Mapping[str, Tensor],
+    vision_fusion_layers: int,
+    text_fusion_layers: int,
+) -> M:
     """A DiscoVLA (`cls`) with the weights of the released code's `VTRModel`; all sizes are read off their shapes.
 
     Asking for fewer fusion layers than the weights have adapters for leaves the surplus adapters
@@ -30,8 +41,7 @@ def build_from_reference(cls, path_or_state_dict, vision_fusion_layers, text_fus
     """
     from open_clip.model import CLIP
 
-    given = isinstance(path_or_state_dict, Mapping)
-    state = path_or_state_dict if given else read_weights(path_or_state_dict)
+    state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
     try:
         clip = CLIP(**_architecture(state), quick_gelu=True)
         rank = len(state["clip.visual.transformer.resblocks.0.attn.TVPt_LoRA_a"])

@@ -1,14 +1,25 @@
-"""Folders that hold a model: `config.json`, `model.safetensors` and a card, here or on the Hugging Face hub."""
+"""Folders that hold a model: `config.json`, `model.safetensors` and a card, here or on the Hugging Face hub.
 
+`huggingface_hub` transfers files, checks names and writes the metadata of cards. Its `ModelHubMixin` is not used: it
+loads pickled weights where there are no safetensors, passes whatever a `config.json` holds to a model's constructor,
+ignores settings that it does not know and weights that are missing, keeps an old card when a model is saved again, and
+uploads every file, for everyone to see, unless it is told otherwise.
+"""
+
+import dataclasses
 import json
 import os
 import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
+from torch import Tensor
 
+from minivl.config import ConfigError
+from minivl.data.trust import read_json
 from minivl.hub.checkpoints import CheckpointError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -20,18 +31,29 @@ class ShareError(RuntimeError):
     """A folder that could not be uploaded; the message says what to do."""
 
 
-class Shared:
-    """What gives a model that has `save_pretrained` its `push_to_hub`."""
+class PushToHubMixin:
+    """Adds `push_to_hub` to a model that has `save_pretrained`."""
 
-    def push_to_hub(self, name: str, private: bool = True, **options) -> str:
+    def save_pretrained(self, folder: Path | str, **options: Any) -> None:
+        """Write the model into `folder`."""
+        raise NotImplementedError
+
+    def push_to_hub(self, name: str, private: bool = True, **options: Any) -> str:
         """Save the model, with the `options` of `save_pretrained`, and upload it as "owner/model"; its address."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, **options)
             return push_folder(Path(folder), name, private)
 
 
+def model_card(text: str, **metadata: Any) -> str:
+    """A card: `metadata` as the hub reads it (library_name, license, pipeline_tag), and below it Markdown."""
+    from huggingface_hub import ModelCardData
+
+    return f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n{text}"
+
+
 def write_folder(
-    folder: Path, settings: dict, tensors: Mapping, card: str, config: str = CONFIG, weights: str = WEIGHTS
+    folder: Path, settings: dict, tensors: Mapping[str, Tensor], card: str, config: str = CONFIG, weights: str = WEIGHTS
 ) -> None:
     """Write a model's settings, weights and card. Each file is written whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +67,7 @@ def write_folder(
 
 
 def sections(data: str = "", command: str = "", scores: Mapping | None = None, limits: str = "") -> str:
-    """What a card says about how a model was made, as Markdown with a section for each; what is not given is left out.
+    """Markdown for a card about how a model was made, with a section for each; what is not given is left out.
 
     scores   name -> number, or (mean, standard deviation over seeds)
     """
@@ -58,7 +80,7 @@ def sections(data: str = "", command: str = "", scores: Mapping | None = None, l
     return "\n".join(f"## {HEADINGS[name]}\n\n{text.rstrip()}\n" for name, text in texts.items() if text)
 
 
-def describe(folder: Path, **about) -> list[str]:
+def describe(folder: Path | str, **about) -> list[str]:
     """Put `sections(**about)` into the card of a folder, in place of those that it has; the headings that it lacks.
 
     Raises CheckpointError if the folder has no card.
@@ -101,15 +123,39 @@ def _table(scores: Mapping) -> str:
 
 def read_settings(folder: Path, needed: tuple[str, ...]) -> dict:
     """`config.json` of a model folder. Raises CheckpointError if it lacks one of the `needed` entries."""
-    file = folder / "config.json"
+    file = folder / CONFIG
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = read_json(file)
         return {name: settings[name] for name in needed} | settings
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is not the config of a saved model of this kind: {error!r}") from error
 
 
-def find(name) -> Path:
+def read_configs(folder: Path, **kinds: type) -> list[Any]:
+    """Entries of a folder's `config.json` as config dataclasses: for `univl=UniVLConfig` the entry "univl".
+
+    Raises CheckpointError if an entry is missing or empty, has settings that its dataclass lacks, or values that it
+    refuses or that are of another type.
+    """
+    settings = read_settings(folder, tuple(kinds))
+    try:
+        return [_config(kind, settings[name]) for name, kind in kinds.items()]
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG} is not of a model of this version of minivl: {error}") from error
+
+
+def _config(kind: type, settings: Any) -> Any:
+    """A config dataclass with settings that somebody else may have written."""
+    from pydantic import TypeAdapter
+
+    if not isinstance(settings, dict) or not settings:
+        raise ConfigError(f"{kind.__name__} needs settings by name, not {settings!r:.80}")
+    if unknown := settings.keys() - {field.name for field in dataclasses.fields(kind)}:
+        raise ConfigError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
+    return TypeAdapter(kind).validate_json(json.dumps(settings), strict=True)  # JSON has lists for tuples
+
+
+def find(name: Path | str) -> Path:
     """The folder of a model: a folder on disk, or a hub id such as "org/model", which is downloaded and cached.
 
     Raises CheckpointError if it is neither, or cannot be had.
@@ -138,9 +184,14 @@ def push_folder(
     Raises ShareError if the name is no name of the hub, or the upload fails: no network, no login, no permission.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
-        raise ShareError(f"{name!r} is no name for the hub: expected owner/name")
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ShareError(f"{name!r} is no name for the hub, expected owner/name: {error}") from error
+    if "/" not in name:
+        raise ShareError(f"{name!r} is no name for the hub, expected owner/name")
     api = HfApi()
     try:
         api.create_repo(name, private=private, repo_type=kind, exist_ok=True)

@@ -105,7 +105,7 @@ def write_features(
     if out.suffix != ".safetensors":
         return _write_folder(videos, net, out, batch_size, progress)
     parts = out.with_name(out.name + ".parts")
-    with _alone(parts):
+    with _locked(parts):
         report = (
             _read_packed(out, videos, _stamp(net))
             if out.exists()
@@ -116,7 +116,7 @@ def write_features(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """While this lasts no other process works on `folder`; another one waits, and then finds what this one has made."""
     from filelock import FileLock
 

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from minivl.config import S3DConfig, override
+from minivl.config import S3DConfig
 from minivl.hub.checkpoints import load_weights, read_weights
-from minivl.hub.folders import Shared, find, read_settings, write_folder
+from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 
 # Channels of the blocks of S3D-G: 1x1 branch; 1x1 and 3x3x3 of the second; 1x1 and 3x3x3 of the third; pooled branch.
 BLOCKS = {
@@ -36,13 +36,13 @@ BLOCKS = {
 
 
 class S3DOutput(NamedTuple):
-    """What S3D computes of B clips."""
+    """Output of S3D for B clips."""
 
-    features: torch.Tensor  # (B, feature_dim): what UniVL reads
-    embedding: torch.Tensor  # (B, embed_dim): what MIL-NCE compares with sentences
+    features: Tensor  # (B, feature_dim): what UniVL reads
+    embedding: Tensor  # (B, embed_dim): what MIL-NCE compares with sentences
 
 
-class S3D(nn.Module, Shared):
+class S3D(PushToHubMixin, nn.Module):
     """S3D with feature gating: 3D Inception blocks whose 3x3x3 convolutions are split into space and time.
 
     config   the released sizes by default; see S3DConfig
@@ -63,10 +63,10 @@ class S3D(nn.Module, Shared):
             channels = block.channels
         self.fc = nn.Linear(channels, self.config.embed_dim)
 
-    def _scaled(self, channels):
+    def _scaled(self, channels: int) -> int:
         return max(1, round(self.config.width * channels))
 
-    def _block_channels(self, name):
+    def _block_channels(self, name: str) -> list[int]:
         channels = [self._scaled(c) for c in BLOCKS[name]]
         if name == "mixed_5c":  # its four branches make the features, in the shares 3 : 3 : 1 : 1
             eighth = self.config.feature_dim // 8
@@ -74,19 +74,18 @@ class S3D(nn.Module, Shared):
         return channels
 
     @classmethod
-    def from_reference(cls, path_or_state_dict):
+    def from_reference(cls, path_or_state_dict: Path | str | Mapping[str, Tensor]) -> "S3D":
         """The released network, trained on HowTo100M (`s3d_howto100m.pth`), in evaluation mode.
 
         Its text tower (`text_module.*`) is left out. Raises CheckpointError, which lists every mismatch, for weights
         that do not fit.
         """
-        given = isinstance(path_or_state_dict, Mapping)
-        state = path_or_state_dict if given else read_weights(path_or_state_dict)
+        state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
         net = cls()
         load_weights(net, {name: tensor for name, tensor in state.items() if not name.startswith("text_module.")})
         return net.eval()
 
-    def forward(self, video) -> S3DOutput:
+    def forward(self, video: Tensor) -> S3DOutput:
         """Clips (B, 3, T, H, W), red, green and blue in [0, 1], not normalised -> features and embedding.
 
         The features are the mean of the last block over time and space, the embedding a linear map of them.
@@ -96,15 +95,24 @@ class S3D(nn.Module, Shared):
         x = F.pad(x, (1, 2, 1, 2, 0, 1))  # as TensorFlow's "SAME" pads for a 2x4x4 kernel
         x = pool(self.conv1(x), (1, 3, 3), (1, 2, 2))  # (B, C, T/2, H/4, W/4)
         x = self.gating(self.conv_2c(self.conv_2b(x)))
-        x = self.mixed_3c(self.mixed_3b(pool(x, (1, 3, 3), (1, 2, 2))))  # (B, C, T/2, H/8, W/8)
+        x = pool(x, (1, 3, 3), (1, 2, 2))  # (B, C, T/2, H/8, W/8)
+        x = self._blocks("mixed_3", x)
         x = pool(x, (3, 3, 3), (2, 2, 2))  # (B, C, T/4, H/16, W/16)
-        x = self.mixed_4f(self.mixed_4e(self.mixed_4d(self.mixed_4c(self.mixed_4b(x)))))
+        x = self._blocks("mixed_4", x)
         x = pool(x, (2, 2, 2), (2, 2, 2))  # (B, C, T/8, H/32, W/32)
-        features = self.mixed_5c(self.mixed_5b(x)).mean(dim=(2, 3, 4))  # (B, feature_dim)
+        x = self._blocks("mixed_5", x)
+        features = x.mean(dim=(2, 3, 4))  # (B, feature_dim)
         return S3DOutput(features, self.fc(features))
 
-    def segments(self, frames):
-        """A clip cut into one input per second: frames (F, H, W, 3) -> (seconds, 3, T, H, W) in [0, 1].
+    def _blocks(self, stage: str, x: Tensor) -> Tensor:
+        """The Inception blocks of one stage, one after the other."""
+        for name in BLOCKS:
+            if name.startswith(stage):
+                x = self.get_submodule(name)(x)
+        return x
+
+    def segments(self, frames: Tensor) -> Tensor:
+        """Cut a clip into one input per second: frames (F, H, W, 3) -> (seconds, 3, T, H, W) in [0, 1].
 
         Frames are consecutive at `config.frames_per_second` = T, uint8 or already float in [0, 1] (gradients then
         reach them). The last one is repeated until its second is full. Raises ValueError for other shapes.
@@ -116,40 +124,37 @@ class S3D(nn.Module, Shared):
         last = frames[-1:].expand(-len(frames) % T, -1, -1, -1)
         return torch.cat([frames, last]).unflatten(0, (-1, T)).permute(0, 4, 1, 2, 3)  # (seconds, 3, T, H, W)
 
-    def save_pretrained(self, folder, card: str = "") -> None:
+    def save_pretrained(self, folder: Path | str, card: str = "") -> None:  # type: ignore[override]  # `options` by name
         """Write settings, weights and a model card into `folder`.
 
-        card   Markdown about data, command, scores and limits
+        card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
-        parameters = sum(p.numel() for p in self.parameters())
-        write_folder(
-            Path(folder),
-            {"s3d": dataclasses.asdict(self.config)},
-            self.state_dict(),
-            _CARD.format(parameters=parameters, card=card, **dataclasses.asdict(self.config)),
-        )
+        settings = dataclasses.asdict(self.config)
+        text = _CARD.format(parameters=sum(p.numel() for p in self.parameters()), card=card, **settings)
+        card = model_card(text, license="mit", library_name="minivl", pipeline_tag="feature-extraction")
+        write_folder(Path(folder), {"s3d": settings}, self.state_dict(), card)
 
     @classmethod
-    def from_pretrained(cls, name):
+    def from_pretrained(cls, name: Path | str) -> "S3D":
         """The network that `save_pretrained` wrote, from a folder or the hub, in evaluation mode.
 
         Raises CheckpointError if there is no such network or its weights do not fit.
         """
         folder = find(name)
-        net = cls(override(S3DConfig(), **read_settings(folder, ("s3d",))["s3d"]))
-        load_weights(net, folder / "model.safetensors")
+        net = cls(*read_configs(folder, s3d=S3DConfig))
+        load_weights(net, folder / WEIGHTS)
         return net.eval()
 
 
 class ConvUnit(nn.Module):
     """Convolution, batch normalisation, ReLU."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int | tuple[int, int, int]):
         super().__init__()
         self.conv1 = nn.Conv3d(channels_in, channels_out, kernel, bias=False)
         self.bn1 = nn.BatchNorm3d(channels_out)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn1(self.conv1(x)))
 
 
@@ -163,18 +168,18 @@ class SeparableConvUnit(nn.Module):
         self.conv2 = nn.Conv3d(channels_out, channels_out, (3, 1, 1), padding=(1, 0, 0), bias=False)
         self.bn2 = nn.BatchNorm3d(channels_out)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
 
 
 class SelfGating(nn.Module):
-    """Scales each channel by what the whole clip shows: sigmoid(W mean(x) + b) * x."""
+    """Scaling of each channel by what the whole clip shows: sigmoid(W mean(x) + b) * x."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.fc = nn.Linear(channels, channels)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         weights = torch.sigmoid(self.fc(x.mean(dim=(2, 3, 4))))  # (B, C)
         return weights[:, :, None, None, None] * x
 
@@ -194,7 +199,7 @@ class InceptionBlock(nn.Module):
         self.gating_b0, self.gating_b1 = SelfGating(b0), SelfGating(b1_b)
         self.gating_b2, self.gating_b3 = SelfGating(b2_b), SelfGating(b3_b)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, t, h, w) -> (B, channels, t, h, w)."""
         return torch.cat(
             [
@@ -207,8 +212,8 @@ class InceptionBlock(nn.Module):
         )
 
 
-def fold_pixels(video):
-    """Blocks of 2 x 2 x 2 pixels as channels: (B, 3, T, H, W) -> (B, 24, T/2, H/2, W/2)."""
+def fold_pixels(video: Tensor) -> Tensor:
+    """Fold blocks of 2 x 2 x 2 pixels into channels: (B, 3, T, H, W) -> (B, 24, T/2, H/2, W/2)."""
     if video.ndim != 5 or video.shape[1] != 3 or any(side % 2 or not side for side in video.shape[2:]):
         raise ValueError(f"video must be (B, 3, T, H, W) with even T, H and W, not {tuple(video.shape)}")
     B, C, T, H, W = video.shape
@@ -216,18 +221,13 @@ def fold_pixels(video):
     return blocks.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(B, 8 * C, T // 2, H // 2, W // 2)
 
 
-def pool(x, kernel, stride):
+def pool(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
     """Max-pooling that pads as TensorFlow's "SAME" does for even sizes: nothing before, one zero after."""
     depth, height, width = (k - s for k, s in zip(kernel, stride, strict=True))
     return F.max_pool3d(F.pad(x, (0, width, 0, height, 0, depth)), kernel, stride, ceil_mode=True)
 
 
 _CARD = """\
----
-license: mit
-library_name: minivl
-pipeline_tag: feature-extraction
----
 # S3D
 
 S3D-G with {parameters:,} parameters: one feature of {feature_dim} numbers from a second of video, {frames_per_second}

@@ -2,22 +2,23 @@
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 def processes() -> int:
-    """How many processes share a batch."""
+    """Number of processes that share a batch."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def gather_with_gradient(tensor):
-    """The tensors of all processes one after the other: (N, ...) -> (processes * N, ...).
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """Concatenate the tensors of all processes one after the other: (N, ...) -> (processes * N, ...).
 
     N must be the same in every process. In a single process it is the tensor itself.
     """
     return tensor if processes() == 1 else _Gather.apply(tensor)
 
 
-def mean_over_processes(values):
+def mean_over_processes(values: Tensor) -> Tensor:
     """The loss whose average over processes is the mean of the values (M,) of all of them; M may differ.
 
     Data-parallel training averages gradients over processes, and a mean of means would give the values of a process
@@ -34,7 +35,8 @@ class _Gather(torch.autograd.Function):
 
     Every process computes the same loss from the gathered tensors. The gradient of a local tensor is
     summed over the processes here and data-parallel training averages over them afterwards: together
-    that is the gradient of the global batch in one process.
+    that is the gradient of the global batch in one process. torch's own, `torch.distributed.nn.functional.all_gather`,
+    is deprecated, and what replaces it is not public.
     """
 
     @staticmethod

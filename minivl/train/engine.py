@@ -1,26 +1,38 @@
-"""A model made ready for its devices: several processes, the whole model on each (DDP) or cut into shards (FSDP),
+"""Preparing a model for its devices: several processes, the whole model on each (DDP) or cut into shards (FSDP),
 in mixed precision, its layers compiled or checkpointed. All on Hugging Face Accelerate and torch.
 
 What acts on layers acts on those that the model names: `transformer_layers()` lists layers that are only ever called
 as a whole. Whatever else a model has is left as it is.
 """
 
-import copy
 import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 
 from minivl.config import TrainConfig
 from minivl.train.run_folder import TrainingError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 
 def default_device() -> torch.device:
     """The GPU if there is one, else the CPU."""
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
 
 
 class Engine(nn.Module):
@@ -30,11 +42,12 @@ class Engine(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, compute, *arguments):
+    def forward(self, compute: Callable[..., Any], *arguments: Any) -> Any:
+        """Value of `compute(model, *arguments)`."""
         return compute(self.model, *arguments)
 
 
-def make_accelerator(config: TrainConfig):
+def make_accelerator(config: TrainConfig) -> "Accelerator":
     """Accelerate, as the launcher of this process has set it up; TrainingError for what `fit` cannot use."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -60,7 +73,7 @@ def asks_for_shards() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def prepare(accelerator, model: nn.Module) -> nn.Module:
+def prepare(accelerator: "Accelerator", model: nn.Module) -> nn.Module:
     """An `Engine` with the model, to be trained on this process' device: see `shard` for FSDP."""
     if asks_for_shards() and accelerator.num_processes > 1:
         # Accelerate shards on GPUs only. Sharded before, the model is the same everywhere, and it adds autocast.
@@ -85,45 +98,33 @@ def shard(engine: Engine) -> Engine:
     options = {"offload_policy": plugin.cpu_offload}
     for layer in layers_of(engine.model):
         fully_shard(layer, reshard_after_forward=plugin.reshard_after_forward, **options)
-    return fully_shard(engine, ignored_params=set(scalars.values()), **options)
+    fully_shard(engine, ignored_params=set(scalars.values()), **options)
+    return engine
 
 
-def own_copy(model: nn.Module) -> nn.Module:
-    """What `prepare` may change: the model itself, or a copy of one that is to be sharded."""
-    return copy.deepcopy(model) if asks_for_shards() else model
+def saved_state(model: nn.Module, optimizer: Optimizer) -> tuple[dict, dict]:
+    """State that training changes: of the model and, by names of parameters, the optimiser; whole tensors on the CPU.
+
+    All processes must call it, and only the main one gets something.
+    """
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    return get_state_dict(model, optimizer, options=options)
 
 
-def whole(tree):
-    """Nested dicts and lists with whole tensors, on the CPU, in place of sharded ones; all processes must call it."""
-    if isinstance(tree, dict):
-        return {key: whole(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [whole(value) for value in tree]
-    return tree.full_tensor().cpu() if hasattr(tree, "full_tensor") else tree
+def restore_optimizer(model: nn.Module, optimizer: Optimizer, state: dict) -> None:
+    """Give an optimiser the state that `saved_state` returned, in pieces where the model is in pieces."""
+    set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(full_state_dict=True))
 
 
-def cut_like(state: dict, optimizer) -> dict:
-    """The `state_dict` of an optimiser of whole parameters, for one whose parameters may be sharded."""
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-
-    def cut(value, like):
-        if isinstance(like, DTensor) and value.shape == like.shape:
-            return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-        return value
-
-    return state | {
-        "state": {
-            i: {name: cut(value, parameters[i]) for name, value in values.items()}
-            for i, values in state["state"].items()
-        }
-    }
+def copy_trained(source: nn.Module, target: nn.Module) -> None:
+    """Copy what training changed in a model that may be sharded into a whole one; all processes must call it."""
+    options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
+    target.load_state_dict(get_model_state_dict(source, options=options), strict=False)
 
 
 @contextmanager
-def layer_options(model: nn.Module, config: TrainConfig):
-    """In this context the layers are compiled (`compile`), or keep only their input for the backward pass and
+def layer_options(model: nn.Module, config: TrainConfig) -> Iterator[None]:
+    """A context in which the layers are compiled (`compile`), or keep only their input for the backward pass and
     compute the rest again (`activation_checkpointing`, with the same dropout masks).
 
     Raises TrainingError if the model does not name its layers.
@@ -149,9 +150,5 @@ def layer_options(model: nn.Module, config: TrainConfig):
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
     """The layers that a model, or a model inside it, names."""
-    return [
-        layer
-        for module in model.modules()
-        if hasattr(module, "transformer_layers")
-        for layer in module.transformer_layers()
-    ]
+    named = (getattr(module, "transformer_layers", list) for module in model.modules())
+    return [layer for layers in named for layer in layers()]

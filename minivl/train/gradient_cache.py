@@ -17,12 +17,16 @@ is trained must take part in `encode`; `losses_of` only reads the embeddings and
 """
 
 from contextlib import nullcontext
+from typing import Any
 
 import torch
+from torch import nn
 
 
-def backward_in_chunks(accelerator, engine, batch: dict, chunk_size: int) -> dict[str, torch.Tensor]:
-    """Add the gradients of `model.losses_of(model.encode(batch))["total"]` to the parameters; the losses, detached.
+def backward_in_chunks(
+    accelerator: Any, engine: nn.Module, batch: dict[str, torch.Tensor], chunk_size: int
+) -> dict[str, torch.Tensor]:
+    """Add the gradients of `model.losses_of(model.encode(batch))["total"]` to the parameters; return detached losses.
 
     engine   the model in an `Engine`, prepared by `accelerator`
     batch    this process' examples, fields (N, ...); `chunk_size` of them are embedded at a time

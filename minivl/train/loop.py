@@ -18,6 +18,7 @@ All machines must see the run folder. A run may be continued by another number o
 FSDP; its numbers then agree up to rounding, and up to dropout masks, which every process draws for itself.
 """
 
+import copy
 import dataclasses
 import math
 import random
@@ -25,32 +26,52 @@ import time
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
 from minivl.config import TrainConfig
-from minivl.train.engine import cut_like, layer_options, make_accelerator, own_copy, prepare, whole
+from minivl.train.engine import (
+    asks_for_shards,
+    copy_trained,
+    layer_options,
+    make_accelerator,
+    prepare,
+    restore_optimizer,
+    saved_state,
+)
 from minivl.train.gradient_cache import backward_in_chunks
-from minivl.train.run_folder import RunFolder, TrainingError, trained
+from minivl.train.run_folder import RunFolder, TrainingError
 
 ORDER, DATA, MODEL = range(3)  # what a seed is for; keeps the three streams of random numbers apart
 
 
-def model_losses(model: nn.Module, batch) -> dict[str, torch.Tensor]:
+class SizedDataset(Protocol):
+    """Examples with a length that are read by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def model_losses(model: Any, batch: Any) -> dict[str, torch.Tensor]:
     """The default of `fit`: `model.losses(batch)`."""
     return model.losses(batch)
 
 
 def fit(
     model: nn.Module,
-    dataset: Dataset,
+    dataset: SizedDataset,
     config: TrainConfig,
     run_dir: str | Path,
-    losses: Callable[[nn.Module, object], dict[str, torch.Tensor]] = model_losses,
+    losses: Callable[[Any, Any], dict[str, torch.Tensor]] = model_losses,
     collate: Callable = default_collate,
     settings: dict | None = None,
     progress: bool = True,
@@ -86,15 +107,14 @@ def fit(
     accelerator = make_accelerator(config)
     epoch_steps, steps = _plan(len(dataset), config, accelerator.num_processes)
     done, state = run.restore(model)
-    worker = own_copy(model)  # another one only if it is sharded
+    worker = copy.deepcopy(model) if asks_for_shards() else model  # sharding is in place, and `model` stays whole
     engine = prepare(accelerator, worker)
     optimizer, scheduler = make_optimizer(worker, config, steps)
-    parts = {"optimizer": accelerator.prepare_optimizer(optimizer), "scheduler": scheduler}
-    if accelerator.scaler is not None:
-        parts["scaler"] = accelerator.scaler  # fp16 only
-    if state:
-        state["optimizer"] = cut_like(state["optimizer"], optimizer)
-        for name, part in parts.items():
+    prepared_optimizer = accelerator.prepare_optimizer(optimizer)
+    others = {"scheduler": scheduler} | ({"scaler": accelerator.scaler} if accelerator.scaler else {})  # fp16 only
+    if done and done < steps:
+        restore_optimizer(worker, optimizer, state["optimizer"])
+        for name, part in others.items():
             part.load_state_dict(state[name])
 
     writes = accelerator.is_main_process
@@ -108,27 +128,21 @@ def fit(
     with layer_options(worker, config), bar:
         for step in range(done + 1, steps + 1):
             began, lr = time.perf_counter(), scheduler.get_last_lr()[0]
-            values = _update(step, accelerator, engine, parts["optimizer"], backward, batches, config, run)
+            values = _update(step, accelerator, engine, prepared_optimizer, backward, batches, config, run)
             scheduler.step()
             if writes and (step in (1, steps) or step % config.log_every == 0):
-                run.log(
-                    {
-                        "step": step,
-                        "epoch": (step - 1) // epoch_steps + 1,
-                        "lr": lr,
-                        **values,
-                        "seconds": time.perf_counter() - began,
-                    }
-                )
+                epoch, seconds = (step - 1) // epoch_steps + 1, time.perf_counter() - began
+                run.log({"step": step, "epoch": epoch, "lr": lr, **values, "seconds": seconds})
             if step == steps or step % config.checkpoint_every == 0:
-                state = whole([trained(worker), {name: part.state_dict() for name, part in parts.items()}])
+                weights, optimizer_state = saved_state(worker, optimizer)
                 if writes:
-                    run.save(step, *state)
+                    states = {name: part.state_dict() for name, part in others.items()}
+                    run.save(step, weights, {"optimizer": optimizer_state} | states)
             bar.set_postfix(loss=f"{values['total']:.4g}", refresh=False)
             bar.update()
     accelerator.wait_for_everyone()
     if worker is not model:
-        model.load_state_dict(whole(trained(worker)), strict=False)
+        copy_trained(worker, model)
         model.to(accelerator.device)
     model.eval()
     return run.metrics()
@@ -141,7 +155,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig, steps: int):
+def make_optimizer(model: nn.Module, config: TrainConfig, steps: int) -> tuple[Optimizer, LRScheduler]:
     """AdamW on everything trainable, and its schedule: (optimizer, scheduler).
 
     The learning rate rises linearly from 0 over int(warmup * steps) steps and falls to 0 along half a cosine or a
@@ -158,8 +172,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig, steps: int):
     if not groups:
         raise TrainingError("the model has no parameter with requires_grad: nothing to train")
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.eps)
-    schedule = {"cosine": get_cosine_schedule_with_warmup, "linear": get_linear_schedule_with_warmup}[config.decline]
-    return optimizer, schedule(optimizer, int(config.warmup * steps), steps)
+    schedules: dict[str, Any] = {"cosine": get_cosine_schedule_with_warmup, "linear": get_linear_schedule_with_warmup}
+    return optimizer, schedules[config.decline](optimizer, int(config.warmup * steps), steps)
 
 
 def _parameter_groups(model, config):
@@ -174,7 +188,7 @@ def _parameter_groups(model, config):
 
 
 def _backward(model, losses, config):
-    """How a micro-batch becomes gradients: (accelerator, engine, batch) -> losses; TrainingError if it cannot."""
+    """A function (accelerator, engine, batch) -> losses that adds up gradients; TrainingError if there can be none."""
     if config.chunk_size is None:
 
         def at_once(accelerator, engine, batch):
@@ -222,7 +236,8 @@ def _update(step, accelerator, engine, optimizer, backward, batches, config, run
     # The mean over processes, so that all of them see, and stop at, the same value.
     means = accelerator.reduce(sums / config.gradient_accumulation, "mean").tolist()
     values = dict(zip(losses, means, strict=True))
-    values["grad_norm"] = float(whole(accelerator.clip_grad_norm_(engine.parameters(), config.max_grad_norm)))
+    norm = accelerator.clip_grad_norm_(engine.parameters(), config.max_grad_norm)
+    values["grad_norm"] = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
     if not math.isfinite(values["grad_norm"]) and accelerator.scaler is not None:
         values["grad_norm"] = None  # fp16 overflow: its scaler skips this update and lowers the scale
     if not all(value is None or math.isfinite(value) for value in values.values()):
@@ -240,7 +255,7 @@ def _batches(dataset, collate, config, accelerator, steps):
     """This process's micro-batches of the given steps (counted from 0), on its device."""
     from accelerate.utils import send_to_device
 
-    source = _MicroBatches(dataset, collate, config, accelerator.process_index, accelerator.num_processes)
+    source = MicroBatches(dataset, collate, config, accelerator.process_index, accelerator.num_processes)
     parts = range(steps.start * config.gradient_accumulation, steps.stop * config.gradient_accumulation)
     loader = DataLoader(
         source,
@@ -253,7 +268,7 @@ def _batches(dataset, collate, config, accelerator, steps):
         yield send_to_device(batch, accelerator.device)
 
 
-class _MicroBatches(Dataset):
+class MicroBatches(Dataset):
     """Micro-batch number i of the whole run, as a function of (seed, i): a restart reads none of those before."""
 
     def __init__(self, dataset, collate, config, process, processes):

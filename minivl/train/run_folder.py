@@ -1,4 +1,4 @@
-"""What a training run keeps on disk.
+"""The folder of a training run.
 
     config.json               the settings of the run
     metrics.jsonl             one line per logged step
@@ -29,7 +29,7 @@ class TrainingError(RuntimeError):
 
 
 class RunFolder:
-    """What one run keeps on disk. Only the main process calls `begin`, `log` and `save`."""
+    """The folder of one run. Only the main process calls `begin`, `log` and `save`."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -42,7 +42,9 @@ class RunFolder:
         return sorted(folders, key=_step_of)
 
     def newest(self) -> Path | None:
-        return (self.saved() or [None])[-1]
+        """The last whole checkpoint."""
+        saved = self.saved()
+        return saved[-1] if saved else None
 
     def check(self, record: dict) -> None:
         """TrainingError if the checkpoints here belong to other settings than those of `record`."""
@@ -127,7 +129,7 @@ class RunFolder:
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What training can change: the parameters with `requires_grad` and the persistent buffers, by name."""
+    """State that training can change: the parameters with `requires_grad` and the persistent buffers, by name."""
     kept = model.state_dict().keys()  # leaves out buffers that are not persistent
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return parameters | {name: buffer for name, buffer in model.named_buffers() if name in kept}

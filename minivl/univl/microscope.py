@@ -1,9 +1,11 @@
-"""What each objective asks of each module: gradients taken apart, one batch or a whole training."""
+"""Gradients of each objective on each module: one batch or a whole training."""
 
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 MODULES = {
     "text encoder": ("text.",),
@@ -14,7 +16,7 @@ MODULES = {
 }
 
 
-def objective_gradients(model, losses: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+def objective_gradients(model: nn.Module, losses: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
     """The gradient of every objective alone: {objective: {parameter: gradient}}; parameters it does not reach are 0.
 
     losses   as `UniVL.losses` returns them; "total" is left out. Their graph is kept, so a training step can follow.
@@ -59,9 +61,10 @@ class Microscope:
     """
 
     def __init__(self, every: int):
-        self.every, self.calls, self.rows = every, 0, []
+        self.every, self.calls = every, 0
+        self.rows: list[dict] = []
 
-    def __call__(self, model, batch):
+    def __call__(self, model: Any, batch: Any) -> dict[str, torch.Tensor]:
         losses = model.losses(batch)
         if self.calls % self.every == 0:
             self._record(model, losses)

@@ -16,12 +16,12 @@ from minivl.univl.objectives import products
 from minivl.univl.pooling import pool_text, pool_video
 from minivl.univl.pretraining_batch import active_objectives
 from minivl.univl.pretraining_step import encode_batch, joint_loss, pool_clips, pretraining_losses
-from minivl.univl.saving import Saving
+from minivl.univl.saving import PretrainedMixin
 
 SIDE = 16  # of the blocks of texts x videos that the cross encoder sees together, which bounds its memory
 
 
-class UniVL(Saving, nn.Module):
+class UniVL(PretrainedMixin):
     """Four modules: text encoder, video encoder, cross encoder and decoder (figure 2 of the paper).
 
     Sizes: N clips with a text of W tokens and T video features of F numbers each, hidden size D, vocabulary V.

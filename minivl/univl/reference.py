@@ -7,9 +7,12 @@ stage two                and cls, cls_visual
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
 
 from minivl.config import ObjectiveConfig, UniVLConfig
 from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
@@ -63,17 +66,24 @@ TIES = {  # one parameter under several names
     "decoder.embeddings.position_embeddings.weight": "bert.embeddings.position_embeddings.weight",
     "cls_visual.predictions.weight": "visual.embeddings.word_embeddings.weight",
 }
+M = TypeVar("M", bound=nn.Module)
 UNUSED = ("bert.pooler.", "visual.pooler.")  # computed by the release and read by nothing
 
 
-def build_from_reference(cls, path_or_state_dict, num_heads, bos_token_id, eos_token_id, pad_token_id):
+def build_from_reference(
+    cls: Callable[..., M],
+    path_or_state_dict: Path | str | Mapping[str, Tensor],
+    num_heads: int,
+    bos_token_id: int,
+    eos_token_id: int,
+    pad_token_id: int,
+) -> M:
     """A UniVL (`cls`) with released weights, in evaluation mode; every size but the number of heads is read off shapes.
 
     Raises CheckpointError, with every mismatch in one message, for weights that do not fit or are not a UniVL, and
     for tensors that the release ties but that differ here.
     """
-    given = isinstance(path_or_state_dict, Mapping)
-    state = dict(path_or_state_dict) if given else read_weights(path_or_state_dict)
+    state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
     state = {_modern(name): tensor for name, tensor in state.items()}
     try:
         config = _config(state, num_heads, bos_token_id, eos_token_id, pad_token_id)

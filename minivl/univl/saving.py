@@ -1,17 +1,28 @@
 """Saving a UniVL with its settings, and reading it back."""
 
 import dataclasses
+from collections.abc import Mapping, Set
 from pathlib import Path
+from typing import Any, Self
 
-from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig, override
-from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
-from minivl.hub.folders import Shared, find, read_settings, write_folder
+from torch import Tensor, nn
+
+from minivl.config import ObjectiveConfig, UniVLConfig, override
+from minivl.hub.checkpoints import load_weights, read_weights
+from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
+
+PART_MODULES = {"cross": ("cross.", "similarity."), "decoder": ("decoder.",), "heads": ("word_head.", "frame_head.")}
 
 
-class Saving(Shared):
-    """What gives UniVL `save_pretrained`, `from_pretrained` and `push_to_hub`."""
+class PretrainedMixin(PushToHubMixin, nn.Module):
+    """Adds `save_pretrained`, `from_pretrained` and `push_to_hub` to UniVL."""
 
-    def save_pretrained(self, folder, tokenizer=None, card: str = "", inputs: dict | None = None) -> None:
+    config: UniVLConfig
+    objectives: ObjectiveConfig
+
+    def save_pretrained(  # type: ignore[override]  # the mixin's `options`, by name
+        self, folder: Path | str, tokenizer: Any = None, card: str = "", inputs: dict | None = None
+    ) -> None:
         """Write settings, weights and a model card into `folder`, and the tokenizer, if there is one, beside them.
 
         card     Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
@@ -19,20 +30,18 @@ class Saving(Shared):
         """
         settings = {"univl": dataclasses.asdict(self.config), "objectives": dataclasses.asdict(self.objectives)}
         settings |= {"inputs": inputs} if inputs else {}
-        parameters = sum(p.numel() for p in self.parameters())
-        write_folder(
-            Path(folder),
-            settings,
-            self.state_dict(),
-            _CARD.format(
-                parameters=parameters, parts=", ".join(("text encoder", "video encoder", *self.config.parts)), card=card
-            ),
+        text = _CARD.format(
+            parameters=sum(p.numel() for p in self.parameters()),
+            parts=", ".join(("text encoder", "video encoder", *self.config.parts)),
+            card=card,
         )
+        card = model_card(text, license="mit", library_name="minivl", pipeline_tag="video-text-to-text")
+        write_folder(Path(folder), settings, self.state_dict(), card)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
 
     @classmethod
-    def from_pretrained(cls, name, parts: tuple[str, ...] | None = None):
+    def from_pretrained(cls, name: Path | str, parts: tuple[str, ...] | None = None) -> Self:
         """The model that `save_pretrained` wrote, from a folder or the hub, in evaluation mode.
 
         parts   build these parts only (or in addition: what the weights lack starts at random)
@@ -40,39 +49,26 @@ class Saving(Shared):
         Raises CheckpointError if there is no such model or its weights do not fit, ConfigError for impossible parts.
         """
         folder = find(name)
-        settings = read_settings(folder, ("univl", "objectives"))
-        try:
-            config = override(UniVLConfig(), **{**settings["univl"], "parts": tuple(settings["univl"]["parts"])})
-            objectives = override(ObjectiveConfig(), **settings["objectives"])
-        except (ConfigError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{folder / 'config.json'} is not of a UniVL of this version: {error}") from error
+        config, objectives = read_configs(folder, univl=UniVLConfig, objectives=ObjectiveConfig)
         saved = set(config.parts)
         if parts is not None:
             config = override(config, parts=tuple(parts))
         model = cls(config, objectives)
-        load_parts(model, folder / "model.safetensors", saved)
+        load_parts(model, folder / WEIGHTS, saved)
         return model.eval()
 
 
-PART_MODULES = {"cross": ("cross.", "similarity."), "decoder": ("decoder.",), "heads": ("word_head.", "frame_head.")}
-
-
-def load_parts(model, state_or_path, saved) -> None:
+def load_parts(model: "PretrainedMixin", state_or_path: Mapping[str, Tensor] | Path | str, saved: Set[str]) -> None:
     """Load weights that have the parts `saved`; parts that only one side has are left alone."""
     wanted = set(model.config.parts)
-    state = state_or_path if isinstance(state_or_path, dict) else read_weights(state_or_path)
+    state = state_or_path if isinstance(state_or_path, Mapping) else read_weights(state_or_path)
     surplus = tuple(prefix for part in saved - wanted for prefix in PART_MODULES[part])
-    state = {name: tensor for name, tensor in state.items() if not surplus or not name.startswith(surplus)}
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(surplus)}
     new = tuple(prefix for part in wanted - saved for prefix in PART_MODULES[part])
     load_weights(model, state, allow_missing=new)
 
 
 _CARD = """\
----
-license: mit
-library_name: minivl
-pipeline_tag: video-text-to-text
----
 # UniVL
 
 {parameters:,} parameters: {parts}. Made with minivl.

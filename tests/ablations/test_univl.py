@@ -7,7 +7,7 @@ import pytest
 from minivl.ablations import univl as ablation
 from minivl.ablations import univl_regimes
 from minivl.ablations.runner import Cell
-from minivl.assets.feature_world import retell
+from minivl.assets.feature_world import renarrate
 from minivl.config import NARRATED, NARRATED_WORLD, scale
 from minivl.tasks.univl.pretraining import make_tokenizer
 
@@ -54,7 +54,7 @@ def test_retold_videos_have_the_same_features_and_other_speech(tmp_path):
     from minivl.data.features import load_features
     from minivl.data.schema import load_split
 
-    folder = retell(NARRATED, tmp_path, NARRATED_WORLD, transcript_shift=0.0)
+    folder = renarrate(NARRATED, tmp_path, NARRATED_WORLD, transcript_shift=0.0)
     before, after = (load_split(source, "val") for source in (NARRATED, folder))
     assert after.column_names == before.column_names and after["steps"] == before["steps"]
     assert (load_features(after[3]["features"]) == load_features(before[3]["features"])).all()
@@ -64,7 +64,7 @@ def test_retold_videos_have_the_same_features_and_other_speech(tmp_path):
     starts = {round(step["start"], 2) for step in after[0]["steps"]}
     assert {sentence["start"] for sentence in after[0]["transcript"]} <= starts, "speech fits the picture now"
     with pytest.raises(ValueError, match="was not told with these settings"):
-        retell(NARRATED, tmp_path / "wrong", replace(NARRATED_WORLD, seed=1), transcript_shift=0.0)
+        renarrate(NARRATED, tmp_path / "wrong", replace(NARRATED_WORLD, seed=1), transcript_shift=0.0)
 
 
 def test_regimes_differ_from_their_first_cell_in_one_thing(tmp_path, monkeypatch):

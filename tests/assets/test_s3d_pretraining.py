@@ -13,7 +13,7 @@ from minivl.assets.s3d_pretraining import (
     Vocabulary,
     mil_nce_of_sentences,
     mood_clips,
-    nearest,
+    nearest_sentences,
     pretrain_s3d,
     render_videos,
 )
@@ -67,8 +67,8 @@ def test_vocabulary():
 
 def test_sentences_nearest_in_time():
     said = [{"start": float(s), "end": s + 2.0} for s in (0, 3, 6, 9)]
-    assert nearest(said, 6.5, 2) == [2, 1]
-    assert sorted(nearest(said, 0.0, 9)) == [0, 1, 2, 3]
+    assert nearest_sentences(said, 6.5, 2) == [2, 1]
+    assert sorted(nearest_sentences(said, 0.0, 9)) == [0, 1, 2, 3]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_item(videos):
     assert (item["positive"].sum(1) == TINY.positives).all() and not item["positive"][:, len(said) :].any()
     for second, positive in zip(item["seconds"], item["positive"], strict=True):
         number = next(i for i in range(len(video)) if np.array_equal(video[i], second))
-        assert positive.nonzero().flatten().tolist() == sorted(nearest(said, number + 0.5, TINY.positives))
+        assert positive.nonzero().flatten().tolist() == sorted(nearest_sentences(said, number + 0.5, TINY.positives))
 
 
 def test_videos_do_not_see_the_positives_of_others():

@@ -177,11 +177,37 @@ def test_without_a_network_nothing_is_lost(monkeypatch, tmp_path):
             read("owner/net")
 
 
-@pytest.mark.parametrize("name", ["net", "a/b/c", "../net", "owner/a b", ""])
+@pytest.mark.parametrize("name", ["net", "a/b/c", "../net", "owner/a b", "owner/a--b", ""])
 def test_names_that_the_hub_does_not_have(name, tmp_path, hub):
     with pytest.raises(ShareError, match="expected owner/name"):
         push_folder(tmp_path, name)
     assert not hub.kinds
+
+
+@pytest.mark.parametrize("make, read", MODELS[:3], ids=NAMES[:3])
+def test_settings_that_somebody_broke(make, read, tmp_path):
+    """What a downloaded config.json says is checked before a model is built by it."""
+    make().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    name = next(iter(settings))
+    first = next(iter(settings[name]))
+    for broken in ([], {}, {**settings[name], "code": "run me"}, {**settings[name], first: {"a": 1}}):
+        (tmp_path / "config.json").write_text(json.dumps({**settings, name: broken}))
+        with pytest.raises(CheckpointError, match="config.json is not of a model of this version"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("make, read", MODELS, ids=NAMES)
+def test_pickled_weights_are_not_read(make, read, tmp_path):
+    """A folder whose weights are a pickle has no weights, even if the pickle would be harmless."""
+    model = make()
+    model.save_pretrained(tmp_path)
+    weights = next(tmp_path.glob("*.safetensors"))
+    for name in ("pytorch_model.bin", "open_clip_pytorch_model.bin"):
+        torch.save(state(model), tmp_path / name)
+    weights.unlink()
+    with pytest.raises(ValueError, match=f"no weights file|{weights.name} is missing"):
+        read(tmp_path)
 
 
 # The command

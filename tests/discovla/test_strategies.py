@@ -74,7 +74,9 @@ def test_each_strategy_token_by_token(strategy, masked):
     if masked:
         shared[1] = False  # the second caption of the first video is padding
     expected = by_hand(module, x, class_at, own, shared)
-    layout = Layout(token_index(class_at), F, own=own if masked else None, shared=shared if masked else None)
+    layout = Layout(
+        token_index(class_at), F, image_mask=own if masked else None, video_tokens=shared if masked else None
+    )
     rows = real if strategy != "video" else real & shared  # what else a padded caption's words see is nobody's concern
     torch.testing.assert_close(module(x, layout)[rows], expected[rows], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(

@@ -1,12 +1,14 @@
 """The training loop: killed anywhere, split over processes or stopped by a full disk, the numbers stay the same."""
 
 import json
+import random
 import resource
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,7 +16,7 @@ from torch import nn
 
 from helpers import HELPERS, RECORDINGS
 from helpers.training_processes import CONFIG, Points, Toy, assert_same, train
-from minivl.train.loop import seed_everything
+from minivl.train.loop import MicroBatches, seed_everything
 from minivl.train.run_folder import RunFolder, TrainingError
 
 SCRIPT = HELPERS / "training_processes.py"
@@ -257,6 +259,27 @@ def test_errors_before_training(tmp_path):
 
 
 # Several processes
+
+
+class Draws(torch.utils.data.Dataset):
+    """What a data set that augments or masks draws for an example, from each of the three generators."""
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, i):
+        return torch.rand(()).item(), random.random(), np.random.rand()
+
+
+def test_no_two_processes_and_steps_draw_the_same():
+    drawn = {
+        (process, step): MicroBatches(Draws(), list, CONFIG, process, processes=2)[step]
+        for process in range(2)
+        for step in range(2)
+    }
+    for numbers in zip(*(example for batch in drawn.values() for example in batch), strict=True):  # of one generator
+        assert len(set(numbers)) == len(numbers) == 8  # 2 processes x 2 steps x 2 examples
+    assert MicroBatches(Draws(), list, CONFIG, 1, processes=2)[1] == drawn[1, 1]  # after a restart
 
 
 def test_two_processes(tmp_path):

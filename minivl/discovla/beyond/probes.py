@@ -1,4 +1,4 @@
-"""Two questions to a model that retrieval scores don't answer: does it still know single frames, and their order?"""
+"""Probes of two things that retrieval scores don't tell: does it still know single frames, and their order?"""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from minivl.data.video import probe
 
 @torch.inference_mode()
 def frame_accuracy(model, data: ClipDataset) -> float:
-    """How often a frame finds a caption of its own step among the frame captions of its clip, percent.
+    """Share of frames that find a caption of their own step among the frame captions of their clip, percent.
 
     Frames and captions are embedded as for retrieval (`encode_video`, `encode_caption`), so fusion acts on frames.
     Needs the columns `frame_captions` (one per sampled frame) and `steps` of the kitchen world. By chance it is some
@@ -27,7 +27,7 @@ def frame_accuracy(model, data: ClipDataset) -> float:
 
 
 def frame_chance(data: ClipDataset) -> float:
-    """What `frame_accuracy` gives for captions picked at random, percent."""
+    """Accuracy that `frame_accuracy` gives for captions picked at random, percent."""
     labels = [_step_labels(data, clip) for clip in range(len(data.paths))]
     return float(100 * np.concatenate([(own[:, None] == own).mean(1) for own in labels]).mean())
 
@@ -43,7 +43,7 @@ def order_scores(
     """
     turned = [in_other_order(caption) for caption in data.captions]
     told = [i for i, other in enumerate(turned) if other is not None]
-    videos = [
+    both_ways = [
         torch.stack(
             [
                 model.encode_video(batch["video"], batch["video_mask"])[0],
@@ -53,7 +53,7 @@ def order_scores(
         )
         for batch in data.video_batches(batch_size, progress=False)
     ]
-    videos = torch.cat(videos)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
+    videos = torch.cat(both_ways)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
     captions = torch.stack(
         [_embed(model, data, [data.captions[i] for i in told]), _embed(model, data, [turned[i] for i in told])], dim=1
     )
@@ -63,7 +63,7 @@ def order_scores(
 def order_accuracy(
     model, data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
 ) -> float:
-    """How often a clip prefers its caption "A then B" to "B then A", and the clip run backwards the other, percent.
+    """Share of clips that prefer their caption "A then B", and run backwards "B then A", percent.
 
     Both are asked of every clip, so a liking for one of two sentences gains nothing: a model that does not see the
     order of frames is right once and wrong once, exactly 50. Ties count half.

@@ -1,9 +1,10 @@
 """Beyond the paper: a model that sees which frame comes first, and training that asks for it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minivl.data.clips import ClipDataset
 from minivl.data.text import tokenize
@@ -24,7 +25,7 @@ class TemporalEmbedding(nn.Module):
         self.e = nn.Parameter(torch.linspace(-1, 1, frames)[:, None].repeat(1, width))
         self.W = nn.Parameter(torch.zeros(width, width))
 
-    def forward(self, g):
+    def forward(self, g: Tensor) -> Tensor:
         """Frame features g (B, F, D) -> (B, F, D). Raises ValueError for more frames than there are places."""
         frames = g.shape[1]
         if frames > len(self.e):
@@ -47,15 +48,16 @@ class ReversedTwins(torch.utils.data.Dataset):
     """
 
     def __init__(self, data: ClipDataset, in_other_order: Callable[[str], str | None]):
-        turned = [in_other_order(caption) for caption in data.captions]
-        single = [caption for caption, other in zip(data.captions, turned, strict=True) if other is None]
+        turned = {caption: in_other_order(caption) for caption in data.captions}
+        single = [caption for caption in data.captions if turned[caption] is None]
         if single:
             raise ValueError(
                 f"twins need captions of the form 'A then B', but {len(single)} of {len(data)} are not: "
                 f"{single[0]!r:.80}"
             )
         self.data = data
-        self.text_ids, self.text_mask = tokenize(data.clip.tokenizer, turned, data.inputs.max_words)
+        backwards = [turned[caption] or "" for caption in data.captions]
+        self.text_ids, self.text_mask = tokenize(data.clip.tokenizer, backwards, data.inputs.max_words)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -67,6 +69,6 @@ class ReversedTwins(torch.utils.data.Dataset):
         return {name: torch.stack([value, backwards[name]]) for name, value in clip.items()}
 
 
-def twin_losses(model, batch) -> dict[str, torch.Tensor]:
+def twin_losses(model: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """DiscoVLA's losses of a batch of twins (B, 2, ...): each of the 2B clips has to find its own caption."""
     return model.losses({name: value.flatten(0, 1) for name, value in batch.items()})

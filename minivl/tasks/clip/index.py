@@ -1,8 +1,8 @@
-"""What search keeps on disk: embeddings of the windows of videos, brought up to date when files change.
+"""The index of a search on disk: embeddings of the windows of videos, brought up to date when files change.
 
     manifest.json             file -> size, time of change, and its windows in seconds, or why it was skipped
     rows-<key>.safetensors    "embeddings" (n, D) and "keys" (n,): every window has a number of its own
-    neighbours.faiss          only for large collections, see `minivl.tasks.clip.neighbours`
+    neighbours.faiss          only for large collections, see `minivl.tasks.clip.faiss_lists`
 
 Rows are written before the manifest that names them, each file whole or not at all: what a killed process leaves is
 either used or removed. One process at a time writes; others wait for it and then find its work done.
@@ -34,7 +34,7 @@ class SearchIndex:
     place    where it is kept. If that cannot be written, a warning says so and the index lasts as long as this object
     folder   paths are kept relative to it
 
-    Use it `with index.alone():`. After `update`, `windows(path)` says which keys are whose, `embeddings()` gives all.
+    Use it `with index.locked():`. After `update`, `windows(path)` says which keys are whose, `embeddings()` gives all.
     """
 
     def __init__(self, place: Path, folder: Path):
@@ -78,7 +78,7 @@ class SearchIndex:
 
     @property
     def count(self) -> int:
-        """How many windows there are of files that are there."""
+        """Number of windows of files that are there."""
         return sum(len(entry.get("windows", ())) for entry in self.files.values())
 
     def skipped(self, path: Path) -> str | None:
@@ -168,7 +168,7 @@ class SearchIndex:
                 path.unlink(missing_ok=True)
 
     def _read(self) -> None:
-        """What is on disk; nothing if there is none, or it is damaged."""
+        """Read what is on disk; nothing if there is none, or it is damaged."""
         from safetensors import SafetensorError, safe_open
 
         self.files, self.parts, self.next_key = {}, {}, 0
@@ -186,8 +186,8 @@ class SearchIndex:
             warnings.warn(f"the index in {self.place} is damaged and made anew ({error})", stacklevel=4)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While this lasts no other process reads or writes this index."""
+    def locked(self) -> Iterator[None]:
+        """A context in which no other process reads or writes this index."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.place / "lock")
@@ -215,7 +215,7 @@ class SearchIndex:
 
 
 def _identity(path: Path) -> dict:
-    """What tells that a file has changed; zeros if there is none."""
+    """Size and time of change of a file; zeros if there is none."""
     try:
         status = path.stat()
     except OSError:

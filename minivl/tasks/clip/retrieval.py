@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from minivl.clip import HUB, Clip, ModelError, load_clip
-from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, override, scale
+from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
 from minivl.data.clips import ClipDataset
 from minivl.data.schema import load_split
 from minivl.data.world.build import cached_world
@@ -16,7 +17,7 @@ from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
 from minivl.discovla.beyond.temporal import ReversedTwins, twin_losses
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
-from minivl.hub.folders import find, read_settings, sections
+from minivl.hub.folders import find, read_configs, read_settings, sections
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
 from minivl.train.engine import default_device
 from minivl.train.loop import fit, model_losses, seed_everything
@@ -29,15 +30,15 @@ def data_folder(settings: Scale, progress: bool = True) -> Path:
     return settings.data if settings.world is None else cached_world(settings.world, progress)
 
 
-def clips(folder: Path, split: str, clip: Clip, settings: Scale, subset: int | None = None) -> ClipDataset:
-    """The clips of a split as `clip` reads them; `subset` takes the first so many."""
+def clips(folder: Path, split: str, backbone: Clip, settings: Scale, subset: int | None = None) -> ClipDataset:
+    """The clips of a split as a CLIP (`backbone`) reads them; `subset` takes the first so many."""
     rows = load_split(folder, split)
     if subset is not None:
         rows = rows.select(range(min(subset, len(rows))))
-    return ClipDataset(rows, clip, settings.inputs, keep_frames=settings.world is not None)
+    return ClipDataset(rows, backbone, settings.inputs, keep_frames=settings.world is not None)
 
 
-def zero_shot(clip: Clip) -> DiscoVLA:
+def zero_shot(backbone: Clip) -> DiscoVLA:
     """Plain CLIP used on videos: the mean of the normalised frame embeddings, nothing trained.
 
     This is DiscoVLA without fusion layers before its first training step. Half of LoRA starts at random; here it is
@@ -45,7 +46,7 @@ def zero_shot(clip: Clip) -> DiscoVLA:
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return DiscoVLA(clip.model, ZERO_SHOT).eval().to(default_device())
+        return DiscoVLA(backbone.model, ZERO_SHOT).eval().to(default_device())
 
 
 def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
@@ -59,9 +60,11 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
         name = str(find(name.removeprefix(HUB)))
     if (Path(name) / "config.json").is_file():
         model = DiscoVLA.from_pretrained(name).eval().to(default_device())
-        clip = load_clip(model.backbone.name, model.backbone.pretrained)
-        if inputs := read_settings(Path(name), ()).get("inputs"):
-            return clip, model, override(InputConfig(), **inputs)
+        assert model.backbone is not None  # a saved model knows its CLIP
+        backbone = load_clip(model.backbone.name, model.backbone.pretrained)
+        if "inputs" in read_settings(Path(name), ()):
+            [inputs] = read_configs(Path(name), inputs=InputConfig)
+            return backbone, model, inputs
     else:
         architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
         if not tag and not Path(name).is_dir() and name != "kitchen":
@@ -70,14 +73,14 @@ def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
                 "ViT-B-32/openai"
             )
             raise ModelError(f"unknown model {name!r}: give {known}")
-        clip = load_clip(architecture, tag or None)
-        model = zero_shot(clip)
-    return clip, model, scale("small" if clip.name == "kitchen" else "full").inputs
+        backbone = load_clip(architecture, tag or None)
+        model = zero_shot(backbone)
+    return backbone, model, scale("small" if backbone.name == "kitchen" else "full").inputs
 
 
 @dataclass
 class Scores:
-    """What retrieval on one set of clips gave."""
+    """Result of retrieval on one set of clips."""
 
     similarity: np.ndarray  # (N_text, N_video) cosines; with one caption per clip, row i belongs to column i
     metrics: dict  # see retrieval_metrics
@@ -135,7 +138,7 @@ def adapt(
     """
     from accelerate import PartialState
 
-    settings = {"clip": [clip_name, pretrained], "inputs": vars(train.inputs)}
+    settings: dict[str, Any] = {"clip": [clip_name, pretrained], "inputs": vars(train.inputs)}
     if config.alpha or config.beta:
         train = train if train.frame_captions else with_pseudo_captions(train, rendered_captions(train))
         settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]

@@ -25,7 +25,7 @@ from minivl.data.text import tokenize
 from minivl.data.video import VideoError, probe
 from minivl.data.windows import windows
 from minivl.discovla import DiscoVLA
-from minivl.tasks.clip import neighbours
+from minivl.tasks.clip import faiss_lists
 from minivl.tasks.clip.index import SearchIndex
 
 WINDOW = 30.0  # seconds; clips of retrieval corpora are mostly shorter, so they are searched as they are evaluated
@@ -59,15 +59,15 @@ class Searcher:
     """A model, and how it looks at videos."""
 
     model: DiscoVLA
-    clip: Clip
+    backbone: Clip
     inputs: InputConfig
     window: float = WINDOW  # seconds
 
     @torch.inference_mode()
     def encode_text(self, query: str) -> np.ndarray:
-        """(D,), of length 1."""
+        """Embedding (D,) of a query, of length 1."""
         device = next(self.model.parameters()).device
-        ids, mask = tokenize(self.clip.tokenizer, [query], self.inputs.max_words)
+        ids, mask = tokenize(self.backbone.tokenizer, [query], self.inputs.max_words)
         text = self.model.encode_caption(ids.to(device), mask.to(device))[0]
         return torch.nn.functional.normalize(text, dim=-1).float().cpu().numpy()
 
@@ -79,7 +79,7 @@ class Searcher:
         spans, rows, batch = [], [], []
         for start, end, frames in self.windows(path):
             spans.append((start, end))
-            batch.append(preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std))
+            batch.append(preprocess(frames, self.backbone.image_size, self.backbone.mean, self.backbone.std))
             if len(batch) == WINDOWS_AT_ONCE:
                 rows.append(self.model.encode_video(torch.stack(batch).to(device))[0])  # (8, F, 3, H, W) -> (8, D)
                 batch = []
@@ -89,7 +89,7 @@ class Searcher:
 
     def windows(self, path: Path) -> Iterator[tuple[float, float, np.ndarray]]:
         """Start, end and frames, uint8 (F, size, size, 3), of each window of a video."""
-        F, size, duration = self.inputs.max_frames, self.clip.image_size, probe(path).duration
+        F, size, duration = self.inputs.max_frames, self.backbone.image_size, probe(path).duration
         if duration <= 1.5 * self.window:
             frames, _ = sample_frames(path, F, self.inputs.frames_per_second)
             yield 0.0, duration, crop_square(frames, size)
@@ -105,7 +105,14 @@ class Searcher:
         """Changes with whatever changes embeddings."""
         digest = hashlib.sha256(
             repr(
-                (self.inputs, self.window, self.clip.image_size, self.clip.mean, self.clip.std, self.model.config)
+                (
+                    self.inputs,
+                    self.window,
+                    self.backbone.image_size,
+                    self.backbone.mean,
+                    self.backbone.std,
+                    self.model.config,
+                )
             ).encode()
         )
         for name, tensor in sorted(self.model.state_dict().items()):
@@ -142,9 +149,9 @@ def search(
     paths = [Path(path) for path in paths]
     folder = folder or Path(os.path.commonpath([path.absolute().parent for path in paths]))
     known = SearchIndex(index_place(folder, searcher, index), folder)
-    with known.alone():
+    with known.locked():
         known.update(paths, searcher.encode_video, progress)
-        skipped = [(path, known.skipped(path)) for path in paths if known.skipped(path)]
+        skipped = [(path, reason) for path in paths if (reason := known.skipped(path))]
         if len(skipped) == len(paths):
             listing = "".join(f"\n  {path}: {reason}" for path, reason in skipped)
             raise VideoError(folder, f"none of {len(paths)} videos can be read:{listing}")
@@ -157,16 +164,16 @@ def search(
         keys, cosines = _best(searcher.encode_text(query), known, windows, top)
     hits = [
         Hit(path, float(cosine), start, end, part)
-        for cosine, (path, start, end, part) in zip(cosines, map(windows.get, keys), strict=True)
+        for cosine, (path, start, end, part) in zip(cosines, (windows[key] for key in keys), strict=True)
     ]
     return hits, skipped
 
 
 def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tuple[list[int], np.ndarray]:
     """Keys and cosines of the `top` nearest of these windows."""
-    if index.kept and index.count == len(windows) > neighbours.EXACT:
+    if index.kept and index.count == len(windows) > faiss_lists.EXACT:
         try:
-            keys, cosines = neighbours.nearest(
+            keys, cosines = faiss_lists.nearest_windows(
                 text,
                 index.place,
                 np.sort(np.fromiter(windows, np.int64, len(windows))),

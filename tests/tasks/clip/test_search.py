@@ -21,8 +21,8 @@ from minivl.data.folder import find_videos
 from minivl.data.images import preprocess
 from minivl.data.sampling import sample_frames
 from minivl.data.video import VideoError, write_video
+from minivl.tasks.clip import faiss_lists
 from minivl.tasks.clip import index as search_index
-from minivl.tasks.clip import neighbours
 from minivl.tasks.clip import search as search_module
 from minivl.tasks.clip.index import SearchIndex
 from minivl.tasks.clip.retrieval import load_model, zero_shot
@@ -97,14 +97,14 @@ def files(folder, count, first=0):
 def updated(place, folder, paths, encoder=None):
     """(the index, what had to be encoded)."""
     index, encoder = SearchIndex(place, folder), encoder or Counting()
-    with index.alone():
+    with index.locked():
         index.update(paths, encoder, progress=False)
     return index, encoder.seen
 
 
 def contents(index, paths):
     """Embeddings by file and window."""
-    with index.alone():
+    with index.locked():
         keys, rows = index.embeddings()
     return {path.name: rows[np.isin(keys, list(index.windows(path)[0]))].tolist() for path in paths}
 
@@ -116,7 +116,7 @@ def contents(index, paths):
 def test_scores_are_those_of_retrieval(kitchen, tmp_path):
     """A short clip is encoded as training and evaluation see it, whether it comes from its file or from the index."""
     paths = find_videos(KITCHEN)[:5]
-    inputs, clip = kitchen.inputs, kitchen.clip
+    inputs, clip = kitchen.inputs, kitchen.backbone
     ids, mask = search_module.tokenize(clip.tokenizer, ["a red pot"], inputs.max_words)
     text, expected = kitchen.model.encode_caption(ids, mask), {}
     for path in paths:
@@ -408,13 +408,13 @@ def test_nothing_is_written_beside_the_videos(grey, tmp_path, monkeypatch):
 
 def test_another_model_has_another_index(kitchen, tmp_path):
     with torch.no_grad():
-        changed = zero_shot(kitchen.clip)
+        changed = zero_shot(kitchen.backbone)
         changed.clip.visual.proj.mul_(1.5)
-    same = Searcher(zero_shot(load_clip("kitchen")), kitchen.clip, kitchen.inputs)
+    same = Searcher(zero_shot(load_clip("kitchen")), kitchen.backbone, kitchen.inputs)
     others = [
-        Searcher(changed, kitchen.clip, kitchen.inputs),
-        Searcher(kitchen.model, kitchen.clip, kitchen.inputs, 5),
-        Searcher(kitchen.model, kitchen.clip, scale("full").inputs),
+        Searcher(changed, kitchen.backbone, kitchen.inputs),
+        Searcher(kitchen.model, kitchen.backbone, kitchen.inputs, 5),
+        Searcher(kitchen.model, kitchen.backbone, scale("full").inputs),
     ]
     places = [index_place(tmp_path, searcher, tmp_path) for searcher in (kitchen, same, *others)]
     assert places[0] == places[1] and len(set(places)) == 4
@@ -434,7 +434,7 @@ def test_a_manifest_is_plain_json(tmp_path):
 def large(tmp_path, monkeypatch):
     """An index of 3,000 windows of 1,000 files, and the searcher that reads it."""
     pytest.importorskip("faiss")
-    monkeypatch.setattr(neighbours, "EXACT", 100)
+    monkeypatch.setattr(faiss_lists, "EXACT", 100)
     monkeypatch.setattr(search_module, "tokenize", lambda *_: (torch.zeros(1, 1), torch.zeros(1, 1)))
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(40, 8))
@@ -457,7 +457,7 @@ def large(tmp_path, monkeypatch):
     searcher = Many(Random(), GreyClip(), InputConfig(max_frames=4))
 
     def answers(exact=False):
-        monkeypatch.setattr(neighbours, "EXACT", 10**9 if exact else 100)
+        monkeypatch.setattr(faiss_lists, "EXACT", 10**9 if exact else 100)
         paths = sorted((tmp_path / "videos").glob("*.mp4"))
         return [
             (hit.path.name, hit.start, round(hit.score, 5))

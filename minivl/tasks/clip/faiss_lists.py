@@ -7,6 +7,7 @@ missed.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ LISTS_READ = 32
 GROWTH = 4  # lists are made anew when there are so many times more embeddings than they were made for
 
 
-def nearest(query: np.ndarray, place: Path, keys: np.ndarray, read_rows, count: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_windows(
+    query: np.ndarray, place: Path, keys: np.ndarray, read_rows: Callable[[], np.ndarray], count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Keys and cosines of the `count` nearest of the embeddings with these `keys`, best first.
 
     query: (D,), of length 1. read_rows: gives the embeddings (n, D) of all keys, and is called only if the lists in
