@@ -5,7 +5,6 @@ Videos are rendered, encoded as mp4, read by the small S3D and thrown away. What
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from minivl.config import WorldConfig
+from minivl.data.atomic import write_text
 from minivl.data.video import write_video
 from minivl.data.world.build import narrated_clips, opinion_clips
 from minivl.s3d.features import FEATURE_RATE, write_features
@@ -123,6 +123,4 @@ def _write_part(directory, part, make_clips, count, net, world, progress):
 
 
 def _write_rows(directory, rows):
-    unfinished = directory / f".metadata-{os.getpid()}.jsonl"
-    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    os.replace(unfinished, directory / "metadata.jsonl")
+    write_text(directory / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from minivl.data.atomic import write_bytes
 from minivl.data.cut_off import missing_bytes
 
 MAX_PIXELS = 8192 * 4320  # per frame: 8K; damaged headers name sizes that fill any memory
@@ -109,7 +110,7 @@ def write_video(path: Path | str, frames: np.ndarray, fps: float) -> None:
         )
     if not fps > 0:
         raise ValueError(f"fps must be above 0, got {fps}: {path}")
-    _write_atomically(path, _encode_mp4(frames, fps))
+    write_bytes(path, _encode_mp4(frames, fps))
 
 
 @contextmanager
@@ -246,13 +247,3 @@ def _encode_mp4(frames: np.ndarray, fps: float) -> bytes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     return buffer.getvalue()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write the video ({error.strerror})", str(path)) from error

@@ -1,12 +1,12 @@
 """Texts and captions as WordPiece numbers, the way BERT and UniVL read and write them."""
 
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
+from minivl.data.atomic import write_bytes
 from minivl.data.trust import UntrustedFile, refuse_code
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # [PAD] first: padding is id 0
@@ -143,9 +143,9 @@ def _pad(lines: list[list[int]], length: int, pad: int) -> tuple[torch.Tensor, t
 
 
 def _save(tokenizer, folder: Path) -> None:
-    """Whole files only: each is written inside the folder under another name and then moved."""
+    """Write the files of a tokenizer into `folder`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
-        tokenizer.save_pretrained(unfinished)
-        for file in sorted(Path(unfinished).iterdir()):
-            os.replace(file, folder / file.name)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        tokenizer.save_pretrained(elsewhere)
+        for file in sorted(Path(elsewhere).iterdir()):
+            write_bytes(folder / file.name, file.read_bytes())

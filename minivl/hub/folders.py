@@ -1,14 +1,15 @@
 """Folders that hold a model: `config.json`, `model.safetensors` and a card, here or on the Hugging Face hub."""
 
 import json
-import os
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from safetensors.torch import save_file
 
+from minivl.data.atomic import replacing, write_text
 from minivl.hub.checkpoints import CheckpointError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -37,11 +38,10 @@ def write_folder(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     texts = {config: json.dumps(settings, indent=2) + "\n", CARD: card}
-    save_file(tensors, folder / f"{weights}.partial")
-    for name, text in texts.items():
-        (folder / f"{name}.partial").write_text(text, encoding="utf-8")
-    for name in (weights, *texts):
-        os.replace(folder / f"{name}.partial", folder / name)
+    with ExitStack() as renamed_at_the_end:
+        for name, text in texts.items():
+            renamed_at_the_end.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
+        save_file(tensors, renamed_at_the_end.enter_context(replacing(folder / weights)))
 
 
 def sections(data: str = "", command: str = "", scores: Mapping | None = None, limits: str = "") -> str:
@@ -75,8 +75,7 @@ def describe(folder: Path, **about) -> list[str]:
         elif new:
             parts = [*parts[:-1], parts[-1].rstrip("\n") + "\n\n", new]
     text = "".join(parts)
-    (file.parent / f"{CARD}.partial").write_text(text, encoding="utf-8")
-    os.replace(file.parent / f"{CARD}.partial", file)
+    write_text(file, text)
     return [heading for heading in HEADINGS.values() if f"\n## {heading}\n" not in text]
 
 

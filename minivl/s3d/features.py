@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
+from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 from minivl.data.windows import windows
 from minivl.s3d.model import S3D
@@ -213,18 +213,14 @@ def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
 
 
 def _write(file: Path, data: bytes) -> None:
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(data)
-        os.replace(unfinished, file)
+        write_bytes(file, data)
     except OSError as error:
         raise ExtractionError(
             f"cannot write {file} ({error.strerror}): free some space or choose another place, and "
             "run again; what is finished is kept"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _listing(failed: dict[str, str]) -> str:
