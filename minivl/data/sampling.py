@@ -1,4 +1,4 @@
-"""Which frames of a clip a model sees: the rule of the released DiscoVLA code, training and test alike."""
+"""The frames of a clip that a model sees: the rule of the released DiscoVLA code, training and test alike."""
 
 from pathlib import Path
 

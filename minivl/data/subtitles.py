@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pysubs2 import SSAEvent, SSAFile
-from pysubs2.formats import get_format_class
+from pysubs2.formats.subrip import SubripFormat
+from pysubs2.formats.webvtt import WebVTTFormat
 
 from minivl.data.atomic import write_text
 
@@ -78,7 +79,7 @@ def _cues(path: Path, text: str) -> list[dict]:
     """
     kind = "vtt" if text.startswith("WEBVTT") else "srt"
     text = TAG.sub("", NOT_CUES.sub(lambda block: "\n" * block[0].count("\n"), text) if kind == "vtt" else text)
-    places = _lines_of_times(path, text, get_format_class(kind).TIMESTAMP)
+    places = _lines_of_times(path, text, (WebVTTFormat if kind == "vtt" else SubripFormat).TIMESTAMP)
     numbered = CUE_START.sub(r"0\n\1", text) + "\n\n0"
     cues = []
     for place, event in zip(places, SSAFile.from_string(numbered, kind, keep_html_tags=True), strict=True):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ MAX_PIXELS = 8192 * 4320  # per frame: 8K; damaged headers name sizes that fill 
 AGAIN = "download or export it again"
 REENCODE = "re-encode it, for example with `ffmpeg -i old new.mp4`"
 # PyAV before 19 rejects a file for a title that is not UTF-8 unless told otherwise; from 19 on it never does.
-OPEN_OPTIONS = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+OPEN_OPTIONS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 class VideoError(ValueError):
@@ -38,7 +39,7 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file really holds, whatever its header says."""
+    """Contents of a video file, whatever its header says."""
 
     path: Path
     fps: float  # frames per second, on average
@@ -182,7 +183,7 @@ def _video_stream(path: Path, container):
 class _Scan:
     """Findings of a pass over all packets of the video stream; seconds are time stamps."""
 
-    first_packet: tuple | None = None  # see `_identity`
+    first_packet: tuple = ()  # see `_identity`
     first_frame: av.VideoFrame | None = None
     shown: int = 0  # frames that are displayed
     whole: int = 0  # video packets that are complete, those outside the displayed part included

@@ -89,7 +89,7 @@ def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | st
 
 
 def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the text encoder reads: `[CLS] words [SEP]`, then padding. Ids and mask, int64 (N, max_words).
+    """Encode texts for the text encoder: `[CLS] words [SEP]`, then padding. Ids and mask, int64 (N, max_words).
 
     Longer texts lose their last words. An empty text is `[CLS] [SEP]`.
     Raises ValueError for anything but a list of strings.
@@ -101,7 +101,7 @@ def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch
 
 
 def encode_captions(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What the decoder reads, which of it is real, and what it should write next, int64 (N, max_words) each.
+    """Encode captions for the decoder: what it reads, its mask, and what to write next, int64 (N, max_words) each.
 
     In: `[CLS] words`; out: `words [SEP]`; then padding. Longer captions lose their last words.
     Raises ValueError for anything but a list of strings.

@@ -39,7 +39,7 @@ class ExtractionError(RuntimeError):
 
 @dataclass
 class FeatureReport:
-    """What `write_features` did, by name of the video."""
+    """Report of `write_features`, by name of the video."""
 
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # were there already
@@ -179,7 +179,7 @@ def _write_one(file, name, path, net, batch_size, report):
 
 
 def _stamp(net: S3D) -> dict:
-    """What tells the features of two networks apart."""
+    """Everything that tells the features of two networks apart."""
     digest = hashlib.sha256()
     for _, tensor in sorted(net.state_dict().items()):
         digest.update(tensor.cpu().numpy().tobytes())
@@ -196,7 +196,7 @@ def _check_folder(folder: Path, stamp: dict) -> None:
 
 
 def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
-    """What a finished file holds; ExtractionError if that is not what is wanted."""
+    """Contents of a finished file; ExtractionError if that is not what is wanted."""
     try:
         with safe_open(file, "np") as packed:
             about, names = packed.metadata() or {}, set(packed.keys())

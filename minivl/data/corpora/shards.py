@@ -30,7 +30,7 @@ def write_shards(target: Path, rows: Iterable[dict], describe) -> None:
     Raises SchemaError if there is no row.
     """
     with replacing_folder(target) as unfinished:
-        rows, counts = iter(rows), {}
+        rows, counts = iter(rows), dict[str, int]()
         while first := list(islice(rows, BATCH)):
             name = f"shard-{len(counts):05d}.arrow"
             counts[name] = _write_shard(unfinished / name, chain(first, islice(rows, VIDEOS - len(first))))
