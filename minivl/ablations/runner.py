@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 import minivl
+from minivl.data.atomic import write_text
 from minivl.metrics.bootstrap import paired_seeds
 
 OWN_COLUMNS = ("cell", "seed", "seconds", "minivl", "torch")  # of the results table; no score may have these names
@@ -131,7 +132,7 @@ def save_results(table: pd.DataFrame, path: Path) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return path
 
 
@@ -172,9 +173,9 @@ def _run_one(cell, seed, run, out):
             "seconds": round(time.perf_counter() - start, 1),
             "versions": {"minivl": minivl.__version__, "torch": torch.__version__},
         }
-        _replace_text(path, json.dumps(record, indent=2) + "\n")
+        write_text(path, json.dumps(record, indent=2) + "\n")
     except Exception as error:  # whatever it is, the other cells go on
-        _replace_text(trace, traceback.format_exc())
+        write_text(trace, traceback.format_exc())
         return f"{type(error).__name__}: {error}"
     trace.unlink(missing_ok=True)
     return None
@@ -237,9 +238,3 @@ def _table(records):
     )
     settings = [column for column in table if column.startswith("settings.")]  # cells may differ in which they have
     return table[["cell", "seed", *settings, *table.columns.drop(["cell", "seed", *settings])]]
-
-
-def _replace_text(path, text):
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -5,7 +5,6 @@ Videos are rendered, encoded as mp4, read by the small S3D and thrown away. What
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from minivl.config import WorldConfig
+from minivl.data.atomic import write_text
 from minivl.data.video import write_video
 from minivl.data.world.build import narrated_clips, opinion_clips
 from minivl.s3d.features import FEATURE_RATE, write_features
@@ -124,6 +124,4 @@ def _write_part(directory, part, make_clips, count, net, world, progress):
 
 
 def _write_rows(directory: Path, rows: list[dict]) -> None:
-    unfinished = directory / f".metadata-{os.getpid()}.jsonl"
-    unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    os.replace(unfinished, directory / "metadata.jsonl")
+    write_text(directory / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))

@@ -1,7 +1,6 @@
 """Full-scale recipes and weights: what there is, what it takes, and whether it is here."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from minivl.cli.options import app
 from minivl.config import scale
+from minivl.data.atomic import replacing
 
 recipe = typer.Typer(no_args_is_help=True, help="Full-scale recipes: settings with sources, published results, cost.")
 weights = typer.Typer(no_args_is_help=True, help="Pretrained weights: which are here, and reading the released ones.")
@@ -88,12 +88,10 @@ def recipe_dry_run(
 
 def _write_table(path: Path, rows: list[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 @weights.command("check")

@@ -1,4 +1,4 @@
-"""Who and what appears in the texts of a corpus, by frequency.
+"""Audit of a corpus: who and what appears in its texts, by frequency.
 
 A model learns from a corpus what is usual in it. This audit counts, in captions and in speech, words for people,
 pronouns, activities and places (`audit_words.py`), and asks which people and activities are named together more often
@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -27,7 +28,7 @@ LEAST_CLIPS = 5  # expected by chance, below which a pair of words is not judged
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in `clips` rows.
+    """Findings in `clips` rows.
 
     mentions   one row per category: occurrences, `clips` that mention it, their `share` (percent) and that among
                captions (`written`) and speech (`spoken`), and the most frequent words
@@ -39,7 +40,7 @@ class Audit:
     clips: int
     mentions: pd.DataFrame
     pairs: pd.DataFrame
-    texts: dict[str, int | list[str]]
+    texts: dict[str, Any]
 
     def __str__(self) -> str:
         lines = [
@@ -85,7 +86,7 @@ def words_of(text: str) -> list[str]:
 
 
 def language_hint(text: str) -> str | None:
-    """Why a text is likely not English, or None: its script, or that it has none of English's most frequent words."""
+    """Tell why a text is likely not English: its script, or that it has no frequent English word; None if it is."""
     letters = [letter for letter in text if letter.isalpha()]
     scripts = Counter(unicodedata.name(letter, "?").split()[0] for letter in letters)
     if scripts and scripts.most_common(1)[0][0] != "LATIN":
@@ -95,29 +96,31 @@ def language_hint(text: str) -> str | None:
 
 
 class _Counts:
-    """What a pass over the rows adds up."""
+    """Sums over the rows."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clips = self.captions = self.speech = self.all_texts = self.foreign = 0
         self.examples: list[str] = []
         self.words: Counter = Counter()  # (group, category, shown word)
-        self.any, self.written, self.spoken = Counter(), Counter(), Counter()  # clips by (group, category)
-        self.people, self.activities, self.both = Counter(), Counter(), Counter()  # clips
+        self.any: Counter = Counter()  # clips by (group, category)
+        self.written: Counter = Counter()
+        self.spoken: Counter = Counter()
+        self.people: Counter = Counter()  # clips by category
+        self.activities: Counter = Counter()  # clips by shown word
+        self.both: Counter = Counter()  # clips by (category of people, shown activity)
 
     def add(self, written: list[str], spoken: list[str], entries) -> None:
         self.clips += 1
         self.captions += bool(written)
         self.speech += bool(spoken)
-        found = {}
-        for kind, texts in (("written", written), ("spoken", spoken)):
-            hits = [hit for text in texts for word in words_of(text) for hit in entries.get(word, ())]
-            self.words.update(hits)
-            found[kind] = {(group, category) for group, category, _ in hits}
-            getattr(self, kind).update(found[kind])
-            found[kind, "hits"] = hits
+        hits: set[tuple[str, str, str]] = set()  # (group, category, shown word)
+        for counter, texts in ((self.written, written), (self.spoken, spoken)):
+            found = [hit for text in texts for word in words_of(text) for hit in entries.get(word, ())]
+            self.words.update(found)
+            counter.update({(group, category) for group, category, _ in found})
+            hits.update(found)
             self._languages(texts)
-        self.any.update(found["written"] | found["spoken"])
-        hits = {*found["written", "hits"], *found["spoken", "hits"]}
+        self.any.update({(group, category) for group, category, _ in hits})
         people = {category for group, category, _ in hits if group == "people"}
         activities = {word for group, _, word in hits if group == "activities"}
         self.people.update(people)

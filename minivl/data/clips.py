@@ -9,6 +9,7 @@ from tqdm import tqdm
 from minivl.config import InputConfig
 from minivl.data.images import augmented, preprocess
 from minivl.data.sampling import sample_frames
+from minivl.data.schema import captions_of
 from minivl.data.text import tokenize
 
 
@@ -22,13 +23,16 @@ class ClipDataset(torch.utils.data.Dataset):
     (F, L), one caption per sampled frame. Items are for training: with `inputs.augment` their frames are augmented,
     those of `video` and `video_batches`, which evaluation reads, are not.
 
+    clip: the CLIP (`minivl.clip`) that reads the items; its tokenizer, image size and colours make them.
     Raises ValueError if the rows have no captions.
     """
 
     def __init__(self, rows, clip, inputs: InputConfig, keep_frames: bool = False):
         self.rows, self.clip, self.inputs = rows, clip, inputs
         self.paths = [video["path"] for video in rows["video"]]
-        self.captions, self.video_of_text = _captions(rows)
+        self.captions, self.video_of_text = captions_of(rows)
+        if not self.captions:
+            raise ValueError(f"these clips have no `caption` or `captions` column, only {', '.join(rows.column_names)}")
         self.text_ids, self.text_mask = tokenize(clip.tokenizer, self.captions, inputs.max_words)
         self.frame_captions: list[list[str]] | None = None  # of each pair
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if keep_frames else None
@@ -43,15 +47,15 @@ class ClipDataset(torch.utils.data.Dataset):
         """
         if len(frame_captions) != len(self):
             raise ValueError(f"{len(frame_captions)} lists of frame captions for {len(self)} (clip, caption) pairs")
-        kept = [i for i, captions in enumerate(frame_captions) if captions is not None]
-        for i in kept:
-            if len(frame_captions[i]) != self.inputs.max_frames:
+        given = {i: captions for i, captions in enumerate(frame_captions) if captions is not None}
+        for i, captions in given.items():
+            if len(captions) != self.inputs.max_frames:
                 raise ValueError(
-                    f"{len(frame_captions[i])} frame captions for {self.inputs.max_frames} frames (clip "
+                    f"{len(captions)} frame captions for {self.inputs.max_frames} frames (clip "
                     f"{self.rows['video_id'][int(self.video_of_text[i])]}): there must be one per frame"
                 )
-        data = copy.copy(self)
-        data.frame_captions = [frame_captions[i] for i in kept]
+        data, kept = copy.copy(self), list(given)
+        data.frame_captions = list(given.values())
         data.captions, data.video_of_text = [self.captions[i] for i in kept], self.video_of_text[kept]
         data.text_ids, data.text_mask = self.text_ids[kept], self.text_mask[kept]
         return data
@@ -74,9 +78,9 @@ class ClipDataset(torch.utils.data.Dataset):
         augment: a policy of RandAugment, see `minivl.data.images.augmented`; evaluation has none.
         """
         frames, mask = self.frames(index)
-        frames = augmented(frames, augment) if augment else frames
+        shown = augmented(frames, augment) if augment else frames
         return {
-            "video": preprocess(frames, self.clip.image_size, self.clip.mean, self.clip.std),
+            "video": preprocess(shown, self.clip.image_size, self.clip.mean, self.clip.std),
             "video_mask": torch.as_tensor(mask),
         }
 
@@ -101,14 +105,3 @@ class ClipDataset(torch.utils.data.Dataset):
     def text_batches(self, batch_size: int):
         """Every caption once, in order: pairs of ids and masks (B, L)."""
         yield from zip(self.text_ids.split(batch_size), self.text_mask.split(batch_size), strict=True)
-
-
-def _captions(rows) -> tuple[list[str], np.ndarray]:
-    """All captions, and for each the number of its clip (N_text,)."""
-    if "captions" in rows.column_names:
-        pairs = [(text, clip) for clip, texts in enumerate(rows["captions"]) for text in texts]
-    elif "caption" in rows.column_names:
-        pairs = [(text, clip) for clip, text in enumerate(rows["caption"])]
-    else:
-        raise ValueError(f"these clips have no `caption` or `captions` column, only {', '.join(rows.column_names)}")
-    return [text for text, _ in pairs], np.array([clip for _, clip in pairs])

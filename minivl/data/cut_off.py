@@ -9,7 +9,7 @@ BOXES = (b"ftyp", b"styp", b"free", b"wide", b"sidx", b"moov", b"moof", b"mdat")
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes are missing at the end of an mp4, mov, webm or mkv file; 0 if none are, or if it does not say.
+    """Number of bytes missing at the end of an mp4, mov, webm or mkv file; 0 if none are, or if it does not say.
 
     A live recording does not say, nor an mp4 made of fragments that is cut exactly between two of them.
     """
@@ -35,7 +35,7 @@ def _mp4_length(file, size: int) -> int:
 
 
 def _matroska_length(start: bytes) -> int:
-    """Where the segment ends: after the EBML header, each a four-byte name and a length of one to eight bytes."""
+    """End of the segment: after the EBML header, each a four-byte name and a length of one to eight bytes."""
     header_end = _element_end(start, 0)
     if start[header_end : header_end + 4] != SEGMENT:
         return 0

@@ -88,7 +88,7 @@ def clip_features(
     The mask is int64 (max_frames,). features (T, F) at `rate` rows per second; start and end in seconds, both None
     for the whole video. A clip after the last row has a mask of zeros, as in the release.
     """
-    window = (0, len(features)) if start is None else row_window(rate, start, end)
+    window = (0, len(features)) if start is None or end is None else row_window(rate, start, end)
     rows = features[slice(*window)][:max_frames]  # (<= max_frames, F)
     video = np.zeros((max_frames, features.shape[1]), np.float32)
     video[: len(rows)] = rows

@@ -26,8 +26,8 @@ def preprocess(
     `(value - mean) / std` per channel.
     """
     # In numpy: for so little work, torch would wait longer for its threads than they compute.
-    mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
-    pixels = (crop_square(frames, size).astype(np.float32) / 255 - mean) / std
+    pixels = crop_square(frames, size).astype(np.float32) / 255
+    pixels = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 

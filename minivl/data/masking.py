@@ -1,4 +1,4 @@
-"""What UniVL hides from itself to learn: words and frames (section 4.2 of the paper, CMLM and CMFM).
+"""Masking, which UniVL learns from: words and frames (section 4.2 of the paper, CMLM and CMFM).
 
 All draws come from torch's global generator, which `fit` seeds for every step.
 """

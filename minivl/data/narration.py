@@ -150,7 +150,7 @@ class NarratedDataset(torch.utils.data.Dataset):
         return video, mask  # (n, T, F), (n, T)
 
     def _tasks(self, item: dict, texts: list[str]) -> dict[str, torch.Tensor]:
-        """What stage two has to predict: masked words, masked frames, and the caption, whose input is masked, too."""
+        """The tasks of stage two: masked words, masked frames, and the caption, whose input is masked, too."""
         share = self.settings.mask_share
         words, word_labels = mask_tokens(item["input_ids"], item["attention_mask"], self.tokenizer, share)
         frames, frame_labels = mask_frames(item["video"], item["video_mask"], share)

@@ -1,10 +1,10 @@
-"""Which frames of a clip a model sees: the rule of the released DiscoVLA code, training and test alike."""
+"""The frames of a clip that a model sees: the rule of the released DiscoVLA code, training and test alike."""
 
 from pathlib import Path
 
 import numpy as np
 
-from minivl.data.video import VideoError, probe, read_frames
+from minivl.data.video import VideoError, opened, pick_frames
 
 
 def frame_indices(
@@ -56,31 +56,31 @@ def sample_frames(
     Raises VideoError for what cannot be read, and for a window outside the clip: a clip without a single
     valid frame would make every loss NaN.
     """
-    info = probe(path)
-    rate = min(frames_per_second, info.fps)
-    try:
-        indices, mask = frame_indices(info.num_frames, info.fps, max_frames, rate, start, end)
-    except ValueError as error:
-        raise VideoError(info.path, str(error)) from error
-    if not indices:
-        raise VideoError(
-            info.path,
-            f"the window from {start:g} to {end:g} seconds holds no frame of this clip of "
-            f"{info.duration:.2f} seconds: check start and end",
-        )
-    return read_frames(path, indices), np.array(mask)
+    with opened(path) as (info, frames):
+        rate = min(frames_per_second, info.fps)
+        try:
+            indices, mask = frame_indices(info.num_frames, info.fps, max_frames, rate, start, end)
+        except ValueError as error:
+            raise VideoError(info.path, str(error)) from error
+        if not indices:
+            raise VideoError(
+                info.path,
+                f"the window from {start:g} to {end:g} seconds holds no frame of this clip of "
+                f"{info.duration:.2f} seconds: check start and end",
+            )
+        return pick_frames(info.path, frames, indices), np.array(mask)
 
 
 def _window(num_frames: int, fps: float, start: float | None, end: float | None) -> tuple[int, int]:
     """First and last frame number of a window in seconds; last < first if it holds none."""
-    if (start is None) != (end is None):
-        raise ValueError(f"a window needs start and end, got start={start} and end={end}")
-    if start is None:
+    if start is None and end is None:
         return 0, num_frames - 1
-    start, end = sorted((max(0, int(start)), max(0, int(end))))
-    if start == end:
-        end = start + 1
-    return int(start * fps), int(min(end * fps, num_frames - 1))
+    if start is None or end is None:
+        raise ValueError(f"a window needs start and end, got start={start} and end={end}")
+    first, last = sorted((max(0, int(start)), max(0, int(end))))  # whole seconds
+    if first == last:
+        last = first + 1
+    return int(first * fps), int(min(last * fps, num_frames - 1))
 
 
 def _spread(first: int, last: int, count: int) -> list[int]:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from minivl.data.features import SEPARATOR, FeatureError, check_reference
 
 LAYOUT = "expected <folder>/train/metadata.jsonl beside the files that it names, and the same in val/ and test/"
@@ -25,8 +27,8 @@ class SchemaError(ValueError):
     """Data that does not fit the schema: says which file and line, what is wrong and what is expected."""
 
 
-def _in_order(stretches: list[dict]) -> bool:
-    return all(stretch["start"] < stretch["end"] for stretch in stretches)
+def _in_order(segments: list[dict]) -> bool:
+    return all(segment["start"] < segment["end"] for segment in segments)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,17 @@ def make_dataset(columns: dict[str, list], source: Path | str):
     return Dataset.from_dict(columns, features=Features(features))
 
 
+def captions_of(rows) -> tuple[list[str], np.ndarray]:
+    """All captions of rows, and for each the number of its row (N_text,); none where rows have no such column."""
+    if "captions" in rows.column_names:
+        pairs = [(text, number) for number, texts in enumerate(rows["captions"]) for text in texts or []]
+    elif "caption" in rows.column_names:
+        pairs = [(text, number) for number, text in enumerate(rows["caption"]) if text is not None]
+    else:
+        pairs = []
+    return [text for text, _ in pairs], np.array([number for _, number in pairs], dtype=int)
+
+
 def _split_directory(folder: Path, split: str) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}: {LAYOUT}")
@@ -207,7 +220,7 @@ def _file_problems(row: dict, directory: Path) -> list[str]:
 
 
 def _name(file: str) -> str:
-    """What a video is called whose metadata doesn't say: the file without its suffix, or the tensor in the file."""
+    """Name of a video whose metadata doesn't say: the file without its suffix, or the tensor in the file."""
     return file.split(SEPARATOR, 1)[1] if SEPARATOR in file else Path(file).stem
 
 

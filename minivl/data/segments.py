@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from minivl.config import NarrationConfig
 from minivl.data.features import FeatureReader, clip_features
-from minivl.data.schema import make_dataset
+from minivl.data.schema import captions_of, make_dataset
 from minivl.data.wordpiece import encode_captions, encode_texts
 
 INPUT = ("input_ids", "attention_mask")
@@ -19,7 +18,7 @@ KEPT = ("video", "features", "feature_rate", "video_id", "task", "split")  # col
 
 def spoken_within(transcript: list[dict] | None, start: float | None, end: float | None) -> list[dict]:
     """The sentences that overlap the seconds from `start` to `end`; all of them without these."""
-    if start is None:
+    if start is None or end is None:
         return list(transcript or [])
     return [said for said in transcript or [] if said["start"] < end and said["end"] > start]
 
@@ -89,7 +88,7 @@ class SegmentDataset(torch.utils.data.Dataset):
             )
         self.rows, self.tokenizer, self.settings, self.text = rows, tokenizer, settings, text
         self._read = FeatureReader(feature_size, keep_features)
-        self.captions, self.video_of_text = _captions(rows)
+        self.captions, self.video_of_text = captions_of(rows)
         if text == "caption" and not self.captions:
             raise ValueError(f"these segments have no `caption` or `captions`, only {', '.join(rows.column_names)}")
 
@@ -117,7 +116,7 @@ class SegmentDataset(torch.utils.data.Dataset):
 
     def references(self) -> list[list[str]]:
         """The captions of each segment, in order."""
-        references = [[] for _ in range(len(self.rows))]
+        references: list[list[str]] = [[] for _ in range(len(self.rows))]
         for caption, number in zip(self.captions, self.video_of_text, strict=True):
             references[number].append(caption)
         return references
@@ -143,14 +142,3 @@ class SegmentDataset(torch.utils.data.Dataset):
 def _first(encoded: tuple[torch.Tensor, ...], names: tuple[str, ...]) -> dict[str, torch.Tensor]:
     """The only text of a batch of one, named."""
     return {name: tensor[0] for name, tensor in zip(names, encoded, strict=True)}
-
-
-def _captions(rows) -> tuple[list[str], np.ndarray]:
-    """All captions, and for each the number of its segment (N_text,); none where rows have none."""
-    if "captions" in rows.column_names:
-        pairs = [(text, number) for number, texts in enumerate(rows["captions"]) for text in texts or []]
-    elif "caption" in rows.column_names:
-        pairs = [(text, number) for number, text in enumerate(rows["caption"]) if text is not None]
-    else:
-        pairs = []
-    return [text for text, _ in pairs], np.array([number for _, number in pairs], dtype=int)

@@ -1,16 +1,21 @@
 """Transcripts that come with a reader's own videos: subtitle files (.srt, .vtt) and plain text (.txt), in and out."""
 
 import html
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from pysubs2 import SSAEvent, SSAFile
+from pysubs2.formats.subrip import SubripFormat
+from pysubs2.formats.webvtt import WebVTTFormat
+
+from minivl.data.atomic import write_text
+
 READABLE = (".srt", ".vtt", ".txt")
-CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"  # hours may be left out; .srt has a comma, .vtt a dot
-TIMING = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?=\s|$)")
-TAG = re.compile(r"</?[A-Za-z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")  # <i>, <c.red>, <00:01.500>, {\an8}
-NOT_CUES = ("WEBVTT", "NOTE", "STYLE", "REGION")  # first words of blocks of a .vtt that nobody says
+TAG = re.compile(r"</?[A-Za-z][^<>\n]*>|<[\d:.]+>|\{\\[^{}\n]*\}")  # <i>, <c.red>, <00:01.500>, {\an8}
+NOT_CUES = re.compile(r"(?:\A|(?<=\n\n))(?:WEBVTT|NOTE|STYLE|REGION)\b(?:.+\n?)*")  # blocks that nobody says
+TIMES = re.compile(r".*\d *-->")
+CUE_START = re.compile(rf"(?:(?<=\n\n)(?!{TIMES.pattern}).+\n)?^({TIMES.pattern})", re.MULTILINE)  # name, then times
 
 
 class SubtitleError(ValueError):
@@ -21,55 +26,36 @@ class SubtitleError(ValueError):
 
 
 def read_transcript(path: Path | str, duration: float) -> list[dict]:
-    """What is said in a video of `duration` seconds: a list of {text, start, end}, in the order of the starts.
+    """The sentences of a video of `duration` seconds: a list of {text, start, end}, in the order of the starts.
 
     .srt, .vtt   one entry per cue, without tags; cues may overlap. Cues without words or of no length are left out.
     .txt         one sentence per line. The file has no times: they are spread over the video by their words.
 
     A file in which nobody says anything gives []. Raises SubtitleError for a file that is missing, of another kind,
-    not UTF-8 (or UTF-16 with its mark), and for a cue that is broken.
+    not UTF-8 (or UTF-16 with its mark), and for times that cannot be read, run backwards, or are not there at all.
     """
     path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in READABLE:
+    if path.suffix.lower() not in READABLE:
         raise SubtitleError(path, f"is no transcript: expected one of {', '.join(READABLE)}")
-    lines = re.split(r"\r\n|\r|\n", _read_text(path))
-    if kind == ".txt":
-        return _spread([line.strip() for line in lines if line.strip()], duration)
-    if kind == ".vtt" and not lines[0].startswith("WEBVTT"):
-        raise SubtitleError(path, "must begin with WEBVTT: is it an .srt file?", 1)
-    cues = [
-        _cue(path, number, block)
-        for number, block in _blocks(lines)
-        if not (kind == ".vtt" and block[0].split()[0].startswith(NOT_CUES) and "-->" not in block[0])
-    ]
-    cues = [cue for cue in cues if cue["text"] and cue["start"] < cue["end"]]
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(path))]
+    if path.suffix.lower() == ".txt":
+        return _spread([line for line in lines if line], duration)
+    cues = [cue for cue in _cues(path, "\n".join(lines)) if cue["text"] and cue["start"] < cue["end"]]
     return sorted(cues, key=lambda cue: cue["start"])
 
 
 def write_subtitles(path: Path | str, cues: Sequence[dict]) -> None:
     """Write {text, start, end} as an .srt or .vtt file, whole or not at all. Raises SubtitleError for another kind."""
     path = Path(path)
-    if path.suffix.lower() not in (".srt", ".vtt"):
+    kind = path.suffix.lower()
+    if kind not in (".srt", ".vtt"):
         raise SubtitleError(path, "subtitles are written as .srt or .vtt")
-    srt = path.suffix.lower() == ".srt"
-    blocks, point = ([], ",") if srt else (["WEBVTT"], ".")
-    for number, cue in enumerate(cues, start=1):
+    subtitles = SSAFile()
+    for cue in cues:
         text = " ".join(cue["text"].split())
-        text = text.replace("-->", "->") if srt else html.escape(text, quote=False)
-        blocks.append(f"{number}\n{_clock(cue['start'], point)} --> {_clock(cue['end'], point)}\n{text}")
-    write_text(path, "\n\n".join(blocks) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all. Raises OSError that names the file."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write the file ({error.strerror})", str(path)) from error
+        text = text.replace("-->", "->") if kind == ".srt" else html.escape(text, quote=False)
+        subtitles.append(SSAEvent(round(1000 * cue["start"]), round(1000 * cue["end"]), text))
+    write_text(path, subtitles.to_string(kind[1:], keep_ssa_tags=True))  # braces of a text are no tags of ours
 
 
 def _read_text(path: Path) -> str:
@@ -85,49 +71,36 @@ def _read_text(path: Path) -> str:
         raise SubtitleError(path, f"is not {encoding.upper().removesuffix('-SIG')}: save it as UTF-8", line) from error
 
 
-def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Lines between empty lines, with the number of the first, from 1."""
-    block = []
-    for number, line in enumerate([*lines, ""], start=1):
-        if line.strip():
-            block.append(line)
-        elif block:
-            yield number - len(block), block
-            block = []
+def _cues(path: Path, text: str) -> list[dict]:
+    """All cues of a subtitle file, in its order. What it holds, not its name, says which kind it is.
+
+    pysubs2 takes everything between two lines of times for speech but a number at the end. So notes and tags go
+    before it reads the text (two tags like <00:01.500> would be a line of times), and every cue gets a number.
+    """
+    kind = "vtt" if text.startswith("WEBVTT") else "srt"
+    text = TAG.sub("", NOT_CUES.sub(lambda block: "\n" * block[0].count("\n"), text) if kind == "vtt" else text)
+    places = _lines_of_times(path, text, (WebVTTFormat if kind == "vtt" else SubripFormat).TIMESTAMP)
+    numbered = CUE_START.sub(r"0\n\1", text) + "\n\n0"
+    cues = []
+    for place, event in zip(places, SSAFile.from_string(numbered, kind, keep_html_tags=True), strict=True):
+        if event.end < event.start:
+            raise SubtitleError(path, "the cue ends before it starts", place)
+        words = html.unescape(event.text.replace(r"\N", " ")).split()
+        cues.append({"text": " ".join(words), "start": event.start / 1000, "end": event.end / 1000})
+    return cues
 
 
-def _cue(path: Path, number: int, block: list[str]) -> dict:
-    """A cue of the block of lines that starts at line `number`: perhaps a name, then the times, then the text."""
-    place = next((place for place, line in enumerate(block[:2]) if "-->" in line), None)
-    if place is None:
-        place = 1 if block[0].strip().isdigit() and len(block) > 1 else 0
-        raise SubtitleError(
-            path,
-            f"expected times like 00:00:01,000 --> 00:00:02,500, found {block[place]!r:.60}: "
-            "correct this cue, or take away the empty line before its text",
-            number + place,
-        )
-    if not (match := TIMING.match(block[place])):
-        raise SubtitleError(path, f"cannot read these times: {block[place]!r:.60}", number + place)
-    start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
-    if end < start:
-        raise SubtitleError(path, f"the cue ends before it starts: {block[place]!r:.60}", number + place)
-    for line, text in enumerate(block[place + 1 :], start=number + place + 1):
-        if TIMING.match(text):
-            raise SubtitleError(path, "times where a text is expected: put an empty line before this cue", line)
-    text = html.unescape(TAG.sub("", " ".join(block[place + 1 :])))
-    return {"text": " ".join(text.split()), "start": start, "end": end}
-
-
-def _seconds(clock: Sequence[str | None]) -> float:
-    hours, minutes, seconds, fraction = clock
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction or 0}")
-
-
-def _clock(seconds: float, point: str) -> str:
-    """3725.5 -> 01:02:05,500."""
-    whole, thousandths = divmod(round(1000 * seconds), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{thousandths:03d}"
+def _lines_of_times(path: Path, text: str, stamp: re.Pattern) -> list[int]:
+    """Numbers, from 1, of the lines that start a cue; SubtitleError for one that is broken, or a text without any."""
+    places = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(stamp.findall(line)) == 2:
+            places.append(number)
+        elif TIMES.match(line):
+            raise SubtitleError(path, f"expected times like 00:00:01,000 --> 00:00:02,500, found {line!r:.60}", number)
+    if not places and text.strip():
+        raise SubtitleError(path, "holds a text without times like 00:00:01,000 --> 00:00:02,500: save it as .txt")
+    return places
 
 
 def _spread(sentences: list[str], duration: float) -> list[dict]:

@@ -3,23 +3,26 @@
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.stream import Disposition
 
+from minivl.data.atomic import write_bytes
 from minivl.data.cut_off import missing_bytes
 
 MAX_PIXELS = 8192 * 4320  # per frame: 8K; damaged headers name sizes that fill any memory
 AGAIN = "download or export it again"
 REENCODE = "re-encode it, for example with `ffmpeg -i old new.mp4`"
 # PyAV before 19 rejects a file for a title that is not UTF-8 unless told otherwise; from 19 on it never does.
-OPEN_OPTIONS = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+OPEN_OPTIONS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 class VideoError(ValueError):
@@ -36,7 +39,7 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file really holds, whatever its header says."""
+    """Contents of a video file, whatever its header says."""
 
     path: Path
     fps: float  # frames per second, on average
@@ -55,11 +58,20 @@ def probe(path: Path | str) -> VideoInfo:
     """
     path = Path(path)
     with _open_video(path) as (container, stream):
+        return _info(path, _scan(container, stream), container, stream)
+
+
+@contextmanager
+def opened(path: Path | str) -> Iterator[tuple[VideoInfo, Iterator[av.VideoFrame]]]:
+    """`probe` of a file and all its frames from the first on, with the file opened once.
+
+    Raises VideoError as `probe`, and while the frames are read for what cannot be decoded.
+    """
+    path = Path(path)
+    with _open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
         scan = _scan(container, stream)
-        _check_complete(path, scan, container, stream)
-        height, width = _to_rgb(path, scan.first_frame).shape[:2]
-        fps = _frame_rate(stream, scan.shown, scan.last_second - scan.first_second)
-    return VideoInfo(path, fps, scan.shown, scan.shown / fps, width, height)
+        yield _info(path, scan, container, stream), _rewound(path, scan, container, stream)
 
 
 def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
@@ -69,26 +81,32 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
     does not grow with the length of the video. Frames are turned as their rotation tag asks for.
     Raises ValueError for no or negative indices, VideoError if a wanted frame cannot be decoded.
     """
-    path, wanted = Path(path), np.asarray(indices, dtype=np.int64)
-    if wanted.size == 0 or wanted.min() < 0:
-        raise ValueError(f"indices of frames must be 0 or more, and at least one: got {list(indices)}")
-    frames, decoded = None, 0
+    path = Path(path)
     with _open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            places = np.flatnonzero(wanted == decoded)
-            if places.size:
-                if frame.is_corrupt:  # the decoder made something up for what it could not read
-                    raise VideoError(path, f"frame {decoded} is damaged: {AGAIN}")
-                image = _to_rgb(path, frame)
-                if frames is None:
-                    frames = np.empty((wanted.size, *image.shape), np.uint8)
-                if image.shape != frames.shape[1:]:
-                    raise VideoError(path, f"frames change their size at frame {decoded}: {REENCODE}")
-                frames[places] = image
-            decoded += 1
-            if decoded > wanted.max():
-                return frames
+        return pick_frames(path, container.decode(stream), indices)
+
+
+def pick_frames(path: Path, frames: Iterable[av.VideoFrame], indices: Sequence[int]) -> np.ndarray:
+    """`read_frames` of the frames of a file that is open."""
+    wanted = np.asarray(indices, dtype=np.int64)
+    if wanted.size == 0 or wanted.min() < 0:
+        raise ValueError(f"indices of frames must be 0 or more, and at least one: got {list(indices)}")
+    picked, decoded = np.empty((0,), np.uint8), 0
+    for frame in frames:
+        places = np.flatnonzero(wanted == decoded)
+        if places.size:
+            if frame.is_corrupt:  # the decoder made something up for what it could not read
+                raise VideoError(path, f"frame {decoded} is damaged: {AGAIN}")
+            image = to_rgb(path, frame)
+            if not picked.size:
+                picked = np.empty((wanted.size, *image.shape), np.uint8)
+            if image.shape != picked.shape[1:]:
+                raise VideoError(path, f"frames change their size at frame {decoded}: {REENCODE}")
+            picked[places] = image
+        decoded += 1
+        if decoded > wanted.max():
+            return picked
     raise VideoError(path, f"frame {wanted.max()} is wanted but only {decoded} frames can be decoded: {AGAIN}")
 
 
@@ -109,7 +127,7 @@ def write_video(path: Path | str, frames: np.ndarray, fps: float) -> None:
         )
     if not fps > 0:
         raise ValueError(f"fps must be above 0, got {fps}: {path}")
-    _write_atomically(path, _encode_mp4(frames, fps))
+    write_bytes(path, _encode_mp4(frames, fps))
 
 
 @contextmanager
@@ -163,8 +181,9 @@ def _video_stream(path: Path, container):
 
 @dataclass
 class _Scan:
-    """What reading every packet of the video stream showed; seconds are time stamps."""
+    """Findings of a pass over all packets of the video stream; seconds are time stamps."""
 
+    first_packet: tuple = ()  # see `_identity`
     first_frame: av.VideoFrame | None = None
     shown: int = 0  # frames that are displayed
     whole: int = 0  # video packets that are complete, those outside the displayed part included
@@ -176,6 +195,7 @@ class _Scan:
 def _scan(container, stream) -> _Scan:
     scan = _Scan()
     for packet in container.demux(stream):
+        scan.first_packet = scan.first_packet or _identity(packet)
         if scan.first_frame is None:
             scan.first_frame = next(iter(packet.decode()), None)
         if packet.size:  # the last one has none: it asks the decoder for what it still holds
@@ -195,12 +215,33 @@ def _count(scan: _Scan, packet, stream) -> None:
         scan.last_second = max(scan.last_second, float(stamp * packet.time_base))
 
 
+def _identity(packet) -> tuple:
+    return packet.pts, packet.dts, packet.pos, packet.size
+
+
+def _rewound(path: Path, scan: _Scan, container, stream) -> Iterator[av.VideoFrame]:
+    """All frames of a file whose packets were read already; opened again if it does not go back to the first one."""
+    first = None
+    with suppress(av.FFmpegError):
+        container.seek(scan.first_packet[1] or 0, stream=stream)
+        packets = container.demux(stream)
+        first = next(packets, None)
+    if first is not None and _identity(first) == scan.first_packet:
+        for packet in chain([first], packets):
+            yield from packet.decode()
+    else:
+        with _open_video(path) as (container, stream):
+            stream.thread_type = "AUTO"
+            yield from container.decode(stream)
+
+
 def _is_hidden(packet, stream) -> bool:
     """VP8 stores some frames only for others to refer to; a bit of the frame header says so."""
     return stream.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10
 
 
-def _check_complete(path: Path, scan: _Scan, container, stream) -> None:
+def _info(path: Path, scan: _Scan, container, stream) -> VideoInfo:
+    """VideoError if the file is cut off, or no frame of it can be decoded."""
     # An mp4 can hide a part of its frames (an edit list): they are in its header's count, not in its index.
     told = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
     promised = max(told, scan.whole + scan.broken)
@@ -210,6 +251,9 @@ def _check_complete(path: Path, scan: _Scan, container, stream) -> None:
         raise VideoError(path, f"is cut off after {scan.whole} frames, {missing} bytes are missing: {AGAIN}")
     if scan.first_frame is None or scan.shown == 0:
         raise VideoError(path, f"holds no frame that can be decoded: {AGAIN}")
+    height, width = to_rgb(path, scan.first_frame).shape[:2]
+    fps = _frame_rate(stream, scan.shown, scan.last_second - scan.first_second)
+    return VideoInfo(path, fps, scan.shown, scan.shown / fps, width, height)
 
 
 def _frame_rate(stream, num_frames: int, seconds: float) -> float:
@@ -224,7 +268,7 @@ def _frame_rate(stream, num_frames: int, seconds: float) -> float:
     return rate
 
 
-def _to_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
+def to_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
     """uint8 (H, W, 3), upright: phones store how they were held as an anticlockwise angle."""
     if frame.width * frame.height > MAX_PIXELS:
         raise VideoError(
@@ -246,13 +290,3 @@ def _encode_mp4(frames: np.ndarray, fps: float) -> bytes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     return buffer.getvalue()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write the video ({error.strerror})", str(path)) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from minivl.data.images import crop_square
-from minivl.data.video import AGAIN, VideoError, _open_video, _to_rgb, probe
+from minivl.data.video import AGAIN, VideoError, opened, to_rgb
 
 ROUNDING = 1e-3  # seconds; webm and mkv files round time stamps that much
 LONGEST_FRAME = 3600.0  # seconds on screen; longer ones are damaged time stamps
@@ -32,7 +32,7 @@ def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator
             continue
         if frame.is_corrupt:  # the decoder made something up for what it could not read
             raise VideoError(path, f"is damaged after second {sampled / rate:g}: {AGAIN}")
-        image = crop_square(_to_rgb(path, frame)[None], size)[0]  # (size, size, 3)
+        image = crop_square(to_rgb(path, frame)[None], size)[0]  # (size, size, 3)
         sampled += wanted
         for _ in range(wanted):
             window.append(image)
@@ -48,11 +48,10 @@ def on_screen(path: Path) -> Iterator[tuple]:
 
     Where a time stamp is missing, runs backwards or leaps, a frame counts as long as the one before it.
     """
-    length = min(1.0, 1 / probe(path).fps)
-    with _open_video(path) as (container, stream):
-        stream.thread_type = "AUTO"
+    with opened(path) as (info, frames):
+        length = min(1.0, 1 / info.fps)
         shown, clock = None, 0.0
-        for frame in container.decode(stream):
+        for frame in frames:
             if shown is not None:
                 if None not in (frame.time, shown.time) and 0 <= frame.time - shown.time <= LONGEST_FRAME:
                     length = frame.time - shown.time

@@ -1,12 +1,12 @@
 """Texts and captions as WordPiece numbers, the way BERT and UniVL read and write them."""
 
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
+from minivl.data.atomic import write_bytes
 from minivl.data.trust import UntrustedFile, refuse_code
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # [PAD] first: padding is id 0
@@ -89,7 +89,7 @@ def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | st
 
 
 def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the text encoder reads: `[CLS] words [SEP]`, then padding. Ids and mask, int64 (N, max_words).
+    """Encode texts for the text encoder: `[CLS] words [SEP]`, then padding. Ids and mask, int64 (N, max_words).
 
     Longer texts lose their last words. An empty text is `[CLS] [SEP]`.
     Raises ValueError for anything but a list of strings.
@@ -101,7 +101,7 @@ def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch
 
 
 def encode_captions(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What the decoder reads, which of it is real, and what it should write next, int64 (N, max_words) each.
+    """Encode captions for the decoder: what it reads, its mask, and what to write next, int64 (N, max_words) each.
 
     In: `[CLS] words`; out: `words [SEP]`; then padding. Longer captions lose their last words.
     Raises ValueError for anything but a list of strings.
@@ -143,9 +143,9 @@ def _pad(lines: list[list[int]], length: int, pad: int) -> tuple[torch.Tensor, t
 
 
 def _save(tokenizer, folder: Path) -> None:
-    """Whole files only: each is written inside the folder under another name and then moved."""
+    """Write the files of a tokenizer into `folder`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
-        tokenizer.save_pretrained(unfinished)
-        for file in sorted(Path(unfinished).iterdir()):
-            os.replace(file, folder / file.name)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        tokenizer.save_pretrained(elsewhere)
+        for file in sorted(Path(elsewhere).iterdir()):
+            write_bytes(folder / file.name, file.read_bytes())

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from minivl.clip import ModelError
 from minivl.config import ConfigError
+from minivl.data.atomic import write_text
 from minivl.data.clips import ClipDataset
 from minivl.data.trust import refuse_code
 from minivl.discovla.pseudo_captions import pair_keys, read_pseudo_captions, write_pseudo_captions
@@ -173,7 +174,7 @@ def _check_settings(path, settings):
             "read_pseudo_captions"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    write_text(file, json.dumps(settings, indent=1))
 
 
 def _read_partial(path):

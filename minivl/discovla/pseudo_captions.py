@@ -10,7 +10,6 @@ Three sources, one form: a mapping from `pair_key(video_id, caption)` to F capti
 """
 
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from minivl.config import ConfigError
+from minivl.data.atomic import write_text
 from minivl.data.clips import ClipDataset
 from minivl.data.schema import SHOWN, SchemaError
 
@@ -58,9 +58,7 @@ def write_pseudo_captions(path: str | Path, captions: Mapping[str, list[str]]) -
     """Write captions in the released format; the file is there as a whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    unfinished.write_text(json.dumps(captions, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    write_text(path, json.dumps(captions, indent=0, ensure_ascii=False) + "\n")
 
 
 def rendered_captions(

@@ -8,10 +8,10 @@ uploads every file, for everyone to see, unless it is told otherwise.
 
 import dataclasses
 import json
-import os
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minivl.config import ConfigError
+from minivl.data.atomic import replacing, write_text
 from minivl.data.trust import read_json
 from minivl.hub.checkpoints import CheckpointError
 
@@ -59,11 +60,10 @@ def write_folder(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     texts = {config: json.dumps(settings, indent=2) + "\n", CARD: card}
-    save_file(tensors, folder / f"{weights}.partial")
-    for name, text in texts.items():
-        (folder / f"{name}.partial").write_text(text, encoding="utf-8")
-    for name in (weights, *texts):
-        os.replace(folder / f"{name}.partial", folder / name)
+    with ExitStack() as renamed_at_the_end:
+        for name, text in texts.items():
+            renamed_at_the_end.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
+        save_file(tensors, renamed_at_the_end.enter_context(replacing(folder / weights)))
 
 
 def sections(data: str = "", command: str = "", scores: Mapping | None = None, limits: str = "") -> str:
@@ -97,8 +97,7 @@ def describe(folder: Path | str, **about) -> list[str]:
         elif new:
             parts = [*parts[:-1], parts[-1].rstrip("\n") + "\n\n", new]
     text = "".join(parts)
-    (file.parent / f"{CARD}.partial").write_text(text, encoding="utf-8")
-    os.replace(file.parent / f"{CARD}.partial", file)
+    write_text(file, text)
     return [heading for heading in HEADINGS.values() if f"\n## {heading}\n" not in text]
 
 

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
+from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 from minivl.data.windows import windows
 from minivl.s3d.model import S3D
@@ -39,7 +39,7 @@ class ExtractionError(RuntimeError):
 
 @dataclass
 class FeatureReport:
-    """What `write_features` did, by name of the video."""
+    """Report of `write_features`, by name of the video."""
 
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # were there already
@@ -179,7 +179,7 @@ def _write_one(file, name, path, net, batch_size, report):
 
 
 def _stamp(net: S3D) -> dict:
-    """What tells the features of two networks apart."""
+    """Everything that tells the features of two networks apart."""
     digest = hashlib.sha256()
     for _, tensor in sorted(net.state_dict().items()):
         digest.update(tensor.cpu().numpy().tobytes())
@@ -196,7 +196,7 @@ def _check_folder(folder: Path, stamp: dict) -> None:
 
 
 def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
-    """What a finished file holds; ExtractionError if that is not what is wanted."""
+    """Contents of a finished file; ExtractionError if that is not what is wanted."""
     try:
         with safe_open(file, "np") as packed:
             about, names = packed.metadata() or {}, set(packed.keys())
@@ -213,18 +213,14 @@ def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
 
 
 def _write(file: Path, data: bytes) -> None:
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(data)
-        os.replace(unfinished, file)
+        write_bytes(file, data)
     except OSError as error:
         raise ExtractionError(
             f"cannot write {file} ({error.strerror}): free some space or choose another place, and "
             "run again; what is finished is kept"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _listing(failed: dict[str, str]) -> str:

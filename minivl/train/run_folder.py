@@ -9,7 +9,6 @@ is killed, a folder `step-...` is whole. Nothing here is unpickled: safetensors,
 """
 
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from minivl.data.atomic import replacing_folder, write_text
 
 CHECKPOINTS_KEPT = 2
 # Free to differ after a restart.
@@ -69,9 +70,9 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             for partial in self.checkpoints.glob("*.partial"):
                 shutil.rmtree(partial)
-            _replace_text(self.config, json.dumps(record, indent=2))
+            write_text(self.config, json.dumps(record, indent=2))
             rows = [row for row in self.metrics() if row["step"] <= done]
-            _replace_text(self.lines, "".join(json.dumps(row) + "\n" for row in rows))
+            write_text(self.lines, "".join(json.dumps(row) + "\n" for row in rows))
 
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl; one that was cut short by a kill has no line end and is left out."""
@@ -88,18 +89,12 @@ class RunFolder:
         weights   what `trained` gives, as whole tensors; state: the `state_dict` of everything else, by name
         """
         folder = self.checkpoints / f"step-{step:06d}"
-        partial = folder.with_suffix(".partial")
-        try:
-            with _writing(folder, self._advice()):
-                partial.mkdir()
-                save_file(
-                    {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
-                    partial / "model.safetensors",
-                )
-                torch.save(state, partial / "state.pt")
-                os.replace(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with _writing(folder, self._advice()), replacing_folder(folder) as unfinished:
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
+                unfinished / "model.safetensors",
+            )
+            torch.save(state, unfinished / "state.pt")
         for old in self.saved()[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -137,12 +132,6 @@ def trained(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _step_of(folder):
     return int(folder.name.removeprefix("step-"))
-
-
-def _replace_text(path, text):
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def test_a_result_cut_short_is_no_result(tmp_path, monkeypatch):
         context.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             ablate(scored, tmp_path)
-    assert not list(tmp_path.glob("*.json")) and list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.json")) and not list(tmp_path.glob("*.partial"))
     with pytest.raises(AblationError, match="no results in"):
         results_table(tmp_path)
     assert len(ablate(scored, tmp_path)) == 4

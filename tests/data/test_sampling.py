@@ -1,7 +1,9 @@
 """Frame sampling and preprocessing, against what the released DiscoVLA code does."""
 
 import json
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from helpers import RECORDINGS
+from minivl.config import InputConfig
+from minivl.data.clips import ClipDataset
 from minivl.data.images import CLIP_MEAN, CLIP_STD, crop_square, preprocess
 from minivl.data.sampling import frame_indices, sample_frames
+from minivl.data.schema import load_split
 from minivl.data.video import VideoError, write_video
 
 CASES = json.loads((RECORDINGS / "discovla_inputs.json").read_text(encoding="utf-8"))["frame_sampling"]
@@ -61,6 +66,23 @@ def test_sampling_a_file(tmp_path):
     assert frames.shape == (8, 16, 16, 3) and frames.dtype == np.uint8 and mask.tolist() == [1] * 8
     assert frame_numbers(frames) == frame_indices(40, 4.0, 8, 4)[0] == [0, 5, 11, 16, 22, 27, 33, 39]
     assert frame_numbers(sample_frames(tmp_path / "a.mp4", 4, 1, start=2, end=6)[0]) == [8, 12, 16, 24]
+
+
+def test_a_clip_is_opened_once(tmp_path, monkeypatch):
+    (tmp_path / "train").mkdir()
+    write_video(tmp_path / "train" / "a.mp4", numbered_clip(40), 4)
+    (tmp_path / "train" / "metadata.jsonl").write_text('{"file_name": "a.mp4", "caption": "it gets lighter"}')
+    clip = SimpleNamespace(
+        tokenizer=lambda texts, context_length: torch.ones(len(texts), context_length, dtype=torch.int64),
+        image_size=16,
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+    )
+    data = ClipDataset(load_split(tmp_path, "train"), clip, InputConfig(max_frames=4))
+    opens, av_open = [], av.open
+    monkeypatch.setattr(av, "open", lambda *args, **options: opens.append(args) or av_open(*args, **options))
+    assert data[0]["video"].shape == (4, 3, 16, 16) and len(opens) == 1
+    assert torch.equal(data[0]["video"], data[0]["video"]) and len(opens) == 3
 
 
 def test_a_clip_of_one_frame_is_repeated(tmp_path):

@@ -31,7 +31,7 @@ def texts(*strings) -> np.ndarray:
 
 
 def sentences(video: str, count: int) -> dict:
-    """What is said in a video, as raw_caption.json has it: stretches of 3 seconds that overlap by one."""
+    """What is said in a video, as raw_caption.json has it: sentences of 3 seconds that overlap by one."""
     return {
         "start": [2.0 * n for n in range(count)],
         "end": [2.0 * n + 3 for n in range(count)],

@@ -39,13 +39,13 @@ def load(name: str, folder: Path | str, split: str, **settings):
 
 
 def check(name: str, folder: Path | str, media: Path | str | None = None) -> Report:
-    """What is there, what is missing, what is broken; print the report. Raises ValueError for an unknown name."""
+    """Find what is there, what is missing, what is broken; print the report. Raises ValueError for an unknown name."""
     module = _corpus(name)
     return check_howto100m.check(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
 
 
 def card(name: str) -> str:
-    """Where to get a corpus, its licence, size, splits, protocols and expected files."""
+    """Card of a corpus: where to get it, its licence, size, splits, protocols and expected files."""
     return _corpus(name).CARD
 
 

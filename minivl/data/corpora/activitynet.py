@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minivl.data.corpora.common import Corpus, Problems, segment, straighten
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
 from minivl.data.corpora.files import find_file, read_json, take
 from minivl.data.schema import SchemaError
 
@@ -37,13 +37,13 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
             problems.add("videos without a sentence, left out", video)
             continue
         timed = [
-            {**segment(time, where), "caption": sentence.strip()}
+            {**parse_segment(time, where), "caption": sentence.strip()}
             for time, sentence in zip(times, sentences, strict=True)
         ]
         row = {"video_id": video, "media": {f"v_{video}": {}, video: {}}}
-        straight = straighten(timed, video, problems)
+        segments = clean_segments(timed, video, problems)
         if protocol == "segments":
-            yield from ({**row, **stretch} for stretch in straight)
+            yield from ({**row, **segment} for segment in segments)
         else:  # in the order of the file, which is how the retrieval papers join them
             yield {**row, "caption": " ".join(sentence.strip() for sentence in sentences)}
 

@@ -1,4 +1,4 @@
-"""What is there of a corpus, what is missing and what is broken, without reading videos or features as a whole."""
+"""Check of a corpus: what is there, missing or broken, without reading videos or features as a whole."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ def check_corpus(corpus: Corpus, folder: Path | str, media: Path | str | None = 
                 used |= {name: row | changes for row in rows for name, changes in row["media"].items()}
     if files:
         references = {files.features[name]: row for name, row in used.items() if name in files.features}
-        report.broken += probe_features([(ref, last_stretch(row)) for ref, row in references.items()], report.found)
+        report.broken += probe_features([(ref, last_segment(row)) for ref, row in references.items()], report.found)
         report.broken += probe_videos([files.videos[name] for name in used if name in files.videos], report.found)
     return report
 
@@ -98,7 +98,7 @@ def _annotations(corpus: Corpus, folder: Path, split: str, protocol: str, title:
 
 
 def _compare(rows: list[dict], files: Media, title: str, report: Report) -> None:
-    """How many videos of a split are on disk."""
+    """Count the videos of a split that are on disk."""
     names = {row["video_id"]: row["media"] for row in rows}
     counts = []
     for kind, known in (("features", files.features), ("videos", files.videos)):
@@ -112,11 +112,10 @@ def _compare(rows: list[dict], files: Media, title: str, report: Report) -> None
     report.found.append(f"{title}: {len(rows)} rows of {len(names)} videos" + "".join(f", {text}" for text in counts))
 
 
-def last_stretch(row: dict) -> tuple[float, float]:
-    """Begin and end of what comes last in a row, in seconds."""
-    stretches = [(row.get("start"), row.get("end"))]
-    stretches += [(part["start"], part["end"]) for name in ("transcript", "steps") for part in row.get(name) or ()]
-    return max((pair for pair in stretches if None not in pair), default=(0.0, 0.0))
+def last_segment(row: dict) -> tuple[float, float]:
+    """Begin and end of the segment, sentence or step of a row that comes last, in seconds."""
+    timed = [row, *(part for name in ("transcript", "steps") for part in row.get(name) or ())]
+    return max(((part["start"], part["end"]) for part in timed if part.get("start") is not None), default=(0.0, 0.0))
 
 
 def evenly(items: list) -> list:
@@ -125,7 +124,7 @@ def evenly(items: list) -> list:
 
 
 def probe_features(references: list[tuple[str, tuple[float, float]]], found: list[str], rate: float = 1.0) -> list[str]:
-    """What is wrong with some of the features, each given with begin and end of its last caption, in seconds."""
+    """Find what is wrong with some of the features, each given with begin and end of its last caption, in seconds."""
     broken, sizes = [], set()
     for reference, (start, end) in evenly(references):
         try:
@@ -164,7 +163,7 @@ def _shape(reference: str) -> tuple[int, ...]:
 
 
 def probe_videos(paths: list[str], found: list[str]) -> list[str]:
-    """Which of some videos are empty or cut off."""
+    """Find which of some videos are empty or cut off."""
     broken = []
     for path in map(Path, evenly(paths)):
         size, lost = path.stat().st_size, missing_bytes(path)

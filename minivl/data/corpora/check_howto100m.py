@@ -1,9 +1,9 @@
-"""What is there of HowTo100M, without reading all captions or features, and without preparing anything."""
+"""Check of HowTo100M, without reading all captions or features, and without preparing anything."""
 
 from itertools import islice
 from pathlib import Path
 
-from minivl.data.corpora.check import Report, evenly, last_stretch, probe_features
+from minivl.data.corpora.check import Report, evenly, last_segment, probe_features
 from minivl.data.corpora.common import Problems, unique_rows
 from minivl.data.corpora.howto100m import CORPUS, features_folder, source_files
 from minivl.data.corpora.narrations import caption_entries, spoken
@@ -30,7 +30,7 @@ def check(folder: Path | str, media: Path | str | None = None) -> Report:
             report.missing.append(f"train: features of {len(files) - len(present)} videos in {root}")
         index = read_index(Path(folder) / "prepared")
         report.notes += index.get("problems", ["not prepared yet: this is done when it is loaded first"])
-        last = _last_stretches(Path(folder) / "prepared", index, captions, problems)
+        last = _last_segments(Path(folder) / "prepared", index, captions, problems)
         known, others = ([video for video in present if (video in last) == tried] for tried in (True, False))
         report.broken += probe_features(
             [(present[video], last.get(video, (0.0, 0.0))) for video in evenly(known) + evenly(others)], report.found
@@ -43,7 +43,7 @@ def check(folder: Path | str, media: Path | str | None = None) -> Report:
     return report
 
 
-def _last_stretches(prepared: Path, index: dict, captions: Path, problems: Problems) -> dict[str, tuple[float, float]]:
+def _last_segments(prepared: Path, index: dict, captions: Path, problems: Problems) -> dict[str, tuple[float, float]]:
     """Begin and end of the last sentence of the first videos: of the shards, or of a JSON file not yet prepared."""
     if index:
         rows = read_shards([str(prepared / name) for name in index["shards"]])
@@ -54,4 +54,4 @@ def _last_stretches(prepared: Path, index: dict, captions: Path, problems: Probl
         )
     else:
         return {}
-    return {row["video_id"]: last_stretch(row) for row in islice(rows, TRIED)}
+    return {row["video_id"]: last_segment(row) for row in islice(rows, TRIED)}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minivl.data.corpora.common import Corpus, Problems, segment, straighten
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
 from minivl.data.corpora.files import find_file, read_json, take
 from minivl.data.schema import SchemaError
 
@@ -35,14 +35,17 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
         if SUBSETS[subset] != split:
             continue
         steps = [
-            {"label": take(step, "label", str, where).strip(), **segment(take(step, "segment", list, where), where)}
+            {
+                "label": take(step, "label", str, where).strip(),
+                **parse_segment(take(step, "segment", list, where), where),
+            }
             for step in take(entry, "annotation", list, where)
         ]
         yield {
             "video_id": video,
             "task": take(entry, "class", str, where),
             "media": {video: {}},
-            "steps": straighten(steps, video, problems, may_overlap=False),
+            "steps": clean_segments(steps, video, problems, may_overlap=False),
         }
 
 

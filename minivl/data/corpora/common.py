@@ -1,4 +1,4 @@
-"""What all corpora share: what an adapter is, how it becomes a dataset in the one schema, what is put right on the way.
+"""Shared by all corpora: what an adapter is, how it becomes a dataset in the one schema, what is put right on the way.
 
 An adapter's `read(folder, split, protocol, problems)` yields rows with columns of the schema and one key more: `media`,
 the names under which the video's file may lie on disk, without suffix, each with the columns that change if it does.
@@ -14,14 +14,14 @@ from minivl.data.corpora.files import read_table, seconds
 from minivl.data.corpora.media import Media
 from minivl.data.schema import COLUMNS, SchemaError, make_dataset
 
-SHORTEST = 0.01  # seconds that a stretch without length is given; it still names the same features
+SHORTEST = 0.01  # seconds that a segment without length is given; it still names the same features
 SHOWN = 5  # examples per problem
 
 
 class Problems:
-    """What was put right or left out while reading: how often, with a few examples of each kind."""
+    """Record of what was put right or left out while reading: how often, with a few examples of each kind."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.examples: dict[str, list[str]] = {}
 
@@ -43,6 +43,10 @@ class Problems:
             warnings.warn("\n  ".join([f"{title}:", *self.lines()]), stacklevel=4)
 
 
+def _not_read_here(folder: Path, split: str, protocol: str, problems: Problems) -> Iterable[dict]:
+    raise NotImplementedError("this corpus is too large to be read at once: its module has a `load` of its own")
+
+
 @dataclass(frozen=True)
 class Corpus:
     """One corpus. `card` says where it comes from and which files belong where; errors repeat its layout."""
@@ -50,7 +54,7 @@ class Corpus:
     name: str
     card: str
     splits: tuple[str, ...]
-    read: Callable[[Path, str, str, Problems], Iterable[dict]] | None = None
+    read: Callable[[Path, str, str, Problems], Iterable[dict]] = _not_read_here
     protocols: tuple[str, ...] = ("standard",)  # the first is the default
     same_files: bool = False  # protocols that draw the same videos differently: to check one is to check all
 
@@ -120,17 +124,17 @@ def first_videos(rows: list[dict], subset: int | None) -> list[dict]:
     return [row for row in rows if row["video_id"] in kept]
 
 
-def straighten(stretches: list[dict], where: str, problems: Problems, may_overlap: bool = True) -> list[dict]:
-    """Stretches with `start` and `end` as the schema wants them, sorted by start; what had to be changed is reported.
+def clean_segments(segments: list[dict], where: str, problems: Problems, may_overlap: bool = True) -> list[dict]:
+    """Segments with `start` and `end` as the schema wants them, sorted by start; what had to be changed is reported.
 
-    A reversed stretch is turned round, as the released loaders do. One that begins before 0 is cut. One without length
-    is made 0.01 seconds long. Stretches that overlap stay as they are; where a corpus should have none, they are
+    A reversed segment is turned round, as the released loaders do. One that begins before 0 is cut. One without length
+    is made 0.01 seconds long. Segments that overlap stay as they are; where a corpus should have none, they are
     reported.
     Raises SchemaError for a time that is no number.
     """
-    straight = []
-    for stretch in stretches:
-        given = start, end = seconds(stretch["start"], where), seconds(stretch["end"], where)
+    cleaned = []
+    for segment in segments:
+        given = start, end = seconds(segment["start"], where), seconds(segment["end"], where)
         if start > end:
             problems.add("reversed segments, turned round", _named(where, given))
             start, end = end, start
@@ -140,24 +144,24 @@ def straighten(stretches: list[dict], where: str, problems: Problems, may_overla
         if start == end:
             problems.add(f"segments without length, made {SHORTEST} seconds long", _named(where, given))
             end += SHORTEST
-        straight.append({**stretch, "start": start, "end": end})
-    straight.sort(key=lambda stretch: stretch["start"])
+        cleaned.append({**segment, "start": start, "end": end})
+    cleaned.sort(key=lambda segment: segment["start"])
     if not may_overlap:
-        for one, other in pairwise(straight):
+        for one, other in pairwise(cleaned):
             if other["start"] < one["end"]:
                 problems.add(
                     "overlapping segments, kept",
                     f"{_named(where, (one['start'], one['end']))} and {_named('', (other['start'], other['end']))}",
                 )
-    return straight
+    return cleaned
 
 
 def _named(where: str, times: tuple[float, float]) -> str:
     return f"{where} [{times[0]:g}, {times[1]:g}]".strip()
 
 
-def segment(value, where: str) -> dict:
-    """A pair [start, end] of an annotation file as a stretch."""
+def parse_segment(value, where: str) -> dict:
+    """A pair [start, end] of an annotation file as {start, end}."""
     if not isinstance(value, list) or len(value) != 2:
         raise SchemaError(f"{where}: a segment must be [start, end], got {value!r:.60}")
     return {"start": value[0], "end": value[1]}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivl.data.corpora.common import Corpus, Problems, straighten
+from minivl.data.corpora.common import Corpus, Problems, clean_segments
 from minivl.data.corpora.files import find_file, read_table, read_text
 from minivl.data.corpora.narrations import CAPTIONS, caption_entries, spoken
 from minivl.data.schema import SchemaError
@@ -44,7 +44,7 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
                 "task": title,
                 "task_steps": labels,
                 "media": {video: {}},
-                "steps": straighten(steps, f"{task}_{video}", problems),
+                "steps": clean_segments(steps, f"{task}_{video}", problems),
                 **said,
             }
 
@@ -83,7 +83,7 @@ def _split(folder: Path, split: str, draw: int, tasks: dict, problems: Problems)
 
 def _videos(path: Path, tasks: dict, problems: Problems) -> list[tuple[str, str]]:
     """(task, video) of the primary tasks. One video may show several tasks, but not one task twice."""
-    pairs = {}
+    pairs: dict[tuple[str, str], None] = {}
     for where, line in read_table(path, LIST, header=False):
         pair = (line["task"].strip(), line["video"].strip())
         if pair in pairs:
@@ -93,7 +93,7 @@ def _videos(path: Path, tasks: dict, problems: Problems) -> list[tuple[str, str]
 
 
 def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, list[dict]] | None:
-    """What is said in some videos, if HowTo100M's captions are there; JSON is read video by video."""
+    """Transcripts of some videos, if HowTo100M's captions are there; JSON is read video by video."""
     captions = next((folder / name for name in CAPTIONS if (folder / name).is_file()), None)
     if captions is None:
         return None

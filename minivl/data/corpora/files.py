@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minivl.data.schema import SchemaError
@@ -30,9 +30,9 @@ def read_table(path: Path, columns: tuple[str, ...], header: bool = True) -> Ite
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            dialect = _dialect(path, file.readline(), columns, header)
+            delimiter = _delimiter(path, file.readline(), columns, header)
             file.seek(0)
-            reader = csv.reader(file, **dialect)
+            reader = _reader(file, delimiter)
             names = [name.strip() for name in next(reader)] if header else list(columns)
             for fields in reader:
                 where = f"{path}, line {reader.line_num}"
@@ -45,13 +45,17 @@ def read_table(path: Path, columns: tuple[str, ...], header: bool = True) -> Ite
         raise SchemaError(f"{path} is not a csv of UTF-8 text: {error}") from error
 
 
-def _dialect(path: Path, line: str, columns: tuple[str, ...], header: bool) -> dict:
-    """How the first line must be parted to give the columns. Tabs part fields in which quotes are plain text."""
+def _reader(lines: Iterable[str], delimiter: str):
+    """Tabs part fields in which quotes are plain text."""
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
+
+
+def _delimiter(path: Path, line: str, columns: tuple[str, ...], header: bool) -> str:
+    """The character at which the first line must be parted to give the columns."""
     for delimiter in ",;\t|" if header else "\t,;|":
-        dialect = {"delimiter": delimiter, "quoting": csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL}
-        fields = [field.strip() for field in next(csv.reader([line], **dialect), [])]
+        fields = [field.strip() for field in next(_reader([line], delimiter), [])]
         if set(columns) <= set(fields) if header else len(fields) == len(columns):
-            return dialect
+            return delimiter
     kind = "a header with" if header else "no header but"
     raise SchemaError(f"{path} must have {kind} the columns {', '.join(columns)}, and begins with {line.strip()!r:.80}")
 

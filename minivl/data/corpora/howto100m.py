@@ -46,12 +46,12 @@ def source_files(folder: Path) -> tuple[Path, Path]:
 
 
 def features_folder(folder: Path, media: Path | str | None) -> Path:
-    """Where the feature files lie."""
+    """Folder of the feature files."""
     return (folder / "features" if media is None else Path(media)).absolute()
 
 
 def _identity(folder: Path, media: Path | str | None, feature_rate: float) -> dict:
-    """What shards are made from: when it changes, they are made anew."""
+    """Everything that shards are made from: when it changes, they are made anew."""
     return {
         "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in source_files(folder)},
         "features": str(features_folder(folder, media)),

@@ -6,7 +6,7 @@ protocols; MSRVTT_Videos.zip in the same place holds the videos) and lmms-lab/Yo
 
 from pathlib import Path
 
-from minivl.data.corpora.common import Problems, first_videos, segment, straighten, to_dataset
+from minivl.data.corpora.common import Problems, clean_segments, first_videos, parse_segment, to_dataset
 from minivl.data.corpora.media import Media
 from minivl.data.schema import COLUMNS, SchemaError
 
@@ -56,5 +56,5 @@ def _row(row: dict, repository: str, problems: Problems) -> dict:
     if isinstance(row.get("caption"), list):
         row["captions"] = row.pop("caption")
     if SEGMENT in row:
-        row |= straighten([segment(row.pop(SEGMENT), repository)], row["video_id"], problems)[0]
+        row |= clean_segments([parse_segment(row.pop(SEGMENT), repository)], row["video_id"], problems)[0]
     return {**row, "media": {row["video_id"]: {}}}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minivl.data.atomic import replacing
 from minivl.data.corpora.pickles import read_pickle
 from minivl.data.features import SEPARATOR
 from minivl.data.folder import SUFFIXES
@@ -104,13 +105,10 @@ def convert_pickle(path: Path) -> Path:
                 f"{path}: the features of {name!r} must be numbers (T, F), got {values.dtype} {values.shape}"
             )
         tensors[str(name)] = np.ascontiguousarray(values, np.float16 if values.dtype == np.float16 else np.float32)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        save_file(tensors, partial)
-        os.replace(partial, path.with_suffix(".safetensors"))
-    finally:
-        partial.unlink(missing_ok=True)
-    return path.with_suffix(".safetensors")
+    converted = path.with_suffix(".safetensors")
+    with replacing(converted) as unfinished:
+        save_file(tensors, unfinished)
+    return converted
 
 
 def _is_converted(path: Path) -> bool:

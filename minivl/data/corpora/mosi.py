@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from minivl.data.corpora.common import Corpus, Problems, straighten
+from minivl.data.corpora.common import Corpus, Problems, clean_segments
 from minivl.data.corpora.files import find_file, read_json, read_table, read_text, seconds
 from minivl.data.schema import SchemaError
 
@@ -46,7 +46,7 @@ def read(folder: Path, split: str, protocol: str, problems: Problems):
             problems.add("videos without a label, left out", video)
             continue
         texts = _transcript(folder, video)
-        for opinion in straighten(list(own.values()), video, problems, may_overlap=False):
+        for opinion in clean_segments(list(own.values()), video, problems, may_overlap=False):
             if opinion["number"] in texts:
                 yield _row(video, opinion, texts[opinion["number"]])
             else:
@@ -107,13 +107,13 @@ def _videos(folder: Path, split: str) -> list[str]:
 def _assignments(path: Path) -> dict:
     """The plain lists that a Python file assigns to names; nothing in it is run."""
     try:
-        statements = ast.parse(read_text(path)).body
         return {
-            statement.targets[0].id: ast.literal_eval(statement.value)
-            for statement in statements
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)
+            target.id: ast.literal_eval(value)
+            for statement in ast.parse(read_text(path)).body
+            if isinstance(statement, ast.Assign) and isinstance(value := statement.value, ast.List)
+            if isinstance(target := statement.targets[0], ast.Name)
         }
-    except (SyntaxError, ValueError, AttributeError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError) as error:
         raise SchemaError(f"{path} must assign lists of videos to {', '.join(FOLDS.values())}: {error}") from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minivl.data.corpora.common import Problems, parallel, straighten, unique_rows
+from minivl.data.corpora.common import Problems, clean_segments, parallel, unique_rows
 from minivl.data.corpora.files import stream_json
 from minivl.data.corpora.pickles import read_pickle
 from minivl.data.schema import SchemaError
@@ -61,4 +61,4 @@ def spoken(video: str, entry, captions: Path, problems: Problems) -> list[dict]:
     texts = [sentence for sentence in sentences if isinstance(sentence["text"], str)]
     if len(texts) < len(sentences):
         problems.add("videos with sentences that are not text, these are left out", video)
-    return straighten(texts, video, problems)
+    return clean_segments(texts, video, problems)

@@ -67,7 +67,7 @@ def _number(kind: _Type, data):
 
 
 def _bytes(text: str, encoding: str):
-    """How Python 3 writes bytes into a pickle of the old protocols."""
+    """Bytes as Python 3 writes them into a pickle of the old protocols."""
     if encoding != "latin1":
         raise _Refused(f"encodes text as {encoding!r}")
     return text.encode("latin1")

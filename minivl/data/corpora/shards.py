@@ -5,12 +5,11 @@ from front to back.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from minivl.data.atomic import replacing_folder
 from minivl.data.schema import SchemaError, make_dataset
 
 VIDEOS = 4096  # per shard
@@ -27,23 +26,17 @@ def write_shards(target: Path, rows: Iterable[dict], describe) -> None:
     """Write all rows below `target`, with an index that holds `describe()` at the end.
 
     All is written, or nothing; shards that were there are replaced. Two processes may do so at once: both write their
-    own, and one of the two stays. A killed process leaves a folder that ends in ".partial"; it does no harm.
+    own, and one of the two stays.
     Raises SchemaError if there is no row.
     """
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        rows, counts = iter(rows), {}
+    with replacing_folder(target) as unfinished:
+        rows, counts = iter(rows), dict[str, int]()
         while first := list(islice(rows, BATCH)):
             name = f"shard-{len(counts):05d}.arrow"
-            counts[name] = _write_shard(partial / name, chain(first, islice(rows, VIDEOS - len(first))))
+            counts[name] = _write_shard(unfinished / name, chain(first, islice(rows, VIDEOS - len(first))))
         if not counts:
             raise SchemaError("\n  ".join([f"{target.parent} has no rows", *describe()["problems"]]))
-        (partial / "index.json").write_text(json.dumps(describe() | {"shards": counts}, indent=1), encoding="utf-8")
-        _publish(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (unfinished / "index.json").write_text(json.dumps(describe() | {"shards": counts}, indent=1), encoding="utf-8")
 
 
 def _write_shard(path: Path, rows: Iterator[dict]) -> int:
@@ -55,20 +48,6 @@ def _write_shard(path: Path, rows: Iterator[dict]) -> int:
             writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
             videos += len(batch)
     return videos
-
-
-def _publish(partial: Path, target: Path) -> None:
-    """Give a finished folder its name; what has the name is moved out of the way, whoever wrote it."""
-    for attempt in range(100):
-        try:
-            os.rename(partial, target)
-            return
-        except OSError:  # a folder that isn't empty has that name
-            if not target.exists():
-                raise
-            old = target.with_name(f"{target.name}.{os.getpid()}.{attempt}.partial")
-            os.rename(target, old)
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def read_index(target: Path) -> dict:

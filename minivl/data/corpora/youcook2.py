@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minivl.data.corpora.common import Corpus, Problems, parallel, segment, straighten, unique_rows
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parallel, parse_segment, unique_rows
 from minivl.data.corpora.files import find_file, read_json, take
 from minivl.data.corpora.pickles import read_pickle
 from minivl.data.schema import SchemaError
@@ -41,7 +41,7 @@ def _release(path: Path, split: str, problems: Problems):
             raise SchemaError(f"{where} names {video!r}, which {path} does not have")
         names = ("start", "end", "text") + (("transcript",) if "transcript" in entry else ())
         steps = parallel(entry, names, f"{path}: {video}")
-        for step in straighten(steps, video, problems, may_overlap=False):
+        for step in clean_segments(steps, video, problems, may_overlap=False):
             row = {
                 "video_id": video,
                 "start": step["start"],
@@ -55,7 +55,7 @@ def _release(path: Path, split: str, problems: Problems):
 
 
 def _speech(step: dict) -> list[dict]:
-    """What is said during a step; the release writes NONE where nothing is."""
+    """Transcript of a step; the release writes NONE where nothing is."""
     text = step["transcript"].strip() if isinstance(step["transcript"], str) else ""
     return [] if text in ("", "NONE") else [{"text": text, "start": step["start"], "end": step["end"]}]
 
@@ -66,10 +66,10 @@ def _official(path: Path, split: str, problems: Problems):
         if take(entry, "subset", str, where) != SUBSETS[split]:
             continue
         steps = [
-            {**segment(take(step, "segment", list, where), where), "caption": take(step, "sentence", str, where)}
+            {**parse_segment(take(step, "segment", list, where), where), "caption": take(step, "sentence", str, where)}
             for step in take(entry, "annotations", list, where)
         ]
-        for step in straighten(steps, video, problems, may_overlap=False):
+        for step in clean_segments(steps, video, problems, may_overlap=False):
             yield {"video_id": video, "task": str(entry.get("recipe_type", "")), **step, "media": {video: {}}}
 
 

@@ -8,7 +8,6 @@ only, so a larger world begins with the videos of a smaller one.
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minivl.config import ConfigError, WorldConfig, cache_dir
+from minivl.data.atomic import write_text
 from minivl.data.video import write_video
 from minivl.data.world import language, meals, opinions, timeline
 
@@ -110,9 +110,7 @@ def write_split(
         if not path.exists():
             write_video(path, draw(), fps)
         rows.append(json.dumps(row))
-    unfinished = folder / f".metadata-{os.getpid()}.jsonl"
-    unfinished.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / "metadata.jsonl")
+    write_text(folder / "metadata.jsonl", "\n".join(rows) + "\n")
 
 
 def write_world(folder: Path, config: WorldConfig, make_clips=kitchen_clips, progress: bool = True) -> Path:
@@ -125,7 +123,7 @@ def write_world(folder: Path, config: WorldConfig, make_clips=kitchen_clips, pro
     stamp = folder / "world.json"
     if stamp.exists() and stamp.read_text(encoding="utf-8") != settings:
         raise ConfigError(f"{folder} holds a world with other settings ({stamp}): name another folder or delete it")
-    stamp.write_text(settings, encoding="utf-8")
+    write_text(stamp, settings)
     for split in SPLITS:
         count = getattr(config, f"videos_{split}")
         if count and not (folder / split / "metadata.jsonl").exists():

@@ -1,4 +1,4 @@
-"""What is said: short captions of single frames, narrative captions of whole clips, transcripts.
+"""Language about the world: short captions of single frames, narrative captions of whole clips, transcripts.
 
 A frame caption can be checked against its frame. A narrative caption tells each dish either step by
 step ("literal") or as a whole, by the name of what comes out of it. What a dish is called depends on
@@ -79,7 +79,7 @@ def _choose(rng: np.random.Generator, options) -> str:
 
 
 def frame_caption(step: Step | None, rng: np.random.Generator) -> str:
-    """What one frame shows, for example "a hand puts a sliced carrot into a red pot"."""
+    """Describe what one frame shows, for example "a hand puts a sliced carrot into a red pot"."""
     return _choose(rng, _IDLE) if step is None else _fill(_choose(rng, _FRAME[step.verb]), step.dish)
 
 
@@ -117,7 +117,7 @@ def _literal(dish: Dish) -> str:
 
 
 def narrative_caption(moments: list[Moment], meal: Meal, config: WorldConfig, rng: np.random.Generator) -> str:
-    """What a viewer tells about the whole clip; the dial decides how. The dish that is ready first comes first."""
+    """Tell the whole clip as a viewer would; the dial decides how. The dish that is ready first comes first."""
     cook = _choose(rng, COOKS)
     steps = [m.step for m in moments if m.step is not None]
     if config.clauses is not None:
@@ -151,7 +151,7 @@ def _narrate(step: Step, config: WorldConfig, rng: np.random.Generator) -> str:
 
 
 def transcript(moments: list[Moment], config: WorldConfig, rng: np.random.Generator) -> list[dict]:
-    """What the cook says, as speech recognition would return it: [{"text", "start", "end"}], seconds.
+    """Transcribe the cook, as speech recognition would return it: [{"text", "start", "end"}], seconds.
 
     Said too early or too late by up to `transcript_shift` seconds, sometimes not at all, sometimes
     vaguely, sometimes about something else. Segments stay within the clip and are ordered by start.

@@ -1,4 +1,4 @@
-"""What is cooked: dishes, meals, steps, tasks, and which meals belong to which split.
+"""The meals of the world: dishes, meals, steps, tasks, and which meals belong to which split.
 
 A meal prepares two dishes at the same time. The same ingredients, liquids, treatments and
 containers can be *bound* in four ways (which ingredient meets which liquid and which treatment), and
@@ -94,7 +94,7 @@ class Meal:
 
     @property
     def content(self) -> str:
-        """What the meal is made of, without who meets whom: equal for all meals of a group."""
+        """Contents of the meal, without who meets whom: equal for all meals of a group."""
         parts = [
             sorted(f"{d.state} {d.ingredient}" for d in self.dishes),
             sorted(d.liquid for d in self.dishes),
@@ -174,7 +174,9 @@ def draw_split(
     Raises ValueError when the split has no more contents to give.
     """
     rng = np.random.default_rng([seed, list(SPLIT_SHARES).index(split)])
-    drawn, seen, misses = [], set(), 0
+    drawn: list[tuple[int, Meal]] = []
+    seen: set[str] = set()  # contents
+    misses = 0
     while len(drawn) < count:
         misses += 1
         if misses > 5000:  # in a row: nearly every content has been seen

@@ -74,10 +74,10 @@ def _darker(color, factor=0.7):
 
 @dataclass(frozen=True)
 class Stage:
-    """What stays the same through one video: the room and where the camera stands."""
+    """The room and where the camera stands, which stay the same through one video."""
 
-    wall: tuple[int, int, int]
-    counter: tuple[int, int, int]
+    wall: tuple[int, ...]  # red, green, blue
+    counter: tuple[int, ...]
     offset: tuple[float, float]  # grid units
     clutter: tuple[tuple[str, float], ...]  # things that nobody mentions and where they stand
 
@@ -88,7 +88,8 @@ class Stage:
         things = [str(x) for x in rng.choice(["cup", "plant", "jar", *INGREDIENTS], size=2, replace=False)]
         spots = (5.0, 43.0)
         shown = tuple((thing, spot) for thing, spot in zip(things, spots, strict=True) if rng.random() < clutter)
-        return cls(wall, counter, tuple(float(v) for v in rng.uniform(-3, 3, size=2)), shown)
+        x, y = rng.uniform(-3, 3, size=2)
+        return cls(wall, counter, (float(x), float(y)), shown)
 
 
 def draw_ingredient(pen: Pen, name: str, sliced: bool, x: float, y: float, size: float = 6.0) -> None:

@@ -12,7 +12,7 @@ from minivl.data.world.render import Stage, draw_frame
 
 @dataclass(frozen=True)
 class Moment:
-    """A stretch of video: one step, or nothing in particular (`step` is None). Seconds."""
+    """A segment of video: one step, or nothing in particular (`step` is None). Seconds."""
 
     step: Step | None
     start: float
@@ -43,7 +43,7 @@ def schedule(meal: Meal, config: WorldConfig, rng: np.random.Generator) -> list[
 
 
 def moment_at(moments: list[Moment], second: float) -> Moment:
-    """What happens at a given second; the last moment for anything later."""
+    """The moment at a given second; the last moment for anything later."""
     return next((m for m in moments if second < m.end), moments[-1])
 
 

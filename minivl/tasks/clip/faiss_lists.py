@@ -6,11 +6,12 @@ centres, and a query reads the nearest lists only; the cosines that it finds are
 missed.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from minivl.data.atomic import replacing
 
 EXACT = 100_000  # windows; reading and multiplying more of them becomes slower than the rest of a search
 LISTS_READ = 32
@@ -32,9 +33,8 @@ def nearest_windows(
     known = _keys(faiss, lists) if lists is not None else np.empty(0, np.int64)
     if lists is None or len(keys) > GROWTH * max(len(known), 1) or not np.array_equal(np.sort(known), keys):
         lists = _updated(faiss, lists and faiss.read_index(str(file)), known, keys, read_rows())
-        unfinished = place / f".{file.name}.part"
-        faiss.write_index(lists, str(unfinished))
-        os.replace(unfinished, file)
+        with replacing(file) as unfinished:
+            faiss.write_index(lists, str(unfinished))
     lists.nprobe = LISTS_READ
     cosines, found = lists.search(query[None].astype(np.float32), count)  # (1, count) each
     return found[0][found[0] >= 0], cosines[0][found[0] >= 0]

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 
 FORMAT = 1  # raise it when the files above change their meaning
@@ -145,8 +146,8 @@ class SearchIndex:
         try:
             if self.kept:
                 for name, part in new.items():
-                    _write(self.place / name, save(part))
-                _write(self.place / "manifest.json", json.dumps(manifest, ensure_ascii=False).encode())
+                    write_bytes(self.place / name, save(part))
+                write_bytes(self.place / "manifest.json", json.dumps(manifest, ensure_ascii=False).encode())
                 self._unwritten.clear()
         except OSError as error:
             self._not_kept(error)
@@ -221,12 +222,3 @@ def _identity(path: Path) -> dict:
     except OSError:
         return {"size": 0, "changed": 0}
     return {"size": status.st_size, "changed": status.st_mtime_ns}
-
-
-def _write(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.part")  # only one process writes at a time
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -12,9 +12,10 @@ import torch
 from tqdm import tqdm
 
 from minivl.config import ConfigError
+from minivl.data.atomic import write_text
 from minivl.data.features import clip_features
 from minivl.data.segments import NOTHING_SAID, spoken_within
-from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles, write_text
+from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles
 from minivl.data.video import VideoError, probe
 from minivl.data.wordpiece import decode_tokens, encode_texts
 from minivl.s3d import S3D

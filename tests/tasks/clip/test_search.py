@@ -381,7 +381,7 @@ def test_a_full_disk_costs_the_index_not_the_answer(tmp_path, monkeypatch, writt
             raise OSError(28, "No space left on device")
         write(path, data)
 
-    monkeypatch.setattr(search_index, "_write", full)
+    monkeypatch.setattr(search_index, "write_bytes", full)
     monkeypatch.setattr(search_index, "BATCH", 2)
     with pytest.warns(UserWarning, match=r"cannot be kept in .* \(No space left on device\).*--index") as caught:
         index, _ = updated(tmp_path / "i", tmp_path / "videos", paths)

@@ -1,0 +1,111 @@
+"""Files and folders that appear whole or not at all, whatever interrupts the writing.
+
+What is new is written beside the old under another name, forced onto the disk, and then renamed, which cannot happen
+by halves. A killed process leaves at most a hidden name that ends in ".partial"; it does no harm.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Give a name to write a file under, and at the end of the block let that file take the place of `path`.
+
+    After an exception `path` is as it was and nothing else is left. Several processes may write one path at once: each
+    has a file of its own, and the last one stays. Raises OSError that names `path`, not the name that was given.
+    """
+    path = Path(path)
+    unfinished = _name_beside(path)
+    try:
+        with _errors_about(path, unfinished):
+            yield unfinished
+            _flush(unfinished)
+            os.replace(unfinished, path)
+        _flush_folder(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """Give a new empty folder, and at the end of the block let it take the place of `path`, with all that is in it.
+
+    The same promises as `replacing`, but for one moment, between two renames, there may be no folder `path`. Folders
+    above it are made.
+    """
+    path = Path(path)
+    unfinished = _name_beside(path)
+    try:
+        with _errors_about(path, unfinished):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            for inside in unfinished.rglob("*"):
+                (_flush_folder if inside.is_dir() else _flush)(inside)
+            _flush_folder(unfinished)
+            _move_folder(unfinished, path)
+        _flush_folder(path.parent)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+def _name_beside(path: Path) -> Path:
+    """A name in the same folder that nobody else has, and short, because `path` may use all 255 bytes of a name."""
+    return path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
+
+
+def _flush(file: Path) -> None:
+    with file.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Force new names onto the disk; not every system can do that, and what was renamed is there without it."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _move_folder(new: Path, path: Path) -> None:
+    """Give a finished folder its name; what has that name is moved out of the way, whoever wrote it."""
+    for _ in range(100):  # other processes may do the same
+        try:
+            os.replace(new, path)
+            return
+        except OSError:  # a folder that isn't empty has that name
+            if not path.exists():
+                raise
+            old = _name_beside(path)
+            with suppress(FileNotFoundError):  # another process has just moved it
+                os.replace(path, old)
+            shutil.rmtree(old, ignore_errors=True)
+    raise FileExistsError(f"{path} is replaced by other processes again and again: write it from one of them")
+
+
+@contextmanager
+def _errors_about(path: Path, unfinished: Path) -> Iterator[None]:
+    """An error that names no file, or the unfinished one, becomes the same error for `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(unfinished)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
