@@ -93,7 +93,7 @@ class Segmentation(Task):
 
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig, classes: Sequence[str] = ()):
         super().__init__(univl, tokenizer, config)
-        if not all(isinstance(label, str) for label in classes) or len(set(classes)) < len(classes):
+        if isinstance(classes, str) or len({label for label in classes if isinstance(label, str)}) < len(classes):
             raise ConfigError(f"classes must be different strings, got {classes!r:.100}")
         self.classes = list(classes)
         self.classifier: nn.Linear | None = self.new_head(len(classes)) if classes else None
