@@ -42,13 +42,12 @@ def task_rows(task: str, split: str, settings: Scale, subset: int | None = None)
 def load_rows(task: str, folder: Path | str, split: str, subset: int | None = None) -> "Dataset":
     """Rows of a folder of the one schema for one task, of its first `subset` videos or of all.
 
-    For retrieval and captioning, videos that have `steps` with `step_captions` and no captions of their own become one
-    segment per step, see `segments_of`; beyond training, retrieval gets one segment per caption.
+    For retrieval and captioning, videos that have `steps` with `step_captions` become one segment per step, see
+    `segments_of`; beyond training, retrieval gets one segment per caption.
     Raises FileNotFoundError for a missing folder or split, SchemaError for lines that do not fit.
     """
     rows = first(load_split(folder, split), subset)
-    captioned = {"caption", "captions"} & set(rows.column_names)
-    if task in ("retrieval", "captioning") and "step_captions" in rows.column_names and not captioned:
+    if task in ("retrieval", "captioning") and {"steps", "step_captions"} <= set(rows.column_names):
         return segments_of(rows, distinct=task == "retrieval" and split != "train")
     return rows
 

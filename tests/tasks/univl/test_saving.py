@@ -137,7 +137,7 @@ def test_stretches_are_in_seconds_and_leave_out_the_background():
 
 
 def test_rows_of_videos_become_segments_for_retrieval_and_captioning(tmp_path):
-    folder = write_split(tmp_path, "test", without=("caption",))
+    folder = write_split(tmp_path, "test")
     file = folder / "test" / "metadata.jsonl"
     lines = [json.loads(line) | {"step_captions": ["a", "b", "b"]} for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
