@@ -84,9 +84,11 @@ def is_task(model: str) -> bool:
         from minivl.hub.folders import find
 
         model = str(find(model.removeprefix(HUB)))
+    from minivl.data.trust import UntrustedFile, read_json
+
     try:
-        settings = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # another kind of model, or a damaged one: whoever opens it says so
+        settings = read_json(Path(model) / "config.json")
+    except UntrustedFile:  # another kind of model, or a damaged one: whoever opens it says so
         return False
     return isinstance(settings, dict) and "task" in settings
 

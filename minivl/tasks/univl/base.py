@@ -146,7 +146,7 @@ class Task(SavedTask, ABC):
         return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
 
-def captions_of(rows: "Dataset") -> SegmentDataset:
+def only_captions(rows: "Dataset") -> SegmentDataset:
     """The captions of rows alone, `captions`, `video_of_text` and `references`: nothing that a model would read."""
     return SegmentDataset(rows, None, NarrationConfig(), text=None)
 

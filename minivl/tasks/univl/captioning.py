@@ -17,7 +17,7 @@ from minivl.config import ConfigError, TaskConfig
 from minivl.data.segments import SegmentDataset, spoken_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
-from minivl.tasks.univl.base import Task, captions_of, place_of, without_padding
+from minivl.tasks.univl.base import Task, only_captions, place_of, without_padding
 from minivl.univl import UniVL
 from minivl.univl.generation import NOTHING
 from minivl.univl.pretraining_step import caption_loss
@@ -180,7 +180,7 @@ def as_tokens(tokenizer: Any, texts: list[str], max_words: int) -> list[str]:
 
 def _references(rows: "Dataset") -> list[list[str]]:
     """The captions of each row. Raises ValueError if one has none."""
-    captions = captions_of(rows).references()
+    captions = only_captions(rows).references()
     lacking = [number for number, some in enumerate(captions) if not some]
     if lacking:
         raise ValueError(
