@@ -55,4 +55,4 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
         return baseline_scores(task, "test", settings)[start]
     with TemporaryDirectory() as run_dir:
         tuned = fine_tune(task, settings, Path(run_dir), scratch=start == "from scratch", seed=seed, progress=False)
-        return score(task, tuned, "test", settings, progress=False)
+        return score(tuned, "test", settings, progress=False)

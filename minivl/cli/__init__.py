@@ -3,7 +3,7 @@
 import os
 import sys
 
-from minivl.cli import ablate, data, lessons, recipes, search, share, univl, worlds  # noqa: F401  (their commands)
+from minivl.cli import ablate, data, lessons, predict, recipes, search, share, univl, worlds  # noqa: F401  (their commands)
 from minivl.cli.options import app
 
 

@@ -18,6 +18,7 @@ from minivl.cli.options import (
     print_dry_run,
     with_engine,
 )
+from minivl.cli.predict import evaluate_task, is_task, require_split
 from minivl.config import BUNDLED, ClipConfig, ConfigError, override, runs_dir, scale
 
 ModelOption = Annotated[
@@ -182,14 +183,23 @@ def _clips(recipe, data, split, clip, settings, subset=None):
 @app.command()
 def evaluate(
     model: ModelOption = "kitchen",
-    data: Annotated[Path, typer.Option(help="a folder with split folders")] = BUNDLED / "kitchen",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="a folder with split folders [default: the bundled kitchen; for a UniVL task the scale's data]"
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
-    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips")] = None,
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips, or videos")] = None,
     scale_name: ScaleOption = None,
 ):
-    """Text-to-video and video-to-text retrieval scores of a model on captioned clips."""
+    """Scores of a model: retrieval with a CLIP on captioned clips, or the task that `minivl finetune` saved."""
     import dataclasses
 
+    if is_task(model):
+        return evaluate_task(model, data, split, subset, scale(scale_name))
+    data = data or BUNDLED / "kitchen"
+    require_split(data, split)
     from minivl.tasks.clip import retrieval
 
     clip, network, inputs = retrieval.load_model(model)

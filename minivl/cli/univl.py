@@ -1,5 +1,6 @@
 """UniVL: pretraining, its tasks, and captions of your own videos."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from minivl.cli.options import (
     print_dry_run,
     with_engine,
 )
+from minivl.cli.predict import print_scores
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, override, runs_dir, scale
 
 UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
@@ -134,22 +136,13 @@ def finetune(
 
     split, folder = split or "val", runs_dir() / (name or recipe or task)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed or 0, steps, subset)
-    tuned.univl.save_pretrained(
-        folder / "model",
-        tuned.tokenizer,
-        inputs={"max_words": tuned.config.max_words, "max_frames": tuned.config.max_frames},
-    )
-    scores = finetuning.score(task, tuned, split, settings)
-    _print_task_scores(task, split, scores, finetuning.baseline_scores(task, split, settings))
+    if os.environ.get("RANK", "0") != "0":  # one of several processes is enough for the rest
+        return
+    tuned.save_pretrained(folder / "model")
+    scores = finetuning.score(tuned, split, settings)
+    print_scores(f"{task}, {split}", {"fine-tuned": scores, **finetuning.baseline_scores(task, split, settings)})
     complete_card(folder / "model", split, scores)
     print(f"saved: {folder / 'model'}")
-
-
-def _print_task_scores(task, split, scores, guessing):
-    print(f"{task}, {split}:" + " " * 22 + "".join(f"{column:>18s}" for column in ("fine-tuned", *guessing)))
-    for score, value in scores.items():
-        row = [value, *(guessed.get(score, float("nan")) for guessed in guessing.values())]
-        print(f"  {score:30s}" + "".join(f"{number:18.2f}" for number in row))
 
 
 @app.command()

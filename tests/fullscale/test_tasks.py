@@ -114,11 +114,11 @@ def test_pretraining_reads_the_corpus(pretrained, settings):
 def test_a_task_learns_and_is_scored(name, pretrained, settings, tmp_path, monkeypatch):
     """Two steps and the scores of a split, through the adapter of the corpus that the paper uses for it."""
     monkeypatch.setattr("minivl.metrics.captioning._meteor", lambda *_: None)  # its Java takes seconds to start
-    split = SPLITS[KINDS[name][2]]
+    split = SPLITS[KINDS[name][0].kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # samples as small as these have steps that training lacks, and no spread
         task = fine_tune(name, settings, tmp_path, pretrained[0], progress=False)
-        scores, guesses = score(name, task, split, settings, progress=False), baseline_scores(name, split, settings)
+        scores, guesses = score(task, split, settings, progress=False), baseline_scores(name, split, settings)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
     assert scores and all(isinstance(value, float) for value in scores.values())
     assert guesses and all(row.keys() <= scores.keys() for row in guesses.values())

@@ -118,7 +118,7 @@ def _pretraining(recipe):
 def _fine_tuning(recipe):
     from minivl.tasks.univl.finetuning import KINDS
 
-    kind, options, _ = KINDS[recipe.task]
+    kind, options = KINDS[recipe.task]
     config, pretrained = recipe.settings.univl_tasks[recipe.task.partition("-")[0]], recipe.settings.univl_pretrain
     return {
         "train": config.train,

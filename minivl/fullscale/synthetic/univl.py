@@ -17,7 +17,7 @@ def build_model(recipe: Recipe) -> nn.Module:
     univl = UniVL(sections["model"], sections["objectives"])
     if recipe.kind == "pretrain":
         return univl
-    kind, options, _ = KINDS[recipe.task]
+    kind, options = KINDS[recipe.task]
     task = kind(univl, None, sections["inputs"], **options)
     if kind is Segmentation:
         task.classifier = nn.Linear(univl.config.hidden_size, 1 + STEPS_OF_COIN)

@@ -2,19 +2,25 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from minivl.config import NarrationConfig, TaskConfig
+from minivl.data.segments import SegmentDataset
+from minivl.tasks.univl.saving import SavedTask
+from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos, require_columns
 from minivl.train.engine import default_device
 from minivl.train.loop import fit, seed_everything
 from minivl.univl import UniVL
-from minivl.univl.layers import used_length
+from minivl.univl.layers import init_weights, used_length
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 FIELDS_OF = {
     "attention_mask": ("input_ids", "attention_mask"),
@@ -23,26 +29,29 @@ FIELDS_OF = {
 }
 
 
-class Task(nn.Module, ABC):
+class Task(SavedTask, ABC):
     """A UniVL with what one task needs, to be fine-tuned on rows of the one schema and scored on others.
 
         task = Captioning.start("kitchen", tokenizer, config)          # or scratch=True: the same sizes at random
         task.fit(train_rows, run_dir)                                  # resumes by itself
         task.predict(rows); task.evaluate(rows)                        # scores by name, percent unless said
         Captioning.baselines(train_rows, rows)                         # the same scores for guessing
+        task.save_pretrained(folder); Captioning.from_pretrained(folder)
 
     rows are `datasets.Dataset`s with `features` and `feature_rate`, and the columns that the task names.
     """
 
-    parts: tuple[str, ...] = ()  # of UniVL, beyond the two encoders
+    parts: ClassVar[tuple[str, ...]] = ()  # of UniVL, beyond the two encoders
     collate: Callable = staticmethod(default_collate)
 
-    def __init__(self, univl: UniVL, tokenizer, config: TaskConfig):
+    def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__()
         self.univl, self.tokenizer, self.config = univl, tokenizer, config
 
     @classmethod
-    def start(cls, pretrained, tokenizer, config: TaskConfig, scratch: bool = False, **settings):
+    def start(
+        cls, pretrained: Path | str, tokenizer: Any, config: TaskConfig, scratch: bool = False, **settings: Any
+    ) -> Self:
         """The task on a pretrained UniVL (a folder or hub name), or on one of its sizes with random weights.
 
         settings   of the task itself. What is new starts at random, as `config.train.seed` says.
@@ -54,8 +63,7 @@ class Task(nn.Module, ABC):
         return cls(univl, tokenizer, config, **settings).to(default_device())
 
     @classmethod
-    def parts_for(cls, **settings) -> tuple[str, ...]:
-        """Parts of UniVL, beyond the two encoders, that the task needs with these settings."""
+    def parts_for(cls, **settings: Any) -> tuple[str, ...]:
         return cls.parts
 
     @property
@@ -63,13 +71,13 @@ class Task(nn.Module, ABC):
         """Lengths of texts and videos, as the data sets take them."""
         return NarrationConfig(max_words=self.config.max_words, max_frames=self.config.max_frames)
 
-    def fit(self, rows, run_dir: Path, progress: bool = True):
+    def fit(self, rows: "Dataset", run_dir: Path, progress: bool = True) -> Self:
         """Fine-tune on `rows`; a run in `run_dir` that was interrupted goes on. Returns the task itself."""
         settings = {
             "task": type(self).__name__,
-            "config": dataclasses.asdict(replace(self.config, train=None)),
+            "config": dataclasses.asdict(self.config) | {"train": None},
             "univl": dataclasses.asdict(self.univl.config),
-            **self.settings(),
+            **self.run_settings(),
         }
         fit(
             self,
@@ -82,30 +90,71 @@ class Task(nn.Module, ABC):
         )
         return self
 
-    def settings(self) -> dict:
-        """What defines a run of this task beyond its configuration, for the run's record."""
+    def settings(self) -> dict[str, Any]:
         return {}
 
+    def run_settings(self) -> dict[str, Any]:
+        """Settings that a run of this task depends on beyond its configuration, for the run's record."""
+        return self.settings()
+
     @abstractmethod
-    def dataset(self, rows) -> torch.utils.data.Dataset:
+    def dataset(self, rows: "Dataset") -> torch.utils.data.Dataset:
         """Training examples."""
 
     @abstractmethod
-    def losses(self, batch) -> dict[str, torch.Tensor]:
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """{..., "total"} of a batch of training examples."""
 
     @abstractmethod
-    def predict(self, rows, progress: bool = True):
-        """What the task says about each row."""
+    def predict(self, rows: "Dataset", progress: bool = True) -> Any:
+        """The task's answer for each row."""
 
     @abstractmethod
-    def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
+    def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
+        """`predict` as JSON has it: for each row `place_of` it, and the answer. No truth is read."""
+
+    @abstractmethod
+    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
         """Scores on rows with their truth."""
+
+    @staticmethod
+    @abstractmethod
+    def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
+        """Way of guessing -> the scores of `evaluate` that it gets."""
+
+    # For the five tasks
+
+    def segments(self, rows: "Dataset", text: str | None) -> SegmentDataset:
+        """Rows cut to their `start` and `end` as the model reads them, see `SegmentDataset` for `text`."""
+        require_columns(rows, "features", "feature_rate")
+        return SegmentDataset(rows, self.tokenizer, self.inputs, text, feature_size=self.univl.config.video_dim)
+
+    def encoded_videos(self, rows: "Dataset", progress: bool = True) -> Iterator[tuple[dict, Tensor]]:
+        """Each row with the frames of its whole video as the video encoder sees them, (T, D)."""
+        for row, features in read_videos(rows, self.univl.config.video_dim, progress):
+            yield row, encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
+
+    def new_head(self, outputs: int) -> nn.Linear:
+        """A linear layer (D -> outputs) on UniVL's hidden states, with random weights."""
+        head = nn.Linear(self.univl.config.hidden_size, outputs)
+        head.apply(init_weights)
+        return head
 
     def move(self, batch: dict) -> dict:
         """A batch on the device of the model."""
         device = next(self.parameters()).device
         return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
+
+
+def only_captions(rows: "Dataset") -> SegmentDataset:
+    """The captions of rows alone, `captions`, `video_of_text` and `references`: nothing that a model would read."""
+    return SegmentDataset(rows, None, NarrationConfig(), text=None)
+
+
+def place_of(row: dict) -> dict[str, Any]:
+    """The clip that a row is about: {"video_id"}, and "start" and "end" in seconds where it is part of a video."""
+    window = {name: row[name] for name in ("start", "end") if row.get(name) is not None}
+    return {"video_id": name_of(row), **window}
 
 
 def without_padding(batch: dict, *masks: str) -> dict:

@@ -7,25 +7,31 @@ Fine-tuning trains the decoder's loss alone; unlike in pretraining nothing is ma
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from minivl.config import ConfigError
+from minivl.config import ConfigError, TaskConfig
 from minivl.data.segments import SegmentDataset, spoken_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
-from minivl.tasks.univl.base import Task, without_padding
+from minivl.tasks.univl.base import Task, only_captions, place_of, without_padding
+from minivl.univl import UniVL
 from minivl.univl.generation import NOTHING
 from minivl.univl.pretraining_step import caption_loss
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass
 class Beams:
     """The best captions that beam search found for N segments, R each, best first."""
 
-    tokens: torch.Tensor  # (N, R, L) int64, without [CLS]; -1 after the last token
-    scores: torch.Tensor  # (N, R) sums of log-probabilities
+    tokens: Tensor  # (N, R, L) int64, without [CLS]; -1 after the last token
+    scores: Tensor  # (N, R) sums of log-probabilities
     texts: list[list[str]]  # N lists of R
 
 
@@ -44,13 +50,14 @@ class Captioning(Task):
     Raises ConfigError for values that do not exist.
     """
 
-    parts = ("cross", "decoder")
+    kind: ClassVar[str] = "captioning"
+    parts: ClassVar[tuple[str, ...]] = ("cross", "decoder")
 
     def __init__(
         self,
-        univl,
-        tokenizer,
-        config,
+        univl: UniVL,
+        tokenizer: Any,
+        config: TaskConfig,
         text: str | None = "transcript",
         references: str = "tokens",
         num_beams: int = 5,
@@ -61,15 +68,22 @@ class Captioning(Task):
             raise ConfigError(f"text must be 'transcript', 'both' or None, not {text!r}")
         if references not in ("tokens", "raw"):
             raise ConfigError(f"references must be 'tokens' or 'raw', not {references!r}")
+        if stopping not in ("finished", "release"):
+            raise ConfigError(f"stopping must be 'finished' or 'release', not {stopping!r}")
+        if not isinstance(num_beams, int) or num_beams < 1:
+            raise ConfigError(f"num_beams must be a number above 0, not {num_beams!r}")
         self.text, self.references, self.num_beams, self.stopping = text, references, num_beams, stopping
         univl.require("decoder")
         univl.similarity.requires_grad_(False)  # these two are Align's: nothing reads them here
         univl.cross.pooler.requires_grad_(False)
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("text", "references", "num_beams", "stopping")}
+
+    def run_settings(self) -> dict[str, Any]:
         return {"text": self.text, "count_padding": self.univl.objectives.count_padding}
 
-    def dataset(self, rows) -> torch.utils.data.Dataset:
+    def dataset(self, rows: "Dataset") -> torch.utils.data.Dataset:
         """One item per caption, two with `text` "both". Raises ValueError if there is none."""
         data = self._segments(rows)
         if not data.captions:
@@ -79,11 +93,10 @@ class Captioning(Task):
             )
         return data + self._segments(rows, silent=True) if self.text == "both" else data
 
-    def _segments(self, rows, silent: bool = False) -> SegmentDataset:
-        text = None if silent or self.text is None else "transcript"
-        return SegmentDataset(rows, self.tokenizer, self.inputs, text, feature_size=self.univl.config.video_dim)
+    def _segments(self, rows: "Dataset", silent: bool = False) -> SegmentDataset:
+        return self.segments(rows, None if silent or self.text is None else "transcript")
 
-    def losses(self, batch) -> dict[str, torch.Tensor]:
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         univl, position = self.univl, batch["input_ids"].shape[1]
         batch = without_padding(
             batch, "attention_mask", "video_mask", *([] if univl.objectives.count_padding else ["decoder_mask"])
@@ -95,13 +108,19 @@ class Captioning(Task):
         cross_mask = torch.cat([text_mask, video_mask], dim=1)
         return {"total": caption_loss(univl, batch, cross, cross_mask, across_processes=True)}
 
-    def predict(self, rows, progress: bool = True) -> list[str]:
+    def predict(self, rows: "Dataset", progress: bool = True) -> list[str]:
         """The best caption of each row; rows need no captions."""
         return [texts[0] for texts in self.predict_beams(rows, 1, progress).texts]
 
-    def predict_beams(self, rows, num_return: int | None = None, progress: bool = True) -> Beams:
+    def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
+        """For each row its place and {"caption"}."""
+        return [place_of(row) | {"caption": text} for row, text in zip(rows, self.predict(rows, progress), strict=True)]
+
+    def predict_beams(self, rows: "Dataset", num_return: int | None = None, progress: bool = True) -> Beams:
         """The best `num_return` captions of each row, by default all that the search ends with."""
-        data, tokens, scores = self._segments(rows), [], []
+        data = self._segments(rows)
+        found_tokens: list[Tensor] = []
+        scores: list[Tensor] = []
         for batch in data.segment_batches(self.config.train.batch_size, progress):
             found = self.univl.generate(
                 **self.move(batch),
@@ -110,18 +129,18 @@ class Captioning(Task):
                 max_length=self.config.max_words,
                 stopping=self.stopping,
             )
-            tokens += found.tokens.cpu()  # (R, L), L by batch
+            found_tokens += found.tokens.cpu()  # (R, L), L by batch
             scores.append(found.scores.cpu())
-        longest = max(rows.shape[1] for rows in tokens)
+        longest = max(rows.shape[1] for rows in found_tokens)
         tokens = torch.stack(
-            [torch.nn.functional.pad(rows, (0, longest - rows.shape[1]), value=NOTHING) for rows in tokens]
+            [torch.nn.functional.pad(rows, (0, longest - rows.shape[1]), value=NOTHING) for rows in found_tokens]
         )  # (N, R, L)
         return Beams(tokens, torch.cat(scores), [[self._text(row) for row in rows] for rows in tokens.tolist()])
 
     def _text(self, row: list[int]) -> str:
         return decode_tokens(self.tokenizer, [token for token in row if token != NOTHING])
 
-    def evaluate(self, rows, progress: bool = True, meteor: bool = True) -> dict[str, float]:
+    def evaluate(self, rows: "Dataset", progress: bool = True, meteor: bool = True) -> dict[str, float]:
         """`caption_metrics` of the best captions. Raises ValueError if a row has no caption to compare with."""
         truth = _references(rows)  # before the search, which takes long
         if self.references == "tokens":
@@ -130,7 +149,7 @@ class Captioning(Task):
 
     @staticmethod
     def baselines(
-        train_rows, rows, tokenizer=None, max_words: int = 48, meteor: bool = True
+        train_rows: "Dataset", rows: "Dataset", tokenizer: Any = None, max_words: int = 48, meteor: bool = True
     ) -> dict[str, dict[str, float]]:
         """The scores of
 
@@ -154,14 +173,14 @@ class Captioning(Task):
         return {name: caption_metrics(texts, truth, meteor) for name, texts in guesses.items()}
 
 
-def as_tokens(tokenizer, texts: list[str], max_words: int) -> list[str]:
+def as_tokens(tokenizer: Any, texts: list[str], max_words: int) -> list[str]:
     """Texts as a decoder that wrote them without a mistake would have them: made from their target ids."""
     return [decode_tokens(tokenizer, ids) for ids in encode_captions(tokenizer, texts, max_words)[2]]
 
 
-def _references(rows) -> list[list[str]]:
+def _references(rows: "Dataset") -> list[list[str]]:
     """The captions of each row. Raises ValueError if one has none."""
-    captions = SegmentDataset(rows, None, None, text=None).references()
+    captions = only_captions(rows).references()
     lacking = [number for number, some in enumerate(captions) if not some]
     if lacking:
         raise ValueError(

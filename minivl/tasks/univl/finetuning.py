@@ -2,28 +2,32 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from minivl.config import ConfigError, Scale
 from minivl.data.wordpiece import load_tokenizer
+from minivl.hub.checkpoints import CheckpointError
+from minivl.hub.folders import find
 from minivl.tasks.univl.base import Task
 from minivl.tasks.univl.captioning import Captioning
 from minivl.tasks.univl.data import UNIVL, task_rows
 from minivl.tasks.univl.localization import Localization
 from minivl.tasks.univl.retrieval import Retrieval
+from minivl.tasks.univl.saving import read_task
 from minivl.tasks.univl.segmentation import Segmentation
 from minivl.tasks.univl.sentiment import Sentiment
 
-# Name -> class, its settings, and the name of its data. Retrieval and captioning come in two kinds each.
-KINDS: dict[str, tuple[type[Task], dict, str]] = {
-    "joint": (Retrieval, {"method": "joint"}, "retrieval"),
-    "align": (Retrieval, {"method": "align"}, "retrieval"),
-    "captioning": (Captioning, {"text": "transcript"}, "captioning"),
-    "captioning-video": (Captioning, {"text": None}, "captioning"),
-    "captioning-raw": (Captioning, {"text": None, "references": "raw"}, "captioning"),  # as released for MSR-VTT
-    "captioning-both": (Captioning, {"text": "both"}, "captioning"),
-    "segmentation": (Segmentation, {}, "segmentation"),
-    "localization": (Localization, {}, "localization"),
-    "sentiment": (Sentiment, {}, "sentiment"),
+# Name -> class and its settings. Retrieval and captioning come in several kinds each.
+KINDS: dict[str, tuple[type[Task], dict[str, Any]]] = {
+    "joint": (Retrieval, {"method": "joint"}),
+    "align": (Retrieval, {"method": "align"}),
+    "captioning": (Captioning, {"text": "transcript"}),
+    "captioning-video": (Captioning, {"text": None}),
+    "captioning-raw": (Captioning, {"text": None, "references": "raw"}),  # as released for MSR-VTT
+    "captioning-both": (Captioning, {"text": "both"}),
+    "segmentation": (Segmentation, {}),
+    "localization": (Localization, {}),
+    "sentiment": (Sentiment, {}),
 }
 
 
@@ -31,7 +35,7 @@ def fine_tune(
     name: str,
     settings: Scale,
     run_dir: Path,
-    pretrained=UNIVL,
+    pretrained: Path | str = UNIVL,
     scratch: bool = False,
     seed: int = 0,
     steps: int | None = None,
@@ -45,21 +49,33 @@ def fine_tune(
     """
     if name not in KINDS:
         raise ConfigError(f"unknown task {name!r}: choose one of {', '.join(KINDS)}")
-    kind, options, data = KINDS[name]
+    kind, options = KINDS[name]
     config = settings.univl_tasks[name.partition("-")[0]]
     train = replace(config.train, seed=seed)
     if steps is not None:
         train = replace(train, steps=steps, epochs=None)
     task = kind.start(pretrained, load_tokenizer(pretrained), replace(config, train=train), scratch=scratch, **options)
-    return task.fit(task_rows(data, "train", settings, subset), run_dir, progress=progress)
+    return task.fit(task_rows(kind.kind, "train", settings, subset), run_dir, progress=progress)
 
 
-def score(name: str, task: Task, split: str, settings: Scale, progress: bool = True) -> dict[str, float]:
+def score(task: Task, split: str, settings: Scale, progress: bool = True) -> dict[str, float]:
     """The scores of a fine-tuned task on a split of the scale's data."""
-    return task.evaluate(task_rows(KINDS[name][2], split, settings), progress=progress)
+    return task.evaluate(task_rows(task.kind, split, settings), progress=progress)
 
 
 def baseline_scores(name: str, split: str, settings: Scale) -> dict[str, dict[str, float]]:
     """What guessing gives: the task's baselines."""
-    kind, _, data = KINDS[name]
-    return kind.baselines(task_rows(data, "train", settings), task_rows(data, split, settings))
+    kind = KINDS[name][0]
+    return kind.baselines(task_rows(kind.kind, "train", settings), task_rows(kind.kind, split, settings))
+
+
+def load_task(name: Path | str) -> Task:
+    """A fine-tuned task of whichever kind, from the folder or hub name that its `save_pretrained` wrote.
+
+    Raises CheckpointError if there is none, or if a file of it is damaged.
+    """
+    folder = find(name)
+    saved, classes = read_task(folder)[0]["kind"], {kind.kind: kind for kind, _ in KINDS.values()}
+    if saved not in classes:
+        raise CheckpointError(f"{folder / 'config.json'} has the task {saved!r}: expected {', '.join(classes)}")
+    return classes[saved].from_pretrained(folder)

@@ -7,16 +7,23 @@ Nobody labels steps for this: the two encoders have learned from narration to pu
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from minivl.config import TaskConfig
 from minivl.data.narration import NarratedDataset
 from minivl.data.schema import SchemaError
 from minivl.data.wordpiece import encode_texts
 from minivl.metrics.localization import chance_recall, ordered_frames, step_mask, step_recall
-from minivl.tasks.univl.base import Task
-from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos, require_columns
+from minivl.tasks.univl.base import Task, place_of
+from minivl.tasks.univl.whole_videos import name_of, read_videos, require_columns
+from minivl.univl import UniVL
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -33,23 +40,23 @@ class LocatedSteps:
         return frames / self.rate
 
 
-def descriptions(rows) -> list[list[str]]:
+def descriptions(rows: "Dataset") -> list[list[str]]:
     """For each row the K steps of its task in order: its `task_steps`.
 
     Without that column they are derived from the annotations: all labels in the given videos of the task, in the order
     of their mean place in a video (then their number and order, but not their times, are known to the model).
     Raises SchemaError for a video without any.
     """
-    if "task_steps" in rows.column_names:
-        found = rows["task_steps"]
-    else:
-        require_columns(rows, "task", "steps")
+    if "task_steps" not in rows.column_names and {"task", "steps"} <= set(rows.column_names):
         orders = _derived_orders(rows)
         found = [orders.get(task) for task in rows["task"]]
+    else:
+        require_columns(rows, "task_steps")
+        found = list(rows["task_steps"])
     for number, steps in enumerate(found):
         if not steps:
             raise SchemaError(f"{name_of(rows[number])} has no step descriptions: give its task a list `task_steps`")
-    return list(found)
+    return found
 
 
 def true_frames(row: dict, steps: list[str], frames: int) -> np.ndarray:
@@ -74,39 +81,48 @@ class Localization(Task):
     it never reads. Long videos are encoded in windows of `config.max_frames`.
     """
 
-    def __init__(self, univl, tokenizer, config):
+    kind: ClassVar[str] = "localization"
+
+    def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__(univl, tokenizer, config)
         univl.objectives = replace(univl.objectives, joint=1.0, cmlm=0.0, cmfm=0.0, align=0.0, decoder=0.0)
 
-    def dataset(self, rows) -> NarratedDataset:
+    def dataset(self, rows: "Dataset") -> NarratedDataset:
         return NarratedDataset(
             rows, self.tokenizer, self.inputs, masked=False, feature_size=self.univl.config.video_dim
         )
 
-    def losses(self, batch) -> dict[str, torch.Tensor]:
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return self.univl.pretraining_losses(batch)
 
     @torch.inference_mode()
-    def predict(self, rows, progress: bool = True) -> list[LocatedSteps]:
+    def predict(self, rows: "Dataset", progress: bool = True) -> list[LocatedSteps]:
         """The scores (T, K) of each video, and the seconds that they choose."""
         require_columns(rows, "features", "feature_rate")
         self.eval()
         located = []
-        for (row, features), steps in zip(
-            read_videos(rows, self.univl.config.video_dim, progress), descriptions(rows), strict=True
-        ):
-            frames = encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
+        for (row, frames), steps in zip(self.encoded_videos(rows, progress), descriptions(rows), strict=True):
             scores = frames @ self._encode_steps(steps).T  # (T, D) (D, K) -> (T, K)
             located.append(LocatedSteps(list(steps), scores.float().cpu().numpy(), row["feature_rate"]))
         return located
 
-    def _encode_steps(self, steps):
+    def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
+        """For each video its place and {"steps"}: {"label", "time", "ordered time"} for each step of its task.
+
+        time           second in which the step is seen best
+        ordered time   the same where all steps must keep the order of the task; None where it has more than the video
+                       has frames
+        """
+        located = self.predict(rows, progress)
+        return [place_of(row) | {"steps": _times(video)} for row, video in zip(rows, located, strict=True)]
+
+    def _encode_steps(self, steps: list[str]) -> Tensor:
         """K descriptions -> (K, D)."""
         batch = dict(zip(("ids", "mask"), encode_texts(self.tokenizer, steps, self.config.max_words), strict=True))
         batch = self.move(batch)
         return self.univl.pool_text(self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"])
 
-    def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
+    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
         """Average recall over tasks in percent, of steps chosen one by one and "ordered": see `step_recall`.
 
         Videos that show no step don't count. Raises SchemaError if all are such, ValueError if one has fewer frames
@@ -118,7 +134,7 @@ class Localization(Task):
         return _recalls(truth, rows["task"], [video.scores for video in located])
 
     @staticmethod
-    def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
+    def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
         """The scores of
 
         chance         guessing frames, as exact expectation; "ordered": guessing them in the order of the task
@@ -132,6 +148,13 @@ class Localization(Task):
             chosen = ((np.arange(K) + 0.5) / K * T).astype(int)  # (K,)
             spread.append(np.arange(T)[:, None] == chosen)  # (T, K)
         return {"chance": _recalls(truth, rows["task"]), "evenly spread": _recalls(truth, rows["task"], spread)}
+
+
+def _times(video: LocatedSteps) -> list[dict[str, Any]]:
+    K, T = len(video.steps), len(video.scores)
+    alone, ordered = video.seconds().tolist(), video.seconds(ordered=True).tolist() if K <= T else [None] * K
+    times = zip(video.steps, alone, ordered, strict=True)
+    return [{"label": label, "time": time, "ordered time": in_order} for label, time, in_order in times]
 
 
 def _recalls(truth, tasks, scores=None):

@@ -6,23 +6,30 @@
 Both are fine-tuned with the max-margin loss, as in the release; its negatives are the other clips of the batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from minivl.config import ConfigError
+from minivl.config import ConfigError, TaskConfig
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.retrieval import retrieval_metrics
-from minivl.tasks.univl.base import Task, without_padding
+from minivl.tasks.univl.base import Task, only_captions, place_of, without_padding
 from minivl.train.distributed import gather_with_gradient, processes
+from minivl.univl import UniVL
 from minivl.univl.layers import used_length
 from minivl.univl.objectives import max_margin
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 PARTS = {"joint": (), "align": ("cross",)}
 BLOCK = 32  # texts, and videos, whose pairs go through the cross encoder together
+CANDIDATES = 10  # that `Retrieval.predictions` names for a query
 
 
 class Retrieval(Task):
@@ -34,26 +41,26 @@ class Retrieval(Task):
     segment in a batch then count as negatives of each other's video.
     """
 
-    def __init__(self, univl, tokenizer, config, method: str = "joint"):
+    kind: ClassVar[str] = "retrieval"
+
+    def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig, method: str = "joint"):
         self.parts_for(method)
         super().__init__(univl, tokenizer, config)
         self.method = method
 
     @classmethod
-    def parts_for(cls, method: str = "joint") -> tuple[str, ...]:
+    def parts_for(cls, method: str = "joint", **settings: Any) -> tuple[str, ...]:
         if method not in PARTS:
             raise ConfigError(f"method must be 'joint' or 'align', not {method!r}")
         return PARTS[method]
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         return {"method": self.method}
 
-    def dataset(self, rows) -> SegmentDataset:
-        return SegmentDataset(
-            rows, self.tokenizer, self.inputs, text="caption", feature_size=self.univl.config.video_dim
-        )
+    def dataset(self, rows: "Dataset") -> SegmentDataset:
+        return self.segments(rows, "caption")
 
-    def losses(self, batch) -> dict[str, torch.Tensor]:
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The max-margin loss of a batch of N pairs, over all N x N similarities.
 
         With several processes `univl.objectives.global_negatives` decides whether N counts the pairs of all of them
@@ -61,7 +68,7 @@ class Retrieval(Task):
         """
         return {"total": max_margin(self._similarity(batch))}
 
-    def _similarity(self, batch):
+    def _similarity(self, batch: dict[str, Tensor]) -> Tensor:
         """S (N, N) of the texts and videos of a batch."""
         univl, position = self.univl, batch["input_ids"].shape[1]
         share = gather_with_gradient if univl.objectives.global_negatives else lambda tensor: tensor
@@ -78,7 +85,7 @@ class Retrieval(Task):
         return share(univl.align_similarity(text, text_mask, share(video), share(video_mask), position))
 
     @torch.inference_mode()
-    def predict(self, rows, progress: bool = True) -> np.ndarray:
+    def predict(self, rows: "Dataset", progress: bool = True) -> np.ndarray:
         """The similarity of every caption with every segment, float32 (N_text, N_video)."""
         if self.method == "align":
             return self.pair_scorer(rows, progress).all(progress)
@@ -89,7 +96,7 @@ class Retrieval(Task):
         return (normalize(texts, dim=-1) @ normalize(videos, dim=-1).T).float().cpu().numpy()
 
     @torch.inference_mode()
-    def pair_scorer(self, rows, progress: bool = True) -> "PairScorer":
+    def pair_scorer(self, rows: "Dataset", progress: bool = True) -> "PairScorer":
         """FT-Align's similarity for any pairs of captions and segments, which are encoded here, once."""
         self.eval()
         data = self.dataset(rows)
@@ -97,7 +104,19 @@ class Retrieval(Task):
         video = [torch.cat(part) for part in zip(*self._encoded_videos(data, progress), strict=True)]
         return PairScorer(self.univl, *text, *video)
 
-    def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
+    def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
+        """For each caption {"query"}, the caption, and {"candidates"}: the best segments, CANDIDATES at most.
+
+        candidates   the place of each segment and its "similarity", best first
+        """
+        similarity, places = self.predict(rows, progress), [place_of(row) for row in rows]
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
+        return [
+            {"query": query, "candidates": [places[i] | {"similarity": float(scores[i])} for i in numbers]}
+            for query, scores, numbers in zip(only_captions(rows).captions, similarity, best, strict=True)
+        ]
+
+    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
         """`retrieval_metrics` in both directions, flat: "t2v R@1", ..., "v2t MedR", "R@sum".
 
         A segment with several captions counts once in v2t. Raises ValueError if a segment has none.
@@ -105,19 +124,19 @@ class Retrieval(Task):
         return _flat(retrieval_metrics(self.predict(rows, progress), self.dataset(rows).video_of_text))
 
     @staticmethod
-    def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
+    def baselines(train_rows: "Dataset | None", rows: "Dataset") -> dict[str, dict[str, float]]:
         """The scores of "chance": all similarities equal. These are exact expectations, not one lucky draw."""
-        data = SegmentDataset(rows, None, None)
+        data = only_captions(rows)
         same = np.zeros((len(data.captions), len(data.rows)))
         return {"chance": _flat(retrieval_metrics(same, data.video_of_text))}
 
-    def _encoded_texts(self, data):
+    def _encoded_texts(self, data: SegmentDataset) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded captions (B, W, D) and their masks."""
         for ids, mask in data.text_batches(self.config.train.batch_size):
             batch = self.move({"ids": ids, "mask": mask})
             yield self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"]
 
-    def _encoded_videos(self, data, progress):
+    def _encoded_videos(self, data: SegmentDataset, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded segments (B, T, D) and their masks."""
         for batch in data.segment_batches(self.config.train.batch_size, progress):
             batch = self.move(batch)
@@ -132,14 +151,14 @@ class PairScorer:
     video, video_mask  (B, T, D) and (B, T)
     """
 
-    def __init__(self, univl, text, text_mask, video, video_mask):
+    def __init__(self, univl: UniVL, text: Tensor, text_mask: Tensor, video: Tensor, video_mask: Tensor):
         self.univl, self.frame_position = univl, text.shape[1]
         W, T = used_length(text_mask), used_length(video_mask)  # what is padding everywhere need not be computed
         self.text, self.text_mask = text[:, :W], text_mask[:, :W]
         self.video, self.video_mask = video[:, :T], video_mask[:, :T]
 
     @torch.inference_mode()
-    def _block(self, texts, videos):
+    def _block(self, texts: np.ndarray, videos: np.ndarray) -> np.ndarray:
         """Similarity of some texts (a,) with some videos (b,) -> (a, b)."""
         scores = self.univl.align_similarity(
             self.text[texts], self.text_mask[texts], self.video[videos], self.video_mask[videos], self.frame_position
@@ -157,7 +176,7 @@ class PairScorer:
                     bar.update(len(texts) * len(videos))
         return similarity
 
-    def __call__(self, texts, videos, progress: bool = False) -> np.ndarray:
+    def __call__(self, texts: np.ndarray, videos: np.ndarray, progress: bool = False) -> np.ndarray:
         """Text texts[m] with video videos[m], integers (M,) each -> float32 (M,)."""
         texts, videos = np.asarray(texts), np.asarray(videos)
         scores = np.empty(len(texts), np.float32)
@@ -169,7 +188,7 @@ class PairScorer:
         return scores
 
 
-def rerank(joint, align_of_pairs: Callable, k: int) -> np.ndarray:
+def rerank(joint: np.ndarray, align_of_pairs: Callable, k: int) -> np.ndarray:
     """FT-Align's order for the k best candidates of FT-Joint, FT-Joint's order for the rest, float64 (Q, C).
 
     joint            (Q, C) similarities of Q queries with C candidates
@@ -191,7 +210,9 @@ def rerank(joint, align_of_pairs: Callable, k: int) -> np.ndarray:
     return result
 
 
-def evaluate_reranked(joint: Retrieval, align: Retrieval, rows, k: int, progress: bool = True) -> dict[str, float]:
+def evaluate_reranked(
+    joint: Retrieval, align: Retrieval, rows: "Dataset", k: int, progress: bool = True
+) -> dict[str, float]:
     """`Retrieval.evaluate` where FT-Align re-ranks the k best videos of every text and the k best texts of every video.
 
     These are 2 k N pairs instead of N x N. For k = all the scores are FT-Align's.

@@ -5,21 +5,29 @@ No code was released for this task: what the paper leaves open (windows, backgro
 """
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from minivl.config import ConfigError, TaskConfig
 from minivl.data.features import FeatureReader
 from minivl.data.schema import SchemaError
 from minivl.metrics.segmentation import majority_baseline, segmentation_metrics
-from minivl.tasks.univl.base import Task
-from minivl.tasks.univl.whole_videos import encode_frames, in_windows, read_videos, require_columns
+from minivl.tasks.univl.base import Task, place_of
+from minivl.tasks.univl.whole_videos import in_windows, read_videos, require_columns
 from minivl.train.distributed import mean_over_processes
 from minivl.train.loop import TrainingError, seed_everything
-from minivl.univl.layers import init_weights
+from minivl.univl import UniVL
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 BACKGROUND = "background"  # the class of frames that show no step
 NEEDED = ("features", "feature_rate", "steps")
@@ -38,7 +46,7 @@ def frame_labels(steps: list[dict] | None, rate: float, frames: int) -> list[str
     return labels.tolist()
 
 
-def step_classes(rows) -> list[str]:
+def step_classes(rows: "Dataset") -> list[str]:
     """BACKGROUND and then the labels of all steps by name. Raises SchemaError if there is no step at all."""
     labels = {step["label"] for steps in rows["steps"] for step in steps or []}
     if not labels:
@@ -54,18 +62,18 @@ class WindowDataset(torch.utils.data.Dataset):
     The draw comes from torch's global generator, which `fit` seeds.
     """
 
-    def __init__(self, rows, classes: list[str], longest: int, feature_size: int):
+    def __init__(self, rows: "Dataset", classes: list[str], longest: int, feature_size: int):
         self.rows, self.longest, self._read = rows.select_columns(NEEDED), longest, FeatureReader(feature_size)
         self.number = {label: number for number, label in enumerate(classes)}
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
         row = self.rows[index]
         features = torch.from_numpy(self._read(row["features"]))  # (T, F)
-        labels = frame_labels(row["steps"], row["feature_rate"], len(features))
-        labels = torch.tensor([self.number[label] for label in labels])  # (T,)
+        names = frame_labels(row["steps"], row["feature_rate"], len(features))
+        labels = torch.tensor([self.number[name] for name in names])  # (T,)
         whole = {"video": features, "video_mask": torch.ones_like(labels), "labels": labels}
         window = int(torch.randint(-(-len(labels) // self.longest), ()))
         return {name: in_windows(values, self.longest)[window] for name, values in whole.items()}
@@ -74,57 +82,77 @@ class WindowDataset(torch.utils.data.Dataset):
 class Segmentation(Task):
     """p(step | frame t) = softmax( Linear( video_t ) ), video_t from the video encoder.
 
-    The classes are those of the rows that `fit` gets. In `evaluate` a step that was never trained on counts as
-    wrong, with a warning.
+    classes   labels of steps and BACKGROUND, in the order of the classifier's outputs; by default those of the rows
+              that `fit` gets. In `evaluate` a step that is not among them counts as wrong, with a warning.
+
+    Raises ConfigError for classes that are no different strings.
     """
 
-    def __init__(self, univl, tokenizer, config):
+    kind: ClassVar[str] = "segmentation"
+    reads_text: ClassVar[bool] = False
+
+    def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig, classes: Sequence[str] = ()):
         super().__init__(univl, tokenizer, config)
-        self.classes: list[str] = []
-        self.classifier = None  # made by `fit`, which knows the classes
+        if isinstance(classes, str) or len({label for label in classes if isinstance(label, str)}) < len(classes):
+            raise ConfigError(f"classes must be different strings, got {classes!r:.100}")
+        self.classes = list(classes)
+        self.classifier: nn.Linear | None = self.new_head(len(classes)) if classes else None
         univl.text.requires_grad_(False)  # not used
 
-    def fit(self, rows, run_dir, progress: bool = True):
+    def fit(self, rows: "Dataset", run_dir: Path, progress: bool = True) -> Self:
         """As `Task.fit`; other classes than before begin with a new classifier."""
         require_columns(rows, *NEEDED)
         classes = step_classes(rows)
         if classes != self.classes:
             seed_everything(self.config.train.seed)
-            self.classes, self.classifier = classes, nn.Linear(self.univl.config.hidden_size, len(classes))
-            self.classifier.apply(init_weights).to(next(self.univl.parameters()).device)
+            self.classes, self.classifier = classes, self.new_head(len(classes))
+            self.classifier.to(next(self.univl.parameters()).device)
         return super().fit(rows, run_dir, progress)
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         return {"classes": self.classes}
 
-    def dataset(self, rows) -> WindowDataset:
+    def dataset(self, rows: "Dataset") -> WindowDataset:
         return WindowDataset(rows, self.classes, self.config.max_frames, self.univl.config.video_dim)
 
-    def losses(self, batch) -> dict[str, torch.Tensor]:
+    def _classify(self, encoded: Tensor) -> Tensor:
+        """Encoded frames (..., D) -> logits (..., C). Raises TrainingError before `fit`."""
+        if self.classifier is None:
+            raise TrainingError("this segmentation knows no steps yet: call fit with labelled videos first")
+        return self.classifier(encoded)
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropy, mean over the real frames of all windows; 0 if there is none."""
         real = batch["video_mask"].bool()  # (N, M)
         encoded = self.univl.encode_video(batch["video"], batch["video_mask"])[real]  # (frames, D)
-        loss = F.cross_entropy(self.classifier(encoded), batch["labels"][real], reduction="none")
+        loss = F.cross_entropy(self._classify(encoded), batch["labels"][real], reduction="none")
         return {"total": mean_over_processes(loss)}
 
     @torch.inference_mode()
-    def predict(self, rows, progress: bool = True) -> list[list[str]]:
+    def predict(self, rows: "Dataset", progress: bool = True) -> list[list[str]]:
         """The label of each frame of each video. `frame_labels` gives the truth in the same form.
 
         Raises TrainingError before `fit`.
         """
-        if self.classifier is None:
-            raise TrainingError("this segmentation knows no steps yet: call fit with labelled videos first")
         require_columns(rows, "features")
         self.eval()
-        predicted = []
-        for _, features in read_videos(rows, self.univl.config.video_dim, progress):
-            encoded = encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
-            best = self.classifier(encoded).argmax(-1)  # (T, D) -> (T,)
-            predicted.append([self.classes[number] for number in best.tolist()])
-        return predicted
+        best = [self._classify(encoded).argmax(-1) for _, encoded in self.encoded_videos(rows, progress)]  # of (T,)
+        return [[self.classes[number] for number in numbers.tolist()] for numbers in best]
 
-    def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
+    def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
+        """For each video its place, {"feature_rate", "labels"}, one label per frame, and {"segments"}.
+
+        segments   stretches of frames with the same step, {"label", "start", "end"} in seconds
+        """
+        require_columns(rows, "features", "feature_rate")
+        return [
+            place_of(row)
+            | {"feature_rate": row["feature_rate"], "labels": labels}
+            | {"segments": stretches(labels, row["feature_rate"])}
+            for row, labels in zip(rows, self.predict(rows, progress), strict=True)
+        ]
+
+    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
         """`segmentation_metrics` over whole videos."""
         require_columns(rows, *NEEDED)
         predicted = self.predict(rows, progress)
@@ -140,7 +168,7 @@ class Segmentation(Task):
         return segmentation_metrics(predicted, truth, BACKGROUND)
 
     @staticmethod
-    def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
+    def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
         """The scores of
 
         majority          the most frequent label of the training frames, everywhere
@@ -150,7 +178,9 @@ class Segmentation(Task):
         """
         for some in (train_rows, rows):
             require_columns(some, *NEEDED)
-        train_labels, counts, sums = [], Counter(), Counter()
+        train_labels: list[list[str]] = []
+        counts: Counter[str] = Counter()
+        sums: defaultdict[str, Any] = defaultdict(float)  # label -> sum of features (F,)
         for features, labels in _labelled(train_rows):
             train_labels.append(labels)
             counts.update(labels)
@@ -166,11 +196,26 @@ class Segmentation(Task):
             drawn.append(rng.choice(names, len(labels), p=shares))
             closeness = features @ centroids.T - (centroids**2).sum(1) / 2  # (T, C), as -|x - c|² / 2
             nearest.append([names[number] for number in closeness.argmax(1)])
-        guesses = {"majority": majority_baseline(train_labels, truth), "random": drawn, "nearest centroid": nearest}
+        guesses: dict[str, Sequence] = {
+            "majority": majority_baseline(train_labels, truth),
+            "random": drawn,
+            "nearest centroid": nearest,
+        }
         return {name: segmentation_metrics(guess, truth, BACKGROUND) for name, guess in guesses.items()}
 
 
-def _labelled(rows):
+def stretches(labels: Sequence[str], rate: float) -> list[dict[str, Any]]:
+    """Neighbouring frames with the same step: {"label", "start", "end"}, seconds. BACKGROUND is left out."""
+    found, frame = [], 0
+    for label, frames in groupby(labels):
+        end = frame + len(list(frames))
+        if label != BACKGROUND:
+            found.append({"label": label, "start": frame / rate, "end": end / rate})
+        frame = end
+    return found
+
+
+def _labelled(rows: "Dataset") -> Iterator[tuple[np.ndarray, list[str]]]:
     """Features (T, F) and labels (T,) of each video."""
     for row, features in read_videos(rows):
         yield features, frame_labels(row["steps"], row["feature_rate"], len(features))

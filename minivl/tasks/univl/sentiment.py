@@ -5,25 +5,30 @@ that is trained with L1, because MAE is the measure that the field reports.
 """
 
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
 
-from minivl.config import ConfigError
+from minivl.config import ConfigError, TaskConfig
 from minivl.data.schema import SchemaError
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.sentiment import sentiment_metrics
-from minivl.tasks.univl.base import Task
+from minivl.tasks.univl.base import Task, place_of
 from minivl.tasks.univl.whole_videos import name_of, require_columns
-from minivl.univl.layers import init_weights
+from minivl.univl import UniVL
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 LOWEST, HIGHEST = -3.0, 3.0
 MODALITIES = ("text", "video")
 
 
-def sentiments(rows) -> np.ndarray:
+def sentiments(rows: "Dataset") -> np.ndarray:
     """The truth of N rows, float32 (N,). Raises SchemaError where it is missing or outside of [-3, 3]."""
     require_columns(rows, "sentiment")
     values = list(rows["sentiment"])
@@ -42,7 +47,7 @@ class OpinionDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.sentiments)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self.clips.segment(index) | {"sentiment": self.sentiments[index]}
 
 
@@ -53,31 +58,31 @@ class Sentiment(Task):
                  video there is no frame.
     """
 
-    parts = ("cross",)
+    kind: ClassVar[str] = "sentiment"
+    parts: ClassVar[tuple[str, ...]] = ("cross",)
 
-    def __init__(self, univl, tokenizer, config, modalities: tuple[str, ...] = MODALITIES):
+    def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig, modalities: Sequence[str] = MODALITIES):
         super().__init__(univl, tokenizer, config)
         if not modalities or not set(modalities) <= set(MODALITIES):
             raise ConfigError(f"modalities are text, video or both, not {modalities!r}")
         self.modalities = tuple(modalities)
-        self.regressor = nn.Linear(univl.config.hidden_size, 1)
-        self.regressor.apply(init_weights)
+        self.regressor = self.new_head(1)
         univl.similarity.requires_grad_(False)  # Align's, not used
         univl.video.requires_grad_("video" in modalities)
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         return {"modalities": sorted(self.modalities)}
 
-    def clips(self, rows) -> SegmentDataset:
-        """What the model reads of rows."""
-        require_columns(rows, "features", "feature_rate", *(["transcript"] if "text" in self.modalities else []))
+    def clips(self, rows: "Dataset") -> SegmentDataset:
+        """Rows as the model reads them."""
         text = "transcript" if "text" in self.modalities else None
-        return SegmentDataset(rows, self.tokenizer, self.inputs, text, feature_size=self.univl.config.video_dim)
+        require_columns(rows, "features", "feature_rate", *filter(None, [text]))
+        return self.segments(rows, text)
 
-    def dataset(self, rows) -> OpinionDataset:
+    def dataset(self, rows: "Dataset") -> OpinionDataset:
         return OpinionDataset(self.clips(rows))
 
-    def scores(self, batch) -> torch.Tensor:
+    def scores(self, batch: dict[str, Tensor]) -> Tensor:
         """The sentiment of each clip of a batch, (N,), which may leave [-3, 3]."""
         text, text_mask = self.univl.encode_text(batch["input_ids"], batch["attention_mask"]), batch["attention_mask"]
         if "video" in self.modalities:
@@ -87,25 +92,30 @@ class Sentiment(Task):
         _, pooled = self.univl.cross_encode(text, text_mask, video, video_mask)  # (N, D)
         return self.regressor(pooled).squeeze(-1)  # (N, 1) -> (N,)
 
-    def losses(self, batch) -> dict[str, torch.Tensor]:
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """L1 = mean |sentiment - truth|."""
         return {"total": F.l1_loss(self.scores(batch), batch["sentiment"])}
 
     @torch.inference_mode()
-    def predict(self, rows, progress: bool = True) -> np.ndarray:
+    def predict(self, rows: "Dataset", progress: bool = True) -> np.ndarray:
         """The sentiment of each row, cut to [-3, 3]; (N,)."""
         self.eval()
         batches = self.clips(rows).segment_batches(self.config.train.batch_size, progress)
         scores = [self.scores(self.move(batch)) for batch in batches]  # of (<= batch,)
         return torch.cat(scores).clamp(LOWEST, HIGHEST).float().cpu().numpy()
 
-    def evaluate(self, rows, progress: bool = True) -> dict[str, float]:
+    def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
+        """For each row its place and {"sentiment"}, from -3 to 3."""
+        scores = self.predict(rows, progress).tolist()
+        return [place_of(row) | {"sentiment": score} for row, score in zip(rows, scores, strict=True)]
+
+    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
         """`sentiment_metrics`: MAE, correlation, and accuracies in percent; two classes in both conventions."""
         truth = sentiments(rows)
         return sentiment_metrics(self.predict(rows, progress), truth)
 
     @staticmethod
-    def baselines(train_rows, rows) -> dict[str, dict[str, float]]:
+    def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
         """The scores of
 
         mean           of the training sentiments; a constant has no correlation, which is given as 0

@@ -5,14 +5,20 @@ n = ceil(T / M) windows, the last of which may be shorter.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from minivl.data.features import FeatureReader
-from minivl.data.schema import SchemaError
+from minivl.data.schema import COLUMNS, SchemaError
 from minivl.univl import UniVL
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+HOW_TO_GIVE = {"features": "'feature_file', a .npy file, and 'feature_rate': `minivl features` makes them from videos"}
 
 
 def in_windows(values: torch.Tensor, longest: int) -> torch.Tensor:
@@ -37,20 +43,21 @@ def encode_frames(univl: UniVL, features: np.ndarray, longest: int, batch_size: 
     return torch.cat(encoded).flatten(0, 1)[:T]  # (n, M, D) -> (T, D)
 
 
-def read_videos(rows, size: int | None = None, progress: bool = False) -> Iterator[tuple[dict, np.ndarray]]:
+def read_videos(rows: "Dataset", size: int | None = None, progress: bool = False) -> Iterator[tuple[dict, np.ndarray]]:
     """Each row with its features (T, F), which have `size` numbers if that is given. Raises FeatureError."""
     read = FeatureReader(size)
     for row in tqdm(rows, desc="reading videos", unit="video", disable=not progress, leave=False):
         yield row, read(row["features"])
 
 
-def require_columns(rows, *needed: str) -> None:
-    """SchemaError if rows lack a column."""
+def require_columns(rows: "Dataset", *needed: str) -> None:
+    """SchemaError if rows lack a column, which says how to write it."""
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise SchemaError(
             f"this task needs the columns {', '.join(needed)}; these rows have no {', '.join(missing)}, "
-            f"only {', '.join(rows.column_names)}"
+            f"only {', '.join(rows.column_names)}. Give every row "
+            + "; ".join(HOW_TO_GIVE.get(name) or f"{name!r}: {COLUMNS[name].rule}" for name in missing)
         )
 
 

@@ -198,7 +198,7 @@ def test_descriptions_come_from_the_task_or_from_the_labels(rows):
     ]
     backwards = changed(rows.remove_columns("task_steps"), steps=twisted)
     assert descriptions(backwards) == [steps[::-1] for steps in rows["task_steps"]]
-    with pytest.raises(SchemaError, match="no task, steps"):
+    with pytest.raises(SchemaError, match="no task_steps, only features"):
         descriptions(rows.select_columns(["features"]))
     with pytest.raises(SchemaError, match="v3 has no step descriptions"):
         descriptions(changed(rows, task_steps=[steps if n != 3 else [] for n, steps in enumerate(rows["task_steps"])]))
