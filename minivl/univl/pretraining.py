@@ -33,9 +33,9 @@ class Stage:
 
 def stages(config: UniVLPretrainConfig) -> list[Stage]:
     """The stages that the settings ask for: two with StagedP, else the second alone."""
-    hiding = replace(config.narration, hide_text=config.hide_text)
-    first = Stage("stage-one", (), replace(config.narration, hide_text=0.0), config.stage_one)
-    second = Stage("stage-two", config.model.parts, hiding, config.stage_two)
+    shown = replace(config.narration, hide_text=0.0)  # EnhancedV begins with stage two
+    first = Stage("stage-one", (), shown, config.stage_one)
+    second = Stage("stage-two", config.model.parts, config.narration, config.stage_two)
     return [first, second] if config.staged else [second]
 
 

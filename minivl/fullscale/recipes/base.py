@@ -62,6 +62,13 @@ class Recipe:
             raise ConfigError(f"a recipe is run by pretrain, finetune or adapt, not by {self.kind!r}")
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the settings that decide about `sections`."""
+        if self.kind == "finetune":
+            return (f"univl_tasks.{self.task.partition('-')[0]}", "univl_pretrain.model", "univl_pretrain.objectives")
+        return {"pretrain": ("univl_pretrain",), "adapt": ("adapt", "inputs", "discovla", "clip")}[self.kind]
+
+    @property
     def sections(self) -> dict[str, object]:
         """What the run reads of its settings: configurations by name."""
         return {"pretrain": _pretraining, "finetune": _fine_tuning, "adapt": _adaptation}[self.kind](self)
