@@ -14,6 +14,7 @@ from minivl.cli.options import (
     changed,
     chosen_settings,
     complete_card,
+    is_first_process,
     length,
     print_dry_run,
     sources,
@@ -93,7 +94,8 @@ def pretrain_command(
     from minivl.tasks.univl.pretraining import pretrain_at_scale
 
     pretrain_at_scale(settings.univl_pretrain, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
-    print(f"saved: {out}")
+    if is_first_process():
+        print(f"saved: {out}")
 
 
 def _print_stages(settings):
@@ -145,6 +147,8 @@ def finetune(
 
     split, folder = split or "val", runs_dir() / (name or recipe or task)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, subset=subset)
+    if not is_first_process():
+        return
     tuned.univl.save_pretrained(
         folder / "model",
         tuned.tokenizer,

@@ -1,16 +1,13 @@
-"""What the values of a configuration are checked for when it is made."""
-
-from dataclasses import MISSING, field
-from typing import Any
+"""Checks that the values of a configuration go through when it is made."""
 
 
 class ConfigError(ValueError):
     """A setting that does not exist or has a value that makes no sense."""
 
 
-def fixed(reason: str, default: Any = MISSING) -> Any:
-    """A field of a configuration that is not free to choose; `with_changes` refuses it with the reason."""
-    return field(default=default, metadata={"fixed": reason})
+def fixed(reason: str) -> dict[str, str]:
+    """Metadata of a field that is not free to choose: `with_changes` refuses it with the reason."""
+    return {"fixed": reason}
 
 
 def require_at_least(least: int, config: object, *names: str) -> None:

@@ -1,12 +1,13 @@
 """The three scales: which values of the settings make one.
 
 `MINIVL_SCALE` chooses between `tiny` (tests, seconds), `small` (the bundled world, minutes on a laptop; the default)
-and `full` (the papers' sizes and recipes, data from `MINIVL_DATA`).
+and `full` (the papers' sizes and recipes, data from `MINIVL_DATA`). Code that behaves differently looks at
+`Scale.world`, not at the name: see `minivl.config`.
 """
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minivl.config.checks import ConfigError, fixed
@@ -36,7 +37,7 @@ from minivl.config.training import (
 class Scale:
     """Everything that one scale fixes."""
 
-    name: str = fixed("choose a scale by --scale or MINIVL_SCALE")
+    name: str = field(metadata=fixed("choose a scale by --scale or MINIVL_SCALE"))
     data: Path  # a folder with train/, val/ and test/, or where the world is rendered to
     narrated: Path  # the narrated videos that UniVL reads, as features; with real data a folder per corpus in `data`
     world: WorldConfig | None  # None: real data, nothing is rendered

@@ -1,7 +1,7 @@
 """Every hyperparameter of the world, the models, the losses and the data, with its default. Training: training.py."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minivl.config.checks import ConfigError, fixed, require_at_least, require_one_of, require_share
 
@@ -117,8 +117,8 @@ class S3DConfig:
 class UniVLConfig:
     """Sizes of UniVL; the defaults are those of the released model, whose text encoder is bert-base-uncased."""
 
-    vocab_size: int = fixed("it is the tokenizer's", 30522)
-    video_dim: int = fixed("it is that of the video features", 1024)  # numbers per feature (S3D)
+    vocab_size: int = field(default=30522, metadata=fixed("it is the tokenizer's"))
+    video_dim: int = field(default=1024, metadata=fixed("it is that of the features"))  # numbers per feature (S3D)
     hidden_size: int = 768
     num_heads: int = 12
     intermediate_size: int = 3072
@@ -131,9 +131,9 @@ class UniVLConfig:
     cross_positions: int = 1024
     dropout: float = 0.1
     parts: tuple[str, ...] = ("cross", "decoder", "heads")  # beyond the two encoders; "heads" predict what was masked
-    pad_token_id: int = fixed("it is the tokenizer's", 0)
-    bos_token_id: int = fixed("it is the tokenizer's", 101)  # [CLS]: begins texts and captions
-    eos_token_id: int = fixed("it is the tokenizer's", 102)  # [SEP]: ends them
+    pad_token_id: int = field(default=0, metadata=fixed("it is the tokenizer's"))
+    bos_token_id: int = field(default=101, metadata=fixed("it is the tokenizer's"))  # [CLS]: begins texts and captions
+    eos_token_id: int = field(default=102, metadata=fixed("it is the tokenizer's"))  # [SEP]: ends them
 
 
 @dataclass(frozen=True)

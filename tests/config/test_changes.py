@@ -99,7 +99,10 @@ def test_every_field_can_be_set(name):
         (["world.dial=0", "world.dial=1"], "world.dial is given twice, as 0 and as 1"),
         (["world=none", "world.dial=1"], "world.dial is part of world, which is given as a whole"),
         (["name=huge"], "name cannot be set: choose a scale"),
-        (["univl_pretrain.model.video_dim=3"], "univl_pretrain.model.video_dim cannot be set: it is that of the video"),
+        (
+            ["univl_pretrain.model.video_dim=3"],
+            "univl_pretrain.model.video_dim cannot be set: it is that of the features",
+        ),
         (["adapt.steps"], "write SECTION.FIELD=VALUE"),
         (["=3"], "write SECTION.FIELD=VALUE"),
         (["adapt..steps=3"], "write SECTION.FIELD=VALUE"),

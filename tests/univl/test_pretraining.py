@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minivl.config import NARRATED, NarrationConfig, ObjectiveConfig, scale
+from minivl.config import NARRATED, ConfigError, NarrationConfig, ObjectiveConfig, scale
 from minivl.data.narration import NarratedDataset
 from minivl.data.wordpiece import load_tokenizer
 from minivl.tasks.univl.data import UNIVL, pretraining_videos, task_rows
@@ -166,7 +166,7 @@ def test_bundled_data_come_from_the_splits_of_the_world():
         ("val", "narrated-val-00000"),
         ("test", "narrated-test-00000"),
     ):
-        # Recipes of different splits of the world have no content in common.
+        # Meals of different splits of the world have no content in common.
         assert task_rows("localization", split, SMALL)[0]["video_id"] == first
     assert not set(pretraining_videos(SMALL)["video_id"]) & set(task_rows("localization", "train", SMALL)["video_id"])
     captions = task_rows("retrieval", "test", SMALL)["caption"]
@@ -202,3 +202,19 @@ def test_a_text_encoder_is_not_started_from_half_a_bert(tmp_path):
     save_file(half, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="no whole BERT: 16 of its tensors are missing"):
         pretraining.load_bert(model, tmp_path)
+
+
+def test_what_the_data_fix_is_not_overwritten_silently(tokenizer):
+    config = tiny(tokenizer)
+    again = pretraining.sized_for(config, tokenizer, 96)
+    assert again == config and again.model.vocab_size == len(tokenizer)
+    for changes in ({"vocab_size": 7}, {"video_dim": 7}, {"pad_token_id": 7}):
+        with pytest.raises(ConfigError, match=f"{next(iter(changes))} is .* not 7"):
+            pretraining.sized_for(replace(config, model=replace(config.model, **changes)), tokenizer, 96)
+
+
+def test_another_vocabulary_does_not_continue_a_run(tokenizer, videos, tmp_path):
+    config = tiny(tokenizer, staged=False)
+    pretraining.pretrain(config, maker(videos, tokenizer), tmp_path, progress=False)
+    with pytest.raises(TrainingError, match="tokenizer"):
+        pretraining.pretrain(replace(config, vocabulary=77), maker(videos, tokenizer), tmp_path, progress=False)
