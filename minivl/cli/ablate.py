@@ -120,7 +120,7 @@ def ablate_discovla(
 
 @ablate.command("discovla-cost")
 def ablate_discovla_cost(out: OutOption = None, changes: SetOption = None, scale_name: ScaleOption = None):
-    """What the attention strategies cost against the number of frames: operations, time, memory."""
+    """Cost of the attention strategies against the number of frames: operations, time, memory."""
     own = tuple(f"discovla.{name}" for name in ("strategy", "alpha", "beta"))
     settings = changed(scale(scale_name), changes, ("discovla",), own=own)
     from minivl.ablations.discovla_cost import strategy_costs

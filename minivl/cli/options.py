@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from minivl.config import ConfigError, Scale, names_of, scale, with_changes
+from minivl.config import ConfigError, Scale, WorldConfig, names_of, scale, with_changes
+from minivl.fullscale.recipes import Recipe, find_recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,21 +76,28 @@ def _within(name, sections):
 
 
 def length(section: str, steps: int | None) -> dict[str, object]:
-    """What --steps is short for, as `changed` takes it."""
+    """The fields that --steps is short for, as `changed` takes them."""
     return {} if steps is None else {f"{section}.steps": steps, f"{section}.epochs": "none"}
 
 
 def sources(settings: Scale) -> tuple[str, ...]:
-    """Which settings say where UniVL's data is."""
+    """Names of the settings that say where UniVL's data is."""
     return ("narrated",) if settings.world is not None else ("data", "univl_corpora")
 
 
+def world_of(settings: Scale, purpose: str) -> WorldConfig:
+    """The world of a scale, for a command that needs one. Raises ConfigError if there is none."""
+    if settings.world is None:
+        raise ConfigError(f"the scale {settings.name} has no world that {purpose}. Use --scale tiny or small")
+    return settings.world
+
+
 def is_first_process() -> bool:
-    """Whether this process is the first of those that were launched together: one is enough to print and save."""
+    """True if this process is the first of those that were launched together: one is enough to print and save."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def chosen_settings(name: str | None, kind: str, scale_name: str | None):
+def chosen_settings(name: str | None, kind: str, scale_name: str | None) -> tuple[Recipe | None, Scale]:
     """(the recipe that was asked for, or None; its settings, or those of the scale).
 
     Raises ConfigError for another scale than the recipe's own.
@@ -98,13 +106,11 @@ def chosen_settings(name: str | None, kind: str, scale_name: str | None):
         return None, scale(scale_name)
     if scale_name not in (None, "full"):
         raise ConfigError(f"--recipe {name} is a recipe of the full scale: leave out --scale {scale_name}")
-    from minivl.fullscale.recipes import find_recipe
-
     recipe = find_recipe(name, kind)
     return recipe, recipe.settings
 
 
-def print_dry_run(recipe, settings):
+def print_dry_run(recipe: Recipe | None, settings: Scale) -> None:
     """Dry run of a recipe whose settings were changed by options."""
     import dataclasses
 

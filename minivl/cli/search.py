@@ -151,7 +151,7 @@ def adapt(
 
 
 def _clip_of(name):
-    """What --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
+    """The fields that --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
     if name is None:
         return {}
     architecture, _, tag = (name, "", "") if Path(name).exists() else name.partition("/")

@@ -18,6 +18,7 @@ from minivl.cli.options import (
     length,
     print_dry_run,
     sources,
+    world_of,
 )
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
 
@@ -50,12 +51,13 @@ def feature_world(
     import dataclasses
 
     settings = changed(dataclasses.replace(scale("small"), world=NARRATED_WORLD), changes, ("world",))
+    world = world_of(settings, "is there to render")
     from minivl.assets.feature_world import KINDS, write_feature_world
     from minivl.s3d import S3D as Network
 
     if kind not in KINDS:
         raise ConfigError(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), settings.world, share)}")
+    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), world, share)}")
 
 
 @app.command("pretrain")
@@ -133,11 +135,11 @@ def finetune(
     scale_name: ScaleOption = None,
 ):
     """Fine-tune UniVL on one of its five tasks, save it, and score it beside guessing. Resumes by itself."""
-    if (task is None) == (recipe is None):
-        raise ConfigError("give a task or --recipe, which has one")
     plan, settings = chosen_settings(recipe, "finetune", scale_name)
-    if plan is not None:
+    if plan is not None and task is None:
         task, split = plan.task, split or plan.split
+    elif plan is not None or task is None:
+        raise ConfigError("give a task or --recipe, which has one")
     section = f"univl_tasks.{task.partition('-')[0]}"
     options = {f"{section}.train.seed": seed, **length(f"{section}.train", steps)}
     settings = changed(settings, changes, (section, *sources(settings)), options)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, SetOption, app, changed
-from minivl.config import ConfigError, runs_dir, scale
+from minivl.cli.options import ScaleOption, SetOption, app, changed, world_of
+from minivl.config import runs_dir, scale
 
 
 @app.command("world")
@@ -18,10 +18,10 @@ def render_world(
 ):
     """Render a kitchen world as mp4 files with metadata."""
     settings = changed(scale(scale_name), changes, ("world",))
-    _require_world(settings, "is there to render")
+    world = world_of(settings, "is there to render")
     from minivl.data.world import build
 
-    build.write_world(folder, settings.world, build.opinion_clips if opinions else build.kitchen_clips)
+    build.write_world(folder, world, build.opinion_clips if opinions else build.kitchen_clips)
     print(f"written to {folder}")
 
 
@@ -33,10 +33,10 @@ def pretrain_clip_command(
 ):
     """Pretrain the small CLIP on frames and short captions of the kitchen world, and score it. Resumes by itself."""
     settings = changed(scale(scale_name), changes, ("clip_pretrain", "world"))
-    _require_world(settings, "CLIP is pretrained on: it is loaded there (ViT-B-32/openai)")
+    world = world_of(settings, "CLIP is pretrained on: it is loaded there (ViT-B-32/openai)")
     from minivl.assets.clip_pretraining import pretrain_clip
 
-    scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, settings.world)
+    scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, world)
     for direction in ("t2v", "v2t"):
         print(direction.replace("v", "i"), {name: round(value, 1) for name, value in scores[direction].items()})
 
@@ -49,13 +49,7 @@ def pretrain_s3d_command(
 ):
     """Pretrain the small S3D on narrated videos with MIL-NCE, and probe its features. Resumes by itself."""
     settings = changed(scale(scale_name), changes, ("s3d_pretrain",))
-    _require_world(settings, "S3D is pretrained on: it is read there (S3D.from_reference)")
+    world_of(settings, "S3D is pretrained on: it is read there (S3D.from_reference)")
     from minivl.assets.s3d_pretraining import pretrain_s3d
 
     print(pretrain_s3d(out, runs_dir() / f"pretrain-s3d-{out.name}", settings.s3d_pretrain))
-
-
-def _require_world(settings, purpose):
-    """Raise ConfigError if there is none."""
-    if settings.world is None:
-        raise ConfigError(f"the scale {settings.name} has no world that {purpose}. Use --scale tiny or small")

@@ -46,7 +46,7 @@ NARRATED_WORLD = WorldConfig(step_seconds=(3.0, 5.0))  # what the bundled narrat
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Which CLIP: an open_clip architecture with a weights tag or file, or a folder that holds both."""
+    """Choice of the CLIP: an open_clip architecture with a weights tag or file, or a folder that holds both."""
 
     name: str = "kitchen"  # "kitchen": the bundled small CLIP; else as open_clip names it, or a folder
     pretrained: str | None = None  # open_clip's tag ("openai") or a file; None for folders
@@ -54,7 +54,7 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class InputConfig:
-    """What the model sees of a clip."""
+    """Sizes of a clip as the model reads it."""
 
     max_frames: int = 12
     frames_per_second: float = 1.0  # sampling rate before the choice of max_frames
@@ -160,7 +160,7 @@ class ObjectiveConfig:
 
     @classmethod
     def release(cls, **changes) -> "ObjectiveConfig":
-        """What the released code computes."""
+        """The objectives that the released code computes."""
         return cls(
             **{"anchors": "middle", "count_padding": True, "detach_frames": False, "global_negatives": False, **changes}
         )
@@ -168,7 +168,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class NarrationConfig:
-    """How narrated videos become training clips; the defaults are those of the release."""
+    """Making of training clips from narrated videos; the defaults are those of the release."""
 
     clips_per_video: int = 3  # n: consecutive clips that are positives of each other in MIL-NCE
     min_seconds: float = 5.0  # a clip grows by its neighbours until it is that long
