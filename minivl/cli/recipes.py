@@ -108,7 +108,7 @@ def weights_check(
         typer.Option(help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"),
     ] = None,
 ):
-    """List the pretrained weights that are here; try to read them, download nothing. Ends with 1 if one cannot be read."""
+    """Pretrained weights that are here, and whether they can be read. No downloads. Ends with 1 if one cannot be read."""
     from minivl.fullscale.weights import check_weights
 
     findings = check_weights(folder or scale("full").data / "weights")
