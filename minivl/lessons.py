@@ -1,6 +1,7 @@
 """What the lessons share: the banner, live source beside its equation, tables with spread, running a lesson."""
 
 import inspect
+import json
 import os
 import platform
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from minivl.config import REPO, Scale, scale
+from minivl.config import REPO, Scale, scale, with_changes
 
 NOTEBOOKS = REPO / "notebooks"
 
@@ -20,10 +21,14 @@ class LessonError(RuntimeError):
 
 
 def banner() -> Scale:
-    """Print where and at what scale a lesson runs, and return the scale's settings."""
+    """Print where and at what scale a lesson runs, and return the scale's settings.
+
+    `MINIVL_SET` has changes of settings as `with_changes` takes them, as a JSON list: what `minivl lesson --set` gives.
+    """
     import torch
 
-    settings = scale()
+    changes = json.loads(os.environ.get("MINIVL_SET", "[]"))
+    settings = with_changes(scale(), changes)
     pd.set_option("display.width", 140)
     warnings.filterwarnings("ignore", "IProgress not found")  # progress bars are text, with or without widgets
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
@@ -31,6 +36,8 @@ def banner() -> Scale:
         f"scale: {settings.name} (set MINIVL_SCALE to tiny, small or full) · {device} · "
         f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
     )
+    if changes:
+        print("set:", ", ".join(changes))
     return settings
 
 

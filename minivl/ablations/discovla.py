@@ -1,6 +1,6 @@
 """Which part of DiscoVLA does what, where it helps, and where it hurts.
 
-Every cell adapts the small CLIP to a kitchen world and is scored on videos whose recipes training never saw. A cell's
+Every cell adapts the small CLIP to a kitchen world and is scored on videos whose meals training never saw. A cell's
 settings are names of DiscoVLAConfig, of WorldConfig, and of the training below. Studies are lists of cells:
 
     components   LoRA, then each part of the paper on top of the one before
@@ -25,7 +25,7 @@ import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
 from minivl.clip import load_clip
-from minivl.config import ConfigError, Scale, WorldConfig, override, scale
+from minivl.config import ConfigError, InputConfig, Scale, WorldConfig, override, scale
 from minivl.data.world.build import cached_world
 from minivl.data.world.language import in_other_order
 from minivl.discovla.beyond.probes import frame_accuracy, order_accuracy
@@ -143,7 +143,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
     rounds, batch = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
     twins = chosen.pop("twins", False)
-    train, val, test = world_clips(settings.name, world, chosen.pop("videos", None))
+    train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
     config = override(settings.discovla, **chosen)
     if config.alpha or config.beta:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
@@ -151,10 +151,10 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
     began = time.process_time()
     training = replace(
         settings.adapt,
-        steps=int(rounds * settings.adapt.steps),
+        steps=max(1, int(rounds * settings.adapt.steps)),  # with 0 rounds nothing is trained
         batch_size=min(batch, len(train)),
         learning_rate=LEARNING_RATE,
-        slower=PLACES_LEARN_FASTER,
+        lr_multipliers=PLACES_LEARN_FASTER,
         seed=seed,
         checkpoint_every=10_000,
     )
@@ -176,9 +176,10 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
 
 
 @lru_cache(maxsize=2)  # the last worlds: decoding one takes as long as a quarter of an adaptation
-def world_clips(scale_name: str, world: WorldConfig, videos: int | None):
+def world_clips(inputs: InputConfig, world: WorldConfig, videos: int | None):
     """Training, validation and test clips of a kitchen world, which is rendered if it is new."""
-    folder, clip, settings = cached_world(world, progress=False), load_clip("kitchen"), scale(scale_name)
+    folder, clip = cached_world(world, progress=False), load_clip("kitchen")
+    settings = replace(scale("small"), inputs=inputs)
     return tuple(
         clips(folder, split, clip, settings, videos if split == "train" else None) for split in ("train", "val", "test")
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
-from minivl.config import ObjectiveConfig, Scale, UniVLPretrainConfig
+from minivl.config import Scale, UniVLPretrainConfig
 from minivl.tasks.univl.captioning import Captioning
 from minivl.tasks.univl.data import task_rows
 from minivl.tasks.univl.pretraining import make_tokenizer, pretrain_at_scale
@@ -95,9 +95,9 @@ def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer
     return replace(
         config,
         tokenizer=str(tokenizer),
-        hide_text=changes.get("hide_text", 0.0),
+        narration=replace(config.narration, hide_text=changes.get("hide_text", 0.0)),
         staged=changes["stage_one"] > 0,
-        objectives=replace(ObjectiveConfig(), **objectives),
+        objectives=replace(config.objectives, **objectives),
         stage_one=replace(
             config.stage_one,
             steps=max(1, changes["stage_one"]),

@@ -19,7 +19,7 @@ def main():
 
 
 def _message(error: Exception) -> str:
-    """What went wrong and where; the system's own errors lack what to do."""
+    """Text of an error, with its place; the system's own errors lack what to do."""
     if not (isinstance(error, OSError) and error.filename):
         return str(error)
     return f"{error.strerror}: {error.filename} (is the place right, writable, and on a disk with free space?)"

@@ -1,12 +1,14 @@
 """Ablations: every variant with every seed, in one command that can be interrupted."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, app
-from minivl.config import runs_dir, scale
+from minivl.cli.options import ScaleOption, SetOption, app, changed, sources
+from minivl.config import ConfigError, Scale, runs_dir, scale
 
 ablate = typer.Typer(no_args_is_help=True, help="Leave parts of a method out, and measure what they do.")
 app.add_typer(ablate, name="ablate")
@@ -18,6 +20,16 @@ FirstOption = Annotated[
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="processes that share the runs")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="folder of the results [default: runs/ablate-NAME]")]
 
+# Settings that the studies choose themselves, beside those that their cells list.
+LOOP = ("steps", "epochs", "seed", "log_every", "checkpoint_every", "gradient_accumulation")
+PRETRAINING = (
+    *(f"univl_pretrain.{name}" for name in ("staged", "tokenizer", "narration.hide_text", "stage_two.batch_size")),
+    *(f"univl_pretrain.{stage}.{name}" for stage in ("stage_one", "stage_two") for name in LOOP),
+    *(f"univl_tasks.{task}.train.{name}" for task in ("joint", "captioning") for name in ("seed", "checkpoint_every")),
+    "univl_tasks.captioning.train.steps",
+)
+ADAPTATION = ("batch_size", "learning_rate", "lr_multipliers", "epochs", "seed", "checkpoint_every")
+
 
 @ablate.command("univl")
 def ablate_univl(
@@ -25,13 +37,15 @@ def ablate_univl(
     first_seed: FirstOption = 0,
     workers: WorkersOption = 1,
     out: OutOption = None,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """UniVL's objectives and strategies, scored on retrieval and captioning. Finished runs are kept."""
+    settings = _pretraining_settings(scale_name, changes)
+    out = _results_folder("univl", out, settings)
     from minivl.ablations.univl import SCORES, run_ablation
 
-    out = out or runs_dir() / "ablate-univl"
-    table = run_ablation(scale(scale_name), _numbers(first_seed, seeds), out, workers)
+    table = run_ablation(settings, _numbers(first_seed, seeds), out, workers)
     _print(table, SCORES, out / "univl_ablation.csv")
 
 
@@ -41,14 +55,16 @@ def ablate_univl_regimes(
     first_seed: FirstOption = 0,
     workers: WorkersOption = 1,
     out: OutOption = None,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """The same where speech fits the picture, and with three times the steps. Finished runs are kept."""
+    settings = _pretraining_settings(scale_name, changes)
+    out = _results_folder("univl-regimes", out, settings)
     from minivl.ablations.univl import SCORES
     from minivl.ablations.univl_regimes import run_regimes
 
-    out = out or runs_dir() / "ablate-univl-regimes"
-    table = run_regimes(scale(scale_name), _numbers(first_seed, seeds), out, workers)
+    table = run_regimes(settings, _numbers(first_seed, seeds), out, workers)
     _print(table, SCORES, out / "univl_regimes.csv")
 
 
@@ -58,13 +74,17 @@ def ablate_univl_tasks(
     first_seed: FirstOption = 0,
     workers: WorkersOption = 1,
     out: OutOption = None,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """The five tasks, fine-tuned from the bundled UniVL and from scratch, beside guessing. Finished runs are kept."""
+    settings = scale(scale_name)
+    own = tuple(f"univl_tasks.{task}.train.seed" for task in settings.univl_tasks)
+    settings = changed(settings, changes, ("univl_tasks", *sources(settings)), own=own)
+    out = _results_folder("univl-tasks", out, settings)
     from minivl.ablations.univl_tasks import MAIN_SCORES, run_tasks
 
-    out = out or runs_dir() / "ablate-univl-tasks"
-    table = run_tasks(scale(scale_name), _numbers(first_seed, seeds), out, workers)
+    table = run_tasks(settings, _numbers(first_seed, seeds), out, workers)
     _print(table, MAIN_SCORES, out / "univl_tasks.csv")
 
 
@@ -81,26 +101,57 @@ def ablate_discovla(
     first_seed: FirstOption = 0,
     workers: WorkersOption = 1,
     out: OutOption = None,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
-    """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept."""
+    """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept.
+
+    What a cell of a study is about is changed on top of the settings of --set.
+    """
+    own = tuple(f"adapt.{name}" for name in ADAPTATION)
+    settings = changed(scale(scale_name), changes, ("world", "inputs", "discovla", "adapt"), own=own)
+    out = _results_folder("discovla", out, settings)
     from minivl.ablations.discovla import SCORES, STUDIES, run_study
 
-    out = out or runs_dir() / "ablate-discovla"
     for name in study or STUDIES:
-        table = run_study(name, scale(scale_name), _numbers(first_seed, seeds), out, workers)
+        table = run_study(name, settings, _numbers(first_seed, seeds), out, workers)
         _print(table, SCORES, out / f"discovla_{name}.csv")
 
 
 @ablate.command("discovla-cost")
-def ablate_discovla_cost(out: OutOption = None, scale_name: ScaleOption = None):
-    """What the attention strategies cost against the number of frames: operations, time, memory."""
+def ablate_discovla_cost(out: OutOption = None, changes: SetOption = None, scale_name: ScaleOption = None):
+    """Cost of the attention strategies against the number of frames: operations, time, memory."""
+    own = tuple(f"discovla.{name}" for name in ("strategy", "alpha", "beta"))
+    settings = changed(scale(scale_name), changes, ("discovla",), own=own)
     from minivl.ablations.discovla_cost import strategy_costs
     from minivl.ablations.runner import save_results
 
-    table = strategy_costs(scale(scale_name).discovla)
+    table = strategy_costs(settings.discovla)
     print(table.to_string(index=False))
     print(f"results: {save_results(table, (out or runs_dir() / 'ablate-discovla') / 'discovla_cost.csv')}")
+
+
+def _pretraining_settings(scale_name, changes):
+    """Settings of the studies that pretrain UniVL and fine-tune it for retrieval and captions."""
+    settings = scale(scale_name)
+    reads = ("univl_pretrain", "univl_tasks.joint", "univl_tasks.captioning", *sources(settings))
+    return changed(settings, changes, reads, own=PRETRAINING)
+
+
+def _results_folder(name: str, out: Path | None, settings: Scale) -> Path:
+    """The folder of a study's results, all of which are of the settings that `settings.json` in it has.
+
+    Raises ConfigError if those are others.
+    """
+    out = out or runs_dir() / f"ablate-{name}"
+    file, anywhere = out / "settings.json", dataclasses.replace(settings, data=Path(), narrated=Path())
+    text = json.dumps(dataclasses.asdict(anywhere), indent=1, default=str)
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    elif file.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{out} holds results of other settings, see {file}: choose another folder with --out")
+    return out
 
 
 def _numbers(first_seed, seeds):

@@ -17,7 +17,7 @@ NameArgument = Annotated[
 
 @data.command("card")
 def data_card(name: NameArgument):
-    """Where a corpus comes from, its splits and protocols, and the layout that is expected."""
+    """A corpus' origin, its splits and protocols, and the layout that is expected."""
     from minivl.data import corpora
 
     print(corpora.card(name))
@@ -25,7 +25,7 @@ def data_card(name: NameArgument):
 
 @data.command("check")
 def data_check(name: NameArgument, folder: Annotated[Path, typer.Argument(help="the corpus' folder")]):
-    """What of a corpus is there, missing or broken, without loading everything. Ends with 1 if it cannot be used."""
+    """List what of a corpus is there, missing or broken; loads little. Ends with 1 if it cannot be used."""
     from minivl.data import corpora
 
     report = corpora.check(name, folder)

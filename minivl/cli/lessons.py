@@ -1,11 +1,12 @@
 """The main job, and the lessons."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, app
+from minivl.cli.options import ScaleOption, SetOption, app, changed
 from minivl.config import runs_dir, scale
 
 
@@ -21,14 +22,20 @@ def demo(
             "with train/, val/, test/, each with metadata.jsonl"
         ),
     ] = None,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """The main job: search videos by text, adapt CLIP with DiscoVLA's first part, search again."""
-    scale(scale_name)
+    settings = scale(scale_name)
+    clips_from = "world" if settings.world is not None else "data"
+    reads = ("seeds", "clip", "inputs", "discovla", "adapt", clips_from)
+    changed(settings, changes, reads, own=("adapt.seed",))  # a mistake is told before the notebook begins
     from minivl.lessons import run_lesson
 
     out = out or runs_dir() / "quickstart"
-    environment = {"MINIVL_VIDEOS": str(videos.resolve())} if videos else {}
+    environment = {"MINIVL_SET": json.dumps(changes or [])}
+    if videos:
+        environment["MINIVL_VIDEOS"] = str(videos.resolve())
     notebook = run_lesson("00_quickstart", out, scale_name, environment)
     print(f"\nThe executed notebook: {notebook}\nFigures: {out / 'figures'}")
 
@@ -40,15 +47,18 @@ def lesson(
         Path | None, typer.Option(help="folder for the executed notebook and what it writes [default: runs/lessons]")
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/")] = False,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """Execute a lesson from a clean kernel."""
     import shutil
 
+    settings = scale(scale_name)
+    changed(settings, changes, tuple(vars(settings)))
     from minivl.lessons import NOTEBOOKS, run_lesson
 
-    scale(scale_name)
-    notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name)
+    environment = {"MINIVL_SET": json.dumps(changes or [])}
+    notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name, environment)
     if update:
         shutil.copy(notebook, NOTEBOOKS)
     print(f"\nThe executed notebook: {notebook}")

@@ -1,14 +1,16 @@
 """The program itself, and the options that several commands share."""
 
-import json
+import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.config import ConfigError, TrainConfig, override
+from minivl.config import ConfigError, Scale, WorldConfig, names_of, scale, with_changes
+from minivl.fullscale.recipes import Recipe, find_recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,42 +35,82 @@ DryRunOption = Annotated[
     ),
 ]
 
-# Settings of TrainConfig that say how a run is done; what is learned stays the same, but for rounding.
-ENGINE = ("mixed_precision", "chunk_size", "activation_checkpointing", "compile", "num_workers", "checkpoint_every")
-EngineOption = Annotated[
+SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--engine", help=f"NAME=VALUE, how the run is done, such as mixed_precision=bf16; one of {', '.join(ENGINE)}"
+        "--set",
+        metavar="SECTION.FIELD=VALUE",
+        help="any setting of minivl/config that the command reads, such as adapt.learning_rate=1e-3; can be repeated",
     ),
 ]
 
 
-def with_engine(config: TrainConfig, given: list[str] | None, without: tuple[str, ...] = ()) -> TrainConfig:
-    """`config` with the settings of --engine, but for those in `without`. Raises ConfigError for others."""
-    changes = {}
-    for text in given or []:
-        name, _, value = text.partition("=")
-        if name not in ENGINE or not value:
-            raise ConfigError(f"--engine {text}: write NAME=VALUE with one of {', '.join(ENGINE)}")
-        try:
-            changes[name] = value if name == "mixed_precision" else json.loads(value)
-        except ValueError:
-            raise ConfigError(f"--engine {text}: {value!r} must be a number, true or false") from None
-    return override(config, **{name: value for name, value in changes.items() if name not in without})
+def changed(
+    settings: Scale,
+    given: list[str] | None,
+    reads: tuple[str, ...],
+    options: Mapping[str, object] | None = None,
+    own: tuple[str, ...] = (),
+) -> Scale:
+    """The settings as --set and the command's own options change them.
+
+    reads    sections or fields that the command reads; own: those in them that it chooses itself
+    options  {name of a field: value}, for options that are short for --set; None if one is not given
+
+    Raises ConfigError for what `with_changes` refuses, a field that both give with different values included, and for
+    a field that would change nothing.
+    """
+    given = given or []
+    short = [f"{name}={value}" for name, value in (options or {}).items() if value is not None]
+    new = with_changes(settings, [*short, *given])
+    for name in names_of(given):
+        if _within(name, own):
+            raise ConfigError(f"--set {name}: this command chooses {', '.join(own)} itself")
+        if not _within(name, reads):
+            raise ConfigError(f"--set {name}: this command, called like this, reads nothing but {', '.join(reads)}")
+    return new
 
 
-def chosen_recipe(name: str | None, kind: str, scale_name: str | None):
-    """The recipe that was asked for, or None. Raises ConfigError for another scale than its own."""
+def _within(name, sections):
+    return any(name == section or name.startswith(f"{section}.") for section in sections)
+
+
+def length(section: str, steps: int | None) -> dict[str, object]:
+    """The fields that --steps is short for, as `changed` takes them."""
+    return {} if steps is None else {f"{section}.steps": steps, f"{section}.epochs": "none"}
+
+
+def sources(settings: Scale) -> tuple[str, ...]:
+    """Names of the settings that say where UniVL's data is."""
+    return ("narrated",) if settings.world is not None else ("data", "univl_corpora")
+
+
+def world_of(settings: Scale, purpose: str) -> WorldConfig:
+    """The world of a scale, for a command that needs one. Raises ConfigError if there is none."""
+    if settings.world is None:
+        raise ConfigError(f"the scale {settings.name} has no world that {purpose}. Use --scale tiny or small")
+    return settings.world
+
+
+def is_first_process() -> bool:
+    """True if this process is the first of those that were launched together: one is enough to print and save."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def chosen_settings(name: str | None, kind: str, scale_name: str | None) -> tuple[Recipe | None, Scale]:
+    """(the recipe that was asked for, or None; its settings, or those of the scale).
+
+    Raises ConfigError for another scale than the recipe's own.
+    """
     if name is None:
-        return None
+        return None, scale(scale_name)
     if scale_name not in (None, "full"):
         raise ConfigError(f"--recipe {name} is a recipe of the full scale: leave out --scale {scale_name}")
-    from minivl.fullscale.recipes import find_recipe
+    recipe = find_recipe(name, kind)
+    return recipe, recipe.settings
 
-    return find_recipe(name, kind)
 
-
-def print_dry_run(recipe, settings):
+def print_dry_run(recipe: Recipe | None, settings: Scale) -> None:
     """Dry run of a recipe whose settings were changed by options."""
     import dataclasses
 

@@ -1,12 +1,13 @@
 """Full-scale recipes and weights: what there is, what it takes, and whether it is here."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.cli.options import app
+from minivl.cli.options import SetOption, app, changed
 from minivl.config import scale
 from minivl.data.atomic import replacing
 
@@ -73,13 +74,17 @@ def recipe_dry_run(
         typer.Option(min=1, help="examples of the real step [default: 1 on a CPU, on a GPU the most that fits]"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="also write the numbers into this .csv")] = None,
+    changes: SetOption = None,
 ):
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
-    from minivl.fullscale.dry_run import dry_run
     from minivl.fullscale.recipes import find_recipe, recipes
 
+    entries = [find_recipe(name) for name in (recipes() if names == ["all"] else names)]
+    entries = [replace(entry, settings=changed(entry.settings, changes, entry.reads)) for entry in entries]
+    from minivl.fullscale.dry_run import dry_run
+
     reports = []
-    for entry in [find_recipe(name) for name in (recipes() if names == ["all"] else names)]:
+    for entry in entries:
         reports.append(dry_run(entry, gpu, precision, utilisation, micro_batch))
         print(reports[-1], end="\n\n", flush=True)
         if out is not None:
@@ -101,7 +106,7 @@ def weights_check(
         typer.Option(help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"),
     ] = None,
 ):
-    """Which pretrained weights are here, and whether they can be read. Downloads nothing. Ends with 1 if one cannot."""
+    """Pretrained weights that are here, and whether they can be read. No downloads. Ends with 1 if one cannot be read."""
     from minivl.fullscale.weights import check_weights
 
     findings = check_weights(folder or scale("full").data / "weights")

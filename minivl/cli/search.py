@@ -1,6 +1,5 @@
 """Search videos by text, and adapt CLIP to them with DiscoVLA."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +8,20 @@ import typer
 
 from minivl.cli.options import (
     DryRunOption,
-    EngineOption,
     RecipeOption,
     ScaleOption,
+    SetOption,
     app,
-    chosen_recipe,
+    changed,
+    chosen_settings,
     complete_card,
+    is_first_process,
+    length,
     print_dry_run,
-    with_engine,
+    sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
-from minivl.config import BUNDLED, ClipConfig, ConfigError, override, runs_dir, scale
+from minivl.config import BUNDLED, ConfigError, names_of, runs_dir, scale
 
 ModelOption = Annotated[
     str,
@@ -108,30 +110,30 @@ def adapt(
     steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training clips")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="order of the data, first weights [default: 0, or the recipe's]")
+        int | None, typer.Option(help="order of the data, first weights [default: the scale's or recipe's]")
     ] = None,
-    engine: EngineOption = None,
+    changes: SetOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
 ):
     """Adapt a CLIP to videos with DiscoVLA, then score it on the validation clips. Resumes by itself."""
-    plan = chosen_recipe(recipe, "adapt", scale_name)
-    settings = scale(scale_name) if plan is None else plan.settings
-    settings = _with_clip(settings, clip)
-    settings = override(
-        settings,
-        discovla=override(
-            settings.discovla,
-            **_given(alpha=alpha, beta=beta, distill=distill, strategy=strategy, vision_fusion_layers=fusion_layers),
-        ),
-    )
-    length = {"steps": steps, "epochs": None} if steps else {}
-    training = override(settings.adapt, **length, **_given(batch_size=batch_size))
-    settings = override(settings, adapt=with_engine(training, engine))
+    plan, settings = chosen_settings(recipe, "adapt", scale_name)
+    options = {
+        "discovla.alpha": alpha,
+        "discovla.beta": beta,
+        "discovla.distill": distill,
+        "discovla.strategy": strategy,
+        "discovla.vision_fusion_layers": fusion_layers,
+        "adapt.batch_size": batch_size,
+        "adapt.seed": seed,
+        **length("adapt", steps),
+        **_clip_of(clip),
+    }
+    clips_from = () if data else ("world",) if settings.world is not None else ("data",)
+    settings = changed(settings, changes, ("clip", "inputs", "discovla", "adapt", *clips_from), options)
+    _check_frame_captions(settings.discovla, captions, changes)
     if dry_run:
         return print_dry_run(plan, settings)
-    if captions and not (settings.discovla.alpha or settings.discovla.beta):
-        raise ConfigError("--captions are what PImgAlign and AlignDistill learn from: give --alpha or --beta, too")
     from minivl.clip import load_clip
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
     from minivl.tasks.clip import retrieval
@@ -141,9 +143,8 @@ def adapt(
     train = _clips(plan, data, "train", model, settings, subset)
     if known:
         train = with_pseudo_captions(train, known, allow_missing=True)
-    seed = seed if seed is not None else settings.adapt.seed if plan else 0
-    adapted = retrieval.adapt_at_scale(settings, seed, runs_dir() / name, train=train)
-    if os.environ.get("RANK", "0") == "0":  # one of several processes is enough
+    adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, runs_dir() / name, train=train)
+    if is_first_process():
         split = plan.split if plan else "val"
         scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
         _print_scores(split, scores)
@@ -151,17 +152,25 @@ def adapt(
         print(f"saved: {runs_dir() / name / 'model'}")
 
 
-def _with_clip(settings, name):
-    """Settings with another CLIP: a folder, or an architecture with "/" and a tag or file of its weights."""
+def _clip_of(name):
+    """The fields that --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
     if name is None:
-        return settings
+        return {}
     architecture, _, tag = (name, "", "") if Path(name).exists() else name.partition("/")
-    return override(settings, clip=ClipConfig(architecture, tag or None))
+    return {"clip.name": architecture, "clip.pretrained": tag or "none"}
 
 
-def _given(**options):
-    """The options that were given."""
-    return {name: value for name, value in options.items() if value is not None}
+def _check_frame_captions(config, captions, changes):
+    """Raise ConfigError where something is said about frame captions that nothing learns from."""
+    if config.alpha or config.beta:
+        return
+    if captions:
+        raise ConfigError("--captions are what PImgAlign and AlignDistill learn from: give --alpha or --beta, too")
+    if "discovla.text_fusion_layers" in names_of(changes or []) and config.text_fusion_layers:
+        raise ConfigError(
+            "discovla.text_fusion_layers fuse frame captions, which only PImgAlign and AlignDistill read: give "
+            "--alpha or --beta, too"
+        )
 
 
 def _clips(recipe, data, split, clip, settings, subset=None):
@@ -191,19 +200,23 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips, or videos")] = None,
+    changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """Scores of a model: retrieval with a CLIP on captioned clips, or the task that `minivl finetune` saved."""
     import dataclasses
 
-    if is_task(model):
-        return evaluate_task(model, data, split, subset, scale(scale_name))
+    settings, task = scale(scale_name), is_task(model)
+    reads = sources(settings) if task else ("inputs",)
+    new = changed(settings, changes, reads)  # a mistake is told before anything is loaded
+    if task:
+        return evaluate_task(model, data, split, subset, new)
     data = data or BUNDLED / "kitchen"
     require_split(data, split)
     from minivl.tasks.clip import retrieval
 
     clip, network, inputs = retrieval.load_model(model)
-    settings = dataclasses.replace(scale(scale_name), inputs=inputs)
+    settings = changed(dataclasses.replace(settings, inputs=inputs), changes, reads)
     _print_scores(split, retrieval.evaluate(network, retrieval.clips(data, split, clip, settings, subset)))
 
 

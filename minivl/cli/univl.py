@@ -1,6 +1,5 @@
 """UniVL: pretraining, its tasks, and captions of your own videos."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,17 +7,21 @@ import typer
 
 from minivl.cli.options import (
     DryRunOption,
-    EngineOption,
     RecipeOption,
     ScaleOption,
+    SetOption,
     app,
-    chosen_recipe,
+    changed,
+    chosen_settings,
     complete_card,
+    is_first_process,
+    length,
     print_dry_run,
-    with_engine,
+    sources,
+    world_of,
 )
 from minivl.cli.predict import print_scores
-from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, override, runs_dir, scale
+from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
 
 UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
 UniVLOption = Annotated[
@@ -43,59 +46,67 @@ def feature_world(
     kind: Annotated[str, typer.Option(help="narrated or opinions")] = "narrated",
     s3d: S3DOption = S3D,
     share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0,
+    changes: SetOption = None,
 ):
     """Render narrated kitchen videos (or opinions), and keep their S3D features and words. Resumes by itself."""
+    import dataclasses
+
+    settings = changed(dataclasses.replace(scale("small"), world=NARRATED_WORLD), changes, ("world",))
+    world = world_of(settings, "is there to render")
     from minivl.assets.feature_world import KINDS, write_feature_world
     from minivl.s3d import S3D as Network
 
     if kind not in KINDS:
         raise ConfigError(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), NARRATED_WORLD, share)}")
+    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), world, share)}")
 
 
 @app.command("pretrain")
 def pretrain_command(
     out: Annotated[Path, typer.Argument(help="folder for the model")],
-    staged: Annotated[bool, typer.Option(help="StagedP: Joint alone first")] = True,
+    staged: Annotated[
+        bool | None,
+        typer.Option("--staged/--no-staged", help="StagedP: Joint alone first [default: the scale's, staged]"),
+    ] = None,
     hide_text: Annotated[
         float | None, typer.Option(help="EnhancedV: share of videos whose text is hidden [default: the scale's]")
     ] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
-    seed: Annotated[int, typer.Option(help="order of the data, first weights")] = 0,
+    seed: Annotated[int | None, typer.Option(help="order of the data, first weights [default: the scale's]")] = None,
     bert: Annotated[
         str | None,
         typer.Option(help="a folder or hub name: where tokenizer and text encoder come from [default: the scale's]"),
     ] = None,
-    engine: EngineOption = None,
+    changes: SetOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
 ):
     """Pretrain UniVL on narrated videos, and save it with its tokenizer. Resumes by itself."""
-    import dataclasses
-
+    options = {
+        "univl_pretrain.staged": staged,
+        "univl_pretrain.narration.hide_text": hide_text,
+        "univl_pretrain.stage_one.seed": seed,
+        "univl_pretrain.stage_two.seed": seed,
+        "univl_pretrain.tokenizer": bert,
+        "univl_pretrain.text_weights": bert,
+    }
     settings = scale(scale_name)
-    config = override(settings.univl_pretrain, staged=staged)
-    if hide_text is not None:
-        config = override(config, hide_text=hide_text)
-    # Only stage one's loss is a function of embeddings of single clips, which chunks need.
-    config = override(
-        config,
-        stage_one=with_engine(dataclasses.replace(config.stage_one, seed=seed), engine),
-        stage_two=with_engine(dataclasses.replace(config.stage_two, seed=seed), engine, ("chunk_size",)),
-    )
-    if bert is not None:
-        config = override(config, tokenizer=bert, text_weights=bert)
+    settings = changed(settings, changes, ("univl_pretrain", *sources(settings)), options)
     if dry_run:
-        if settings.world is not None:
-            raise ConfigError("--dry-run is for the full scale: add --scale full")
-        for stage in ("one", "two") if staged else ("two",):
-            recipe = chosen_recipe(f"univl-stage-{stage}", "pretrain", "full")
-            print_dry_run(recipe, override(settings, univl_pretrain=config))
-        return
+        return _print_stages(settings)
     from minivl.tasks.univl.pretraining import pretrain_at_scale
 
-    pretrain_at_scale(config, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
-    print(f"saved: {out}")
+    pretrain_at_scale(settings.univl_pretrain, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
+    if is_first_process():
+        print(f"saved: {out}")
+
+
+def _print_stages(settings):
+    """Dry runs of the stages of pretraining."""
+    if settings.world is not None:
+        raise ConfigError("--dry-run is for the full scale: add --scale full")
+    for stage in ("one", "two") if settings.univl_pretrain.staged else ("two",):
+        print_dry_run(chosen_settings(f"univl-stage-{stage}", "pretrain", "full")[0], settings)
 
 
 @app.command()
@@ -116,27 +127,30 @@ def finetune(
     scratch: Annotated[bool, typer.Option("--scratch", help="start from random weights")] = False,
     split: Annotated[str | None, typer.Option(help="that is scored [default: val, or the recipe's]")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="order of the data, new weights [default: 0, or the recipe's]")
+        int | None, typer.Option(help="order of the data, new weights [default: the scale's or recipe's]")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
+    changes: SetOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
 ):
     """Fine-tune UniVL on one of its five tasks, save it, and score it beside guessing. Resumes by itself."""
-    if (task is None) == (recipe is None):
+    plan, settings = chosen_settings(recipe, "finetune", scale_name)
+    if plan is not None and task is None:
+        task, split = plan.task, split or plan.split
+    elif plan is not None or task is None:
         raise ConfigError("give a task or --recipe, which has one")
-    plan = chosen_recipe(recipe, "finetune", scale_name)
-    settings = scale(scale_name) if plan is None else plan.settings
+    section = f"univl_tasks.{task.partition('-')[0]}"
+    options = {f"{section}.train.seed": seed, **length(f"{section}.train", steps)}
+    settings = changed(settings, changes, (section, *sources(settings)), options)
     if dry_run:
         return print_dry_run(plan, settings)
-    if plan is not None:
-        task, split, seed = plan.task, split or plan.split, plan.train.seed if seed is None else seed
     from minivl.tasks.univl import finetuning
 
     split, folder = split or "val", runs_dir() / (name or recipe or task)
-    tuned = finetuning.fine_tune(task, settings, folder, model, scratch, seed or 0, steps, subset)
-    if os.environ.get("RANK", "0") != "0":  # one of several processes is enough for the rest
+    tuned = finetuning.fine_tune(task, settings, folder, model, scratch, subset=subset)
+    if not is_first_process():  # one of several processes is enough for the rest
         return
     tuned.save_pretrained(folder / "model")
     scores = finetuning.score(tuned, split, settings)

@@ -1,8 +1,12 @@
 """Every hyperparameter, at three scales: `scale("small").adapt.learning_rate`.
 
-Nothing but values differs between the scales: the code is the same.
+The scales differ in values alone. What follows from them elsewhere follows from one value, `Scale.world`: with a world,
+clips are rendered or bundled and kept decoded in memory; without one (`full`), corpora are read from `MINIVL_DATA`, and
+again for each epoch, and what needs a world to turn its knobs says that it cannot run.
 """
 
+from minivl.config.changes import names_of, with_changes
+from minivl.config.checks import ConfigError
 from minivl.config.folders import BUNDLED, NARRATED, REPO, cache_dir, runs_dir
 from minivl.config.scales import SCALES, Scale, scale
 from minivl.config.settings import (
@@ -10,22 +14,17 @@ from minivl.config.settings import (
     RANDAUGMENT,
     STRATEGIES,
     ClipConfig,
-    ClipPretrainConfig,
-    ConfigError,
     CorpusConfig,
     DiscoVLAConfig,
     InputConfig,
     NarrationConfig,
     ObjectiveConfig,
     S3DConfig,
-    S3DPretrainConfig,
-    TaskConfig,
-    TrainConfig,
     UniVLConfig,
-    UniVLPretrainConfig,
     WorldConfig,
     override,
 )
+from minivl.config.training import ClipPretrainConfig, S3DPretrainConfig, TaskConfig, TrainConfig, UniVLPretrainConfig
 
 __all__ = [
     "BUNDLED",
@@ -52,7 +51,9 @@ __all__ = [
     "UniVLPretrainConfig",
     "WorldConfig",
     "cache_dir",
+    "names_of",
     "override",
     "runs_dir",
     "scale",
+    "with_changes",
 ]

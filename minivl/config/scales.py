@@ -1,32 +1,35 @@
 """The three scales: which values of the settings make one.
 
 `MINIVL_SCALE` chooses between `tiny` (tests, seconds), `small` (the bundled world, minutes on a laptop; the default)
-and `full` (the papers' sizes and recipes, data from `MINIVL_DATA`).
+and `full` (the papers' sizes and recipes, data from `MINIVL_DATA`). Code that behaves differently looks at
+`Scale.world`, not at the name: see `minivl.config`.
 """
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from minivl.config.checks import ConfigError, fixed
 from minivl.config.folders import NARRATED, cache_dir
 from minivl.config.settings import (
-    BERT_UNDECAYED,
     RANDAUGMENT,
     ClipConfig,
-    ClipPretrainConfig,
-    ConfigError,
     CorpusConfig,
     DiscoVLAConfig,
     InputConfig,
     NarrationConfig,
     ObjectiveConfig,
+    UniVLConfig,
+    WorldConfig,
+)
+from minivl.config.training import (
+    BERT_NO_DECAY,
+    ClipPretrainConfig,
     S3DPretrainConfig,
     TaskConfig,
     TrainConfig,
-    UniVLConfig,
     UniVLPretrainConfig,
-    WorldConfig,
 )
 
 
@@ -34,7 +37,7 @@ from minivl.config.settings import (
 class Scale:
     """Everything that one scale fixes."""
 
-    name: str
+    name: str = field(metadata=fixed("choose a scale by --scale or MINIVL_SCALE"))
     data: Path  # a folder with train/, val/ and test/, or where the world is rendered to
     narrated: Path  # the narrated videos that UniVL reads, as features; with real data a folder per corpus in `data`
     world: WorldConfig | None  # None: real data, nothing is rendered
@@ -93,7 +96,7 @@ def _small() -> Scale:
         clip=ClipConfig(),
         inputs=InputConfig(max_frames=8, frames_per_second=4.0),
         discovla=DiscoVLAConfig(vision_fusion_layers=2, text_fusion_layers=1, alpha=0.0, beta=0.0),
-        adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=100, epochs=None, checkpoint_every=25),
+        adapt=TrainConfig(batch_size=32, learning_rate=1e-2, steps=100, epochs=None, seed=0, checkpoint_every=25),
         clip_pretrain=ClipPretrainConfig(),
         s3d_pretrain=S3DPretrainConfig(),
         univl_pretrain=_small_univl(),
@@ -108,8 +111,8 @@ def _small_univl() -> UniVLPretrainConfig:
         batch_size=16,
         learning_rate=2e-3,
         weight_decay=0.01,
-        decline="linear",
-        undecayed=BERT_UNDECAYED,
+        schedule="linear",
+        no_decay=BERT_NO_DECAY,
         steps=1000,
         epochs=None,
         seed=0,
@@ -132,7 +135,7 @@ def _small_univl() -> UniVLPretrainConfig:
         vocabulary=300,
         text_weights=None,
         objectives=ObjectiveConfig(),
-        narration=NarrationConfig(max_words=40, max_frames=16),
+        narration=NarrationConfig(max_words=40, max_frames=16, hide_text=0.15),
         stage_one=dataclasses.replace(train, batch_size=32, steps=250),
         stage_two=train,
     )
@@ -144,8 +147,8 @@ def _small_tasks() -> dict[str, TaskConfig]:
             batch_size=32,
             learning_rate=1e-3,
             weight_decay=0.01,
-            decline="linear",
-            undecayed=BERT_UNDECAYED,
+            schedule="linear",
+            no_decay=BERT_NO_DECAY,
             steps=steps,
             epochs=None,
             seed=0,
@@ -194,8 +197,8 @@ def _released_tasks() -> dict[str, TaskConfig]:
         batch_size=32,
         learning_rate=3e-5,
         weight_decay=0.01,
-        decline="linear",
-        undecayed=BERT_UNDECAYED,
+        schedule="linear",
+        no_decay=BERT_NO_DECAY,
         epochs=5,
         num_workers=8,
     )

@@ -1,11 +1,9 @@
-"""Every hyperparameter with its default: of the world, the models, the losses, training and the tasks."""
+"""Every hyperparameter of the world, the models, the losses and the data, with its default. Training: training.py."""
 
 import dataclasses
 from dataclasses import dataclass, field
 
-
-class ConfigError(ValueError):
-    """A setting that does not exist or has a value that makes no sense."""
+from minivl.config.checks import ConfigError, fixed, require_at_least, require_one_of, require_share
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,23 @@ class WorldConfig:
     transcript_filler: float = 0.2  # chance of talk about something else, per step
     transcript_vague: float = 0.3  # chance that an attribute is dropped ("it", "the pot")
 
+    def __post_init__(self):
+        require_at_least(0, self, "seed", "videos_train", "videos_val", "videos_test", "clauses", "transcript_shift")
+        require_at_least(1, self, "image_size", "dishes", "frame_captions")
+        require_share(self, "dial", "novel", "style", "clutter", "filler")
+        require_share(self, "transcript_missing", "transcript_filler", "transcript_vague")
+        if self.fps <= 0 or not 0 < self.step_seconds[0] <= self.step_seconds[1]:
+            raise ConfigError(
+                f"a world needs fps above 0 and step_seconds (shortest, longest); got {self.fps}, {self.step_seconds}"
+            )
+
 
 NARRATED_WORLD = WorldConfig(step_seconds=(3.0, 5.0))  # what the bundled narrated videos were rendered with
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Which CLIP: an open_clip architecture with a weights tag or file, or a folder that holds both."""
+    """Choice of the CLIP: an open_clip architecture with a weights tag or file, or a folder that holds both."""
 
     name: str = "kitchen"  # "kitchen": the bundled small CLIP; else as open_clip names it, or a folder
     pretrained: str | None = None  # open_clip's tag ("openai") or a file; None for folders
@@ -46,12 +54,17 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class InputConfig:
-    """What the model sees of a clip."""
+    """Sizes of a clip as the model reads it."""
 
     max_frames: int = 12
     frames_per_second: float = 1.0  # sampling rate before the choice of max_frames
     max_words: int = 32  # text tokens, start and end included
     augment: str = ""  # RandAugment of training frames as timm writes it, such as RANDAUGMENT; "": none
+
+    def __post_init__(self):
+        require_at_least(1, self, "max_frames", "max_words")
+        if self.frames_per_second <= 0:
+            raise ConfigError(f"InputConfig.frames_per_second must be above 0, not {self.frames_per_second}")
 
 
 RANDAUGMENT = "rand-m7-n4-mstd0.5-inc1"  # of the released DiscoVLA: 4 operations of strength 7, each with chance 1/2
@@ -66,7 +79,7 @@ class DiscoVLAConfig:
 
     lora_rank: int = 8  # also the width of the fusion adapter's bottleneck
     vision_fusion_layers: int = 4  # H_V: how many of the last vision blocks fuse frames
-    text_fusion_layers: int = 2  # H_L: how many of the last text blocks fuse frame captions
+    text_fusion_layers: int = 2  # H_L: how many of the last text blocks fuse frame captions, where alpha or beta > 0
     strategy: str = "adapter"  # what fusion layers do: one of STRATEGIES
     alpha: float = 0.3  # weight of PImgAlign's loss; with alpha and beta 0 no frame captions are needed
     pool_scale: float | None = None  # s of PImgAlign's weighted sum; None: CLIP's own, nearly a maximum; 0 is a mean
@@ -77,14 +90,9 @@ class DiscoVLAConfig:
     temporal: int = 0  # beyond the paper: so many places of frames get a learned embedding; 0: order is not seen
 
     def __post_init__(self):
-        if self.strategy not in STRATEGIES:
-            raise ConfigError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
-        if self.distill not in ("release", "paper"):
-            raise ConfigError(f"distill must be release or paper, not {self.distill!r}")
-        if min(self.alpha, self.beta, self.temporal) < 0:
-            raise ConfigError(
-                f"alpha, beta and temporal must not be negative, got {self.alpha}, {self.beta} and {self.temporal}"
-            )
+        require_one_of(self, strategy=STRATEGIES, distill=("release", "paper"))
+        require_at_least(1, self, "lora_rank")
+        require_at_least(0, self, "vision_fusion_layers", "text_fusion_layers", "alpha", "beta", "temporal")
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,8 @@ class S3DConfig:
 class UniVLConfig:
     """Sizes of UniVL; the defaults are those of the released model, whose text encoder is bert-base-uncased."""
 
-    vocab_size: int = 30522
-    video_dim: int = 1024  # numbers per video feature (S3D)
+    vocab_size: int = field(default=30522, metadata=fixed("it is the tokenizer's"))
+    video_dim: int = field(default=1024, metadata=fixed("it is that of the features"))  # numbers per feature (S3D)
     hidden_size: int = 768
     num_heads: int = 12
     intermediate_size: int = 3072
@@ -123,9 +131,9 @@ class UniVLConfig:
     cross_positions: int = 1024
     dropout: float = 0.1
     parts: tuple[str, ...] = ("cross", "decoder", "heads")  # beyond the two encoders; "heads" predict what was masked
-    pad_token_id: int = 0
-    bos_token_id: int = 101  # [CLS]: begins texts and captions
-    eos_token_id: int = 102  # [SEP]: ends them
+    pad_token_id: int = field(default=0, metadata=fixed("it is the tokenizer's"))
+    bos_token_id: int = field(default=101, metadata=fixed("it is the tokenizer's"))  # [CLS]: begins texts and captions
+    eos_token_id: int = field(default=102, metadata=fixed("it is the tokenizer's"))  # [SEP]: ends them
 
 
 @dataclass(frozen=True)
@@ -146,9 +154,13 @@ class ObjectiveConfig:
     global_negatives: bool = True  # False (release): every process contrasts its own clips only
     contrast_hidden_texts: bool = True  # False: clips whose text EnhancedV hides stay out of Joint and Align
 
+    def __post_init__(self):
+        require_one_of(self, anchors=("all", "middle"))
+        require_at_least(0, self, "joint", "cmlm", "cmfm", "align", "decoder")
+
     @classmethod
     def release(cls, **changes) -> "ObjectiveConfig":
-        """What the released code computes."""
+        """The objectives that the released code computes."""
         return cls(
             **{"anchors": "middle", "count_padding": True, "detach_frames": False, "global_negatives": False, **changes}
         )
@@ -156,7 +168,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class NarrationConfig:
-    """How narrated videos become training clips; the defaults are those of the release."""
+    """Making of training clips from narrated videos; the defaults are those of the release."""
 
     clips_per_video: int = 3  # n: consecutive clips that are positives of each other in MIL-NCE
     min_seconds: float = 5.0  # a clip grows by its neighbours until it is that long
@@ -165,89 +177,10 @@ class NarrationConfig:
     mask_share: float = 0.15  # of tokens and of frames
     hide_text: float = 0.0  # EnhancedV: chance that the texts of a video are hidden as a whole (0.15 in the paper)
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run."""
-
-    batch_size: int = 128  # over all processes, before gradient accumulation
-    learning_rate: float = 6e-4
-    weight_decay: float = 0.2
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-6
-    warmup: float = 0.1  # share of all steps with a linearly rising learning rate
-    decline: str = "cosine"  # after the warm-up the rate falls along half a "cosine" or "linear"ly, to 0
-    undecayed: tuple[str, ...] = ()  # parameters whose name contains one of these have no weight decay
-    slower: tuple[tuple[str, float], ...] = ()  # (start of a parameter's name, factor of its learning rate)
-    max_grad_norm: float = 1.0
-    steps: int | None = None  # exactly one of steps and epochs
-    epochs: int | None = 5
-    seed: int = 42
-    gradient_accumulation: int = 1
-    mixed_precision: str = "no"  # "no", "bf16" or "fp16"
-    chunk_size: int | None = None  # gradient caching: so many examples per process are embedded at a time; None: all
-    activation_checkpointing: bool = False  # layers keep only their input for the backward pass: less memory, slower
-    compile: bool = False  # layers by torch.compile
-    log_every: int = 10  # steps
-    checkpoint_every: int = 150  # steps
-    num_workers: int = 0  # processes that decode videos
-
     def __post_init__(self):
-        if (self.steps is None) == (self.epochs is None):
-            raise ConfigError("TrainConfig needs exactly one of steps and epochs")
-        if self.decline not in ("cosine", "linear"):
-            raise ConfigError(f"TrainConfig.decline must be 'cosine' or 'linear', not {self.decline!r}")
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise ConfigError(f"TrainConfig.chunk_size must be at least 1, or None, not {self.chunk_size}")
-
-
-# BERT's recipe: biases and LayerNorms do not decay. As in the release that of the raw features does.
-BERT_UNDECAYED = ("bias", "LayerNorm.weight", ".norm.weight")
-
-
-@dataclass(frozen=True)
-class UniVLPretrainConfig:
-    """Pretraining of UniVL; the defaults are the release's recipe on HowTo100M."""
-
-    model: UniVLConfig = UniVLConfig()  # vocabulary and special tokens are taken from the tokenizer
-    tokenizer: str = "bert-base-uncased"  # a folder or hub name; "train": make one of `vocabulary` tokens
-    vocabulary: int = 400
-    text_weights: str | None = "bert-base-uncased"  # where the text encoder starts; None: at random
-    objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig.release)
-    narration: NarrationConfig = NarrationConfig()
-    staged: bool = True  # StagedP: a first stage trains the two encoders with Joint alone
-    hide_text: float = 0.15  # EnhancedV, in stage two; 0 is without
-    # 1920 and 960 videos per update on 8 GPUs: 15 and 2 per GPU and forward pass.
-    stage_one: TrainConfig = TrainConfig(
-        batch_size=120,
-        gradient_accumulation=16,
-        epochs=50,
-        learning_rate=1e-4,
-        weight_decay=0.01,
-        decline="linear",
-        undecayed=BERT_UNDECAYED,
-        slower=(("text.", 0.1),),
-        num_workers=8,
-    )
-    stage_two: TrainConfig = TrainConfig(
-        batch_size=16,
-        gradient_accumulation=60,
-        epochs=50,
-        learning_rate=1e-4,
-        weight_decay=0.01,
-        decline="linear",
-        undecayed=BERT_UNDECAYED,
-        num_workers=8,
-    )
-
-
-@dataclass(frozen=True)
-class TaskConfig:
-    """Fine-tuning of UniVL on one downstream task."""
-
-    train: TrainConfig
-    max_words: int = 48
-    max_frames: int = 48
+        require_at_least(1, self, "clips_per_video", "max_words", "max_frames")
+        require_at_least(0, self, "min_seconds")
+        require_share(self, "mask_share", "hide_text")
 
 
 @dataclass(frozen=True)
@@ -256,46 +189,6 @@ class CorpusConfig:
 
     name: str
     protocol: str | None = None  # None: the corpus' first
-
-
-@dataclass(frozen=True)
-class ClipPretrainConfig:
-    """Pretraining of the small CLIP on (frame, short caption) pairs of the world."""
-
-    images: int = 40_000  # rendered training pairs
-    held_out: int = 1_000  # rendered pairs of recipes that training never saw
-    vocabulary: int = 400  # at most, byte-pair tokens, special tokens included
-    architecture: dict = field(
-        default_factory=lambda: {
-            "embed_dim": 96,
-            "quick_gelu": True,
-            "vision_cfg": {"image_size": 48, "patch_size": 8, "width": 96, "head_width": 32, "layers": 4},
-            "text_cfg": {"context_length": 32, "width": 96, "heads": 3, "layers": 3},
-        }
-    )
-    train: TrainConfig = TrainConfig(
-        batch_size=128, learning_rate=1e-3, weight_decay=0.05, epochs=3, seed=0, log_every=50, checkpoint_every=200
-    )
-
-
-@dataclass(frozen=True)
-class S3DPretrainConfig:
-    """Training of the small S3D with MIL-NCE on narrated videos of the world."""
-
-    net: S3DConfig = S3DConfig(width=0.25, feature_dim=96, embed_dim=128, image_size=48, frames_per_second=4)
-    world: WorldConfig = WorldConfig(
-        videos_train=600, videos_val=60, videos_test=0, step_seconds=(3.0, 5.0), transcript_shift=1.0
-    )
-    single_dishes: int = 300  # videos of one dish, beside the world's with two
-    moods: int = 200  # clips of a cook's face, told as what it shows
-    seconds_per_video: int = 2  # drawn at each look at a video
-    positives: int = 2  # sentences nearest in time
-    word_dim: int = 64
-    text_hidden: int = 256
-    max_words: int = 16
-    train: TrainConfig = TrainConfig(
-        batch_size=64, learning_rate=3e-3, weight_decay=0.01, epochs=110, seed=0, log_every=50, checkpoint_every=200
-    )
 
 
 def override(config, **changes):

@@ -8,6 +8,7 @@ whose a and b follow from n = 1 and n = 2; for FLOPs this is exact. A video's cl
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from minivl.fullscale.recipes import Recipe
 from minivl.fullscale.synthetic import build_model, made_up_batch
 from minivl.train.loop import make_optimizer, seed_everything
 
-PEAKS = {  # of dense matrix products, TFLOP/s, as the makers state them
+PEAKS: dict[str, dict[str, float]] = {  # of dense matrix products, TFLOP/s, as the makers state them
     "a100": {"bf16": 312, "tf32": 156, "fp32": 19.5},
     "h100": {"bf16": 989, "tf32": 495, "fp32": 67},
     "v100": {"fp32": 15.7},
@@ -30,7 +31,7 @@ FRAME_BYTES = 3 * 224 * 224  # a decoded frame
 
 @dataclass(frozen=True)
 class DryRun:
-    """What one step took here, and what the whole run would take elsewhere."""
+    """Measured cost of one step here, and estimated cost of the whole run elsewhere."""
 
     recipe: Recipe
     parameters: int
@@ -125,7 +126,7 @@ def dry_run(
     alone = recipe.train.batch_size if recipe.kind == "adapt" else share  # DiscoVLA contrasts the global batch
     passes = _global_batch(recipe) // alone
     memory = [kept for _, kept in costs]
-    per_process = fixed_bytes(model) + scaled(*memory, share, alone)
+    per_process = fixed_bytes(model) + scaled(memory, share, alone)
     size, seconds, peak = _largest_step(recipe, model, device, micro_batch, share)
     measured = peak is not None
     return DryRun(
@@ -135,19 +136,20 @@ def dry_run(
         _device_name(device),
         size,
         seconds,
-        peak if measured else fixed_bytes(model) + scaled(*memory, size),
+        peak if measured else fixed_bytes(model) + scaled(memory, size),
         measured,
         share,
         per_process,
-        passes * scaled(*(flops for flops, _ in costs), alone),
+        passes * scaled([flops for flops, _ in costs], alone),
         gpu,
         precision,
         utilisation,
     )
 
 
-def scaled(one: int, two: int, n: int, compared: int | None = None) -> int:
-    """cost(n) = a n + b m^2 of its values at 1 and 2; m, how many are compared with each other, is n by default."""
+def scaled(costs: Sequence[int], n: int, compared: int | None = None) -> int:
+    """cost(n) = a n + b m^2 of its costs at 1 and 2; m, how many are compared with each other, is n by default."""
+    one, two = costs
     b = (two - 2 * one) / 2
     return round((one - b) * n + b * (compared or n) ** 2)
 

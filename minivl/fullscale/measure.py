@@ -1,4 +1,4 @@
-"""What a training step costs: floating point operations, and what it keeps in memory for the backward pass."""
+"""Cost of a training step: floating point operations, and what it keeps in memory for the backward pass."""
 
 from contextlib import contextmanager
 
@@ -65,7 +65,7 @@ class SavedTensors:
 
 
 def saved_bytes(model: nn.Module, losses, batch) -> int:
-    """What a forward pass keeps for the backward pass, in bytes; products are not computed, see ProductCounter."""
+    """Bytes that a forward pass keeps for the backward pass; products are not computed, see ProductCounter."""
     saved = SavedTensors(model)
     with saved.keeping(), ProductCounter():
         total = losses(batch)["total"]

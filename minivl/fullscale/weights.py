@@ -48,7 +48,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one set of weights."""
+    """Finding about one set of weights."""
 
     weights: Weights
     looked_for: tuple[str, ...]
@@ -188,7 +188,7 @@ def read_llava(path: Path) -> str:
 
 
 def _names_and_shapes(cls, path, **options) -> dict[str, torch.Size]:
-    """What transformers makes of a folder, on the meta device. Raises CheckpointError for weights that it lacks."""
+    """Load a folder as transformers does, on the meta device. Raises CheckpointError for weights that it lacks."""
     if not path.is_dir():
         raise CheckpointError(f"{path} must be a folder with config.json and model.safetensors")
     refuse_code(path)

@@ -173,7 +173,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig, steps: int) -> tuple[O
         raise TrainingError("the model has no parameter with requires_grad: nothing to train")
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.eps)
     schedules: dict[str, Any] = {"cosine": get_cosine_schedule_with_warmup, "linear": get_linear_schedule_with_warmup}
-    return optimizer, schedules[config.decline](optimizer, int(config.warmup * steps), steps)
+    return optimizer, schedules[config.schedule](optimizer, int(config.warmup * steps), steps)
 
 
 def _parameter_groups(model, config):
@@ -181,8 +181,8 @@ def _parameter_groups(model, config):
     groups = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decay = 0.0 if any(part in name for part in config.undecayed) else config.weight_decay
-            factor = next((factor for start, factor in config.slower if name.startswith(start)), 1.0)
+            decay = 0.0 if any(part in name for part in config.no_decay) else config.weight_decay
+            factor = next((factor for start, factor in config.lr_multipliers if name.startswith(start)), 1.0)
             groups.setdefault((decay, config.learning_rate * factor), []).append(parameter)
     return [{"params": parameters, "weight_decay": decay, "lr": rate} for (decay, rate), parameters in groups.items()]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from minivl.config import NarrationConfig, TrainConfig, UniVLPretrainConfig
+from minivl.config import ConfigError, NarrationConfig, TrainConfig, UniVLConfig, UniVLPretrainConfig
 from minivl.data.trust import refuse_code
 from minivl.train.loop import fit, seed_everything
 from minivl.univl.model import UniVL
@@ -33,9 +33,9 @@ class Stage:
 
 def stages(config: UniVLPretrainConfig) -> list[Stage]:
     """The stages that the settings ask for: two with StagedP, else the second alone."""
-    hiding = replace(config.narration, hide_text=config.hide_text)
-    first = Stage("stage-one", (), replace(config.narration, hide_text=0.0), config.stage_one)
-    second = Stage("stage-two", config.model.parts, hiding, config.stage_two)
+    shown = replace(config.narration, hide_text=0.0)  # EnhancedV begins with stage two
+    first = Stage("stage-one", (), shown, config.stage_one)
+    second = Stage("stage-two", config.model.parts, config.narration, config.stage_two)
     return [first, second] if config.staged else [second]
 
 
@@ -65,6 +65,8 @@ def pretrain(
             "objectives": dataclasses.asdict(config.objectives),
             "narration": dataclasses.asdict(stage.narration),
             "staged": config.staged,
+            "tokenizer": [config.tokenizer, config.vocabulary],
+            "text_weights": config.text_weights,
         }
         fit(
             model,
@@ -104,13 +106,18 @@ def load_bert(model: UniVL, name: str) -> None:
 
 
 def sized_for(config: UniVLPretrainConfig, tokenizer, video_dim: int) -> UniVLPretrainConfig:
-    """The settings with the sizes that the data fix: vocabulary, special tokens, numbers per video feature."""
-    model = replace(
-        config.model,
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.cls_token_id,
-        eos_token_id=tokenizer.sep_token_id,
-        video_dim=video_dim,
-    )
-    return replace(config, model=model)
+    """The settings with the sizes that the data fix: vocabulary, special tokens, numbers per video feature.
+
+    Raises ConfigError if one of them was set to something else.
+    """
+    sizes = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "video_dim": video_dim,
+    }
+    for name, size in sizes.items():
+        if getattr(config.model, name) not in (size, getattr(UniVLConfig, name)):
+            raise ConfigError(f"{name} is {size}, as tokenizer and features have it, not {getattr(config.model, name)}")
+    return replace(config, model=replace(config.model, **sizes))

@@ -24,7 +24,7 @@ TINY = scale("tiny")
 
 @pytest.fixture(scope="module")
 def test_clips():
-    return ablation.world_clips("tiny", TINY.world, None)[2]
+    return ablation.world_clips(TINY.inputs, TINY.world, None)[2]
 
 
 @pytest.mark.parametrize("cell", [cell for study in ablation.STUDIES.values() for cell in study], ids=lambda c: c.name)

@@ -19,7 +19,7 @@ def test_cells_differ_in_what_they_are_named_after(tmp_path):
         cell.name: ablation.pretraining_of(cell, SETTINGS.univl_pretrain, 0, tmp_path) for cell in ablation.CELLS
     }
     assert configs["StagedP"].staged and not configs["one stage"].staged
-    assert configs["StagedP"].hide_text == 0 and configs["StagedP + EnhancedV"].hide_text == 0.15
+    assert configs["StagedP"].narration.hide_text == 0 and configs["StagedP + EnhancedV"].narration.hide_text == 0.15
     assert not configs["StagedP + EnhancedV apart"].objectives.contrast_hidden_texts
     assert configs["Joint x 10"].objectives.joint == 10
     for name in ("stage_one", "stage_two"):

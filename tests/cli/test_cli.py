@@ -48,8 +48,9 @@ def test_both_names_are_the_same_program():
         (["search", "soup", TEST, "--model", "nonsense"], "unknown model 'nonsense'"),
         (["evaluate", "--split", "dev"], "no split 'dev', only test, train, val"),
         (["lesson", "99_none"], "no lesson '99_none'"),
-        (["world", "somewhere", "--knob", "dail=1"], "no setting dail"),
-        (["world", "somewhere", "--knob", "dial=much"], "NAME=VALUE"),
+        (["world", "somewhere", "--set", "world.dail=1"], "world has no setting dail"),
+        (["world", "somewhere", "--set", "world.dial=much"], "Input should be a valid number"),
+        (["world", "somewhere", "--set", "dial"], "write SECTION.FIELD=VALUE"),
         (["world", TEST / "metadata.jsonl" / "below-a-file"], "is the place right, writable"),
     ],
 )
@@ -104,7 +105,7 @@ def test_world_adapt_evaluate(tmp_path):
     knobs = [
         a
         for k in ("videos_train=8", "videos_val=4", "videos_test=4", "dial=0", "frame_captions=4")
-        for a in ("--knob", k)
+        for a in ("--set", f"world.{k}")
     ]
     assert minivl("world", world, *knobs).returncode == 0
     assert json.loads((world / "world.json").read_text())["dial"] == 0

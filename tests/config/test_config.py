@@ -4,7 +4,19 @@ import dataclasses
 
 import pytest
 
-from minivl.config import ConfigError, DiscoVLAConfig, TrainConfig, override, scale
+from minivl.config import (
+    ConfigError,
+    DiscoVLAConfig,
+    InputConfig,
+    NarrationConfig,
+    ObjectiveConfig,
+    TaskConfig,
+    TrainConfig,
+    UniVLPretrainConfig,
+    WorldConfig,
+    override,
+    scale,
+)
 
 
 def test_scales_have_the_same_settings(monkeypatch):
@@ -45,3 +57,27 @@ def test_unknown_names_are_errors():
         override(DiscoVLAConfig(), rank=4)
     with pytest.raises(ConfigError, match="exactly one"):
         TrainConfig(steps=10)
+
+
+@pytest.mark.parametrize(
+    "config, changes, message",
+    [
+        (TrainConfig, {"schedule": "step"}, "TrainConfig.schedule must be one of cosine, linear, not 'step'"),
+        (TrainConfig, {"mixed_precision": "bf17"}, "no, bf16, fp16"),
+        (TrainConfig, {"batch_size": 0}, "TrainConfig.batch_size must be at least 1, not 0"),
+        (TrainConfig, {"learning_rate": -1.0}, "learning_rate must be at least 0"),
+        (TrainConfig, {"warmup": 1.5}, "warmup must be between 0 and 1"),
+        (WorldConfig, {"dial": 2.0}, "WorldConfig.dial must be between 0 and 1"),
+        (WorldConfig, {"step_seconds": (3.0, 2.0)}, "shortest, longest"),
+        (InputConfig, {"frames_per_second": 0.0}, "above 0"),
+        (DiscoVLAConfig, {"strategy": "none"}, "strategy must be one of image, video, average, adapter"),
+        (DiscoVLAConfig, {"alpha": -0.1}, "alpha must be at least 0"),
+        (NarrationConfig, {"hide_text": 15}, "hide_text must be between 0 and 1"),
+        (ObjectiveConfig, {"anchors": "first"}, "all, middle"),
+        (UniVLPretrainConfig, {"stage_two": TrainConfig(chunk_size=2)}, "stage two cannot be trained in chunks"),
+        (TaskConfig, {"train": TrainConfig(chunk_size=2)}, "tasks cannot be trained in chunks"),
+    ],
+)
+def test_values_that_make_no_sense_are_errors(config, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        config(**changes)

@@ -75,7 +75,7 @@ def test_flops_grow_as_the_formula_says_and_torch_counts_the_same(name):
     torch.manual_seed(0)
     model = build_model(recipe).train()
     one, two, five = (count_flops(model.losses, made_up_batch(recipe, model, n, "cpu")) for n in (1, 2, 5))
-    assert 0 < one < two and scaled(one, two, 5) == five
+    assert 0 < one < two and scaled((one, two), 5) == five
     model.zero_grad(set_to_none=True)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as real:
         model.losses(made_up_batch(recipe, model, 2, "cpu"))["total"].backward()

@@ -1,12 +1,11 @@
 """Pretraining of UniVL: stages as settings, resuming in the middle, and what the microscope sees."""
 
-import dataclasses
 from dataclasses import replace
 
 import pytest
 import torch
 
-from minivl.config import NARRATED, NarrationConfig, ObjectiveConfig, scale
+from minivl.config import NARRATED, ConfigError, NarrationConfig, ObjectiveConfig, scale
 from minivl.data.narration import NarratedDataset
 from minivl.data.wordpiece import load_tokenizer
 from minivl.tasks.univl.data import UNIVL, pretraining_videos, task_rows
@@ -53,7 +52,7 @@ def test_strategies_are_settings():
     first, second = pretraining.stages(config)
     assert first.parts == () and first.narration.hide_text == 0
     assert second.parts == ("cross", "decoder", "heads") and second.narration.hide_text == 0.15
-    (only,) = pretraining.stages(replace(config, staged=False, hide_text=0.0))
+    (only,) = pretraining.stages(replace(config, staged=False, narration=replace(config.narration, hide_text=0.0)))
     assert only.name == "stage-two" and only.narration.hide_text == 0
 
 
@@ -62,9 +61,9 @@ def test_full_scale_is_the_released_recipe():
     assert config.objectives == ObjectiveConfig.release() and config.model.hidden_size == 768
     one, two = config.stage_one, config.stage_two
     assert one.batch_size * one.gradient_accumulation == 1920 and two.batch_size * two.gradient_accumulation == 960
-    assert dict(one.slower) == {"text.": 0.1} and not two.slower
+    assert dict(one.lr_multipliers) == {"text.": 0.1} and not two.lr_multipliers
     assert one.learning_rate == two.learning_rate == 1e-4 and one.epochs == two.epochs == 50
-    assert dataclasses.asdict(config.narration) == dataclasses.asdict(NarrationConfig())
+    assert config.narration == NarrationConfig(hide_text=0.15)
 
 
 def test_both_stages_run_and_the_second_starts_where_the_first_ended(tokenizer, videos, tmp_path):
@@ -115,7 +114,7 @@ def test_other_settings_do_not_continue_a_run(tokenizer, videos, tmp_path):
 def test_berts_parameter_groups(tokenizer):
     config = tiny(tokenizer)
     model = UniVL(config.model)
-    train = replace(config.stage_one, slower=(("text.", 0.1),))
+    train = replace(config.stage_one, lr_multipliers=(("text.", 0.1),))
     optimizer, _ = make_optimizer(model, train, 10)
     names = {id(p): name for name, p in model.named_parameters()}
     for group in optimizer.param_groups:
@@ -167,7 +166,7 @@ def test_bundled_data_come_from_the_splits_of_the_world():
         ("val", "narrated-val-00000"),
         ("test", "narrated-test-00000"),
     ):
-        # Recipes of different splits of the world have no content in common.
+        # Meals of different splits of the world have no content in common.
         assert task_rows("localization", split, SMALL)[0]["video_id"] == first
     assert not set(pretraining_videos(SMALL)["video_id"]) & set(task_rows("localization", "train", SMALL)["video_id"])
     captions = task_rows("retrieval", "test", SMALL)["caption"]
@@ -203,3 +202,19 @@ def test_a_text_encoder_is_not_started_from_half_a_bert(tmp_path):
     save_file(half, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="no whole BERT: 16 of its tensors are missing"):
         pretraining.load_bert(model, tmp_path)
+
+
+def test_what_the_data_fix_is_not_overwritten_silently(tokenizer):
+    config = tiny(tokenizer)
+    again = pretraining.sized_for(config, tokenizer, 96)
+    assert again == config and again.model.vocab_size == len(tokenizer)
+    for changes in ({"vocab_size": 7}, {"video_dim": 7}, {"pad_token_id": 7}):
+        with pytest.raises(ConfigError, match=f"{next(iter(changes))} is .* not 7"):
+            pretraining.sized_for(replace(config, model=replace(config.model, **changes)), tokenizer, 96)
+
+
+def test_another_vocabulary_does_not_continue_a_run(tokenizer, videos, tmp_path):
+    config = tiny(tokenizer, staged=False)
+    pretraining.pretrain(config, maker(videos, tokenizer), tmp_path, progress=False)
+    with pytest.raises(TrainingError, match="tokenizer"):
+        pretraining.pretrain(replace(config, vocabulary=77), maker(videos, tokenizer), tmp_path, progress=False)

@@ -1,10 +1,11 @@
-"""What a recipe is: the settings of one full-scale run, where each of them comes from, and what others got with it.
+"""A recipe: the settings of one full-scale run, where each of them comes from, and what others got with it.
 
 The settings are a `Scale`: what `--recipe` runs and what `minivl recipe show` prints is one and the same object.
 """
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from minivl.config import ConfigError, CorpusConfig, Scale, TrainConfig
 
@@ -62,23 +63,30 @@ class Recipe:
             raise ConfigError(f"a recipe is run by pretrain, finetune or adapt, not by {self.kind!r}")
 
     @property
-    def sections(self) -> dict[str, object]:
-        """What the run reads of its settings: configurations by name."""
+    def reads(self) -> tuple[str, ...]:
+        """Names of the settings that decide about `sections`."""
+        if self.kind == "finetune":
+            return (f"univl_tasks.{self.task.partition('-')[0]}", "univl_pretrain.model", "univl_pretrain.objectives")
+        return {"pretrain": ("univl_pretrain",), "adapt": ("adapt", "inputs", "discovla", "clip")}[self.kind]
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """Configurations that the run reads of its settings, by name."""
         return {"pretrain": _pretraining, "finetune": _fine_tuning, "adapt": _adaptation}[self.kind](self)
 
     @property
     def train(self) -> TrainConfig:
-        """How the run is trained."""
+        """Settings of the training."""
         return self.sections["train"]
 
     @property
     def steps(self) -> int:
         """Updates of the whole run, as the training loop counts them."""
         per_step = self.train.batch_size * self.train.gradient_accumulation
-        return self.train.steps or self.train.epochs * (self.size.examples // per_step)
+        return self.train.steps or (self.train.epochs or 0) * (self.size.examples // per_step)
 
     def source(self, section: str, name: str) -> str:
-        """Where a hyperparameter comes from. KeyError if nobody said."""
+        """Source of a hyperparameter. KeyError if nobody said."""
         return self.sources.get(f"{section}.{name}") or self.sources[section]
 
 

@@ -28,7 +28,7 @@ def pretraining_videos(settings: Scale, subset: int | None = None) -> "Dataset":
 def task_rows(task: str, split: str, settings: Scale, subset: int | None = None) -> "Dataset":
     """Rows of one task: segments for retrieval and captioning, whole videos for the others.
 
-    In the bundled world no recipe of val and test occurs in train or in pretraining, and test captions of retrieval
+    In the bundled world no meal of val and test occurs in train or in pretraining, and test captions of retrieval
     differ from each other, so that a caption fits one segment only. `subset` takes the first so many videos.
     Raises ConfigError for an unknown task.
     """

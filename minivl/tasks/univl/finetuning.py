@@ -37,21 +37,23 @@ def fine_tune(
     run_dir: Path,
     pretrained: Path | str = UNIVL,
     scratch: bool = False,
-    seed: int = 0,
+    seed: int | None = None,
     steps: int | None = None,
     subset: int | None = None,
     progress: bool = True,
 ) -> Task:
     """Fine-tune a UniVL (a folder or hub name, or with `scratch` one of its sizes at random) on a task of KINDS.
 
-    steps and subset override the scale's. A run in `run_dir` that was interrupted goes on.
+    seed, steps and subset override the scale's. A run in `run_dir` that was interrupted goes on.
     Raises ConfigError for an unknown task.
     """
     if name not in KINDS:
         raise ConfigError(f"unknown task {name!r}: choose one of {', '.join(KINDS)}")
     kind, options = KINDS[name]
     config = settings.univl_tasks[name.partition("-")[0]]
-    train = replace(config.train, seed=seed)
+    train = config.train
+    if seed is not None:
+        train = replace(train, seed=seed)
     if steps is not None:
         train = replace(train, steps=steps, epochs=None)
     task = kind.start(pretrained, load_tokenizer(pretrained), replace(config, train=train), scratch=scratch, **options)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from filelock import FileLock
+
 from minivl.config import Scale, UniVLPretrainConfig
 from minivl.data.features import load_features
 from minivl.data.narration import NarratedDataset
@@ -23,6 +25,8 @@ def pretrain_at_scale(
 
     A run in `run_dir` that was interrupted goes on.
     """
+    from accelerate import PartialState
+
     videos = pretraining_videos(settings, subset)
     tokenizer = make_tokenizer(config, settings, run_dir / "tokenizer")
     config = sized_for(config, tokenizer, load_features(videos[0]["features"]).shape[1])
@@ -32,7 +36,7 @@ def pretrain_at_scale(
         return NarratedDataset(videos, tokenizer, narration, masked, in_memory, config.model.video_dim)
 
     model = pretrain(config, dataset, run_dir, progress)
-    if out is not None:
+    if out is not None and PartialState().is_main_process:
         model.save_pretrained(out, tokenizer)
     return model
 
@@ -41,8 +45,10 @@ def make_tokenizer(config: UniVLPretrainConfig, settings: Scale, folder: Path):
     """The tokenizer that the settings name, or one trained on the words of pretraining and training captions."""
     if config.tokenizer != "train":
         return load_tokenizer(config.tokenizer)
-    if not (folder / "tokenizer.json").exists():
-        said = [sentence["text"] for video in pretraining_videos(settings)["transcript"] for sentence in video]
-        captions = task_rows("captioning", "train", settings)["caption"]
-        train_wordpiece([*said, *captions], config.vocabulary, folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # of several processes one makes it, and the others wait
+        if not (folder / "tokenizer.json").exists():
+            said = [sentence["text"] for video in pretraining_videos(settings)["transcript"] for sentence in video]
+            captions = task_rows("captioning", "train", settings)["caption"]
+            train_wordpiece([*said, *captions], config.vocabulary, folder)
     return load_tokenizer(folder)
