@@ -32,17 +32,16 @@ def step_recall(
 
     Raises ValueError for shapes that don't fit, NaN, and a task none of whose steps occurs.
     """
-    scores = [as_array(video) for video in scores]
-    truth = [as_array(video).astype(bool) for video in truth]
-    _check(scores, truth, tasks)
+    videos, masks = [as_array(video) for video in scores], [as_array(video).astype(bool) for video in truth]
+    _check(videos, masks, tasks)
     found = []
-    for video, mask in zip(scores, truth, strict=True):
+    for video, mask in zip(videos, masks, strict=True):
         if ordered:
             found.append(mask[ordered_frames(video), np.arange(video.shape[1])])
         else:
             best = video == video.max(0)  # (T, K)
             found.append((best & mask).sum(0) / best.sum(0))
-    return _over_tasks(found, truth, tasks)
+    return _over_tasks(found, masks, tasks)
 
 
 def chance_recall(truth: Sequence[ArrayLike], tasks: Sequence[str], ordered: bool = False) -> dict:
@@ -53,10 +52,10 @@ def chance_recall(truth: Sequence[ArrayLike], tasks: Sequence[str], ordered: boo
 
         C(t, k) C(T - 1 - t, K - 1 - k) / C(T, K)        C(n, k): ways to choose k of n
     """
-    truth = [as_array(video).astype(bool) for video in truth]
-    _check(truth, truth, tasks)
-    found = [((_chance_in_order(*mask.shape) if ordered else 1 / len(mask)) * mask).sum(0) for mask in truth]
-    return _over_tasks(found, truth, tasks)
+    masks = [as_array(video).astype(bool) for video in truth]
+    _check(masks, masks, tasks)
+    found = [((_chance_in_order(*mask.shape) if ordered else 1 / len(mask)) * mask).sum(0) for mask in masks]
+    return _over_tasks(found, masks, tasks)
 
 
 def ordered_frames(scores: ArrayLike) -> NDArray:
@@ -64,14 +63,14 @@ def ordered_frames(scores: ArrayLike) -> NDArray:
 
     scores: (T, K). Raises ValueError if there are fewer frames than steps.
     """
-    scores = as_array(scores)
-    frames, steps = scores.shape
+    fits = as_array(scores)
+    frames, steps = fits.shape
     if frames < steps:
         raise ValueError(f"{steps} steps in order need as many frames, there are {frames}: sample more densely")
     before = np.zeros(frames)  # best sum of all earlier steps, in frames before t
     best_of_step = []
     for k in range(steps):
-        total = before + scores[:, k]  # with step k at frame t
+        total = before + fits[:, k]  # with step k at frame t
         best_of_step.append(total)
         before = np.concatenate([[-np.inf], np.maximum.accumulate(total)[:-1]])  # -inf: no room for the steps so far
     chosen, end = [], frames
@@ -113,7 +112,8 @@ def _check(scores: list[NDArray], truth: list[NDArray], tasks: Sequence[str]) ->
 
 def _over_tasks(found: list[NDArray], truth: list[NDArray], tasks: Sequence[str]) -> dict:
     """found: per video (K,), 0 to 1 for each step, 0 for those that do not occur."""
-    hits, steps = defaultdict(float), defaultdict(int)
+    hits: dict[str, float] = defaultdict(float)
+    steps: dict[str, int] = defaultdict(int)
     for right, mask, task in zip(found, truth, tasks, strict=True):
         hits[task] += float(right.sum())
         steps[task] += int(mask.any(0).sum())

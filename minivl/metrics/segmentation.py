@@ -7,7 +7,7 @@ background everywhere is the baseline to beat: see `majority_baseline`.
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def _checked(predicted: Sequence[Sequence], truth: Sequence[Sequence]) -> tuple[
 class Segment(NamedTuple):
     """A run of one label: frames `start` up to, without, `stop`."""
 
-    label: Hashable
+    label: Any
     start: int
     stop: int
 

@@ -1,5 +1,7 @@
 """Alignment of texts and videos: spread of similarities, the gap between the two kinds, softmax rows, their KL."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import seaborn as sns
 from scipy.special import log_softmax, softmax
@@ -88,8 +90,8 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
         text, video = points[: len(texts)], points[len(texts) :]
         for a, b in zip(text[:linked], video[:linked], strict=True):
             axis.plot(*zip(a, b, strict=True), color="lightgrey", lw=0.6, zorder=1)
-        axis.scatter(*text.T, s=10, marker="^", color=TEXT, label="texts")
-        axis.scatter(*video.T, s=10, marker="o", color=VIDEO, label="videos")
+        axis.scatter(text[:, 0], text[:, 1], s=10, marker="^", color=TEXT, label="texts")
+        axis.scatter(video[:, 0], video[:, 1], s=10, marker="o", color=VIDEO, label="videos")
         for middle, color in ((text.mean(0), TEXT), (video.mean(0), VIDEO)):
             axis.plot(*middle, "X", color=color, markeredgecolor="black", markersize=10)
         numbers = gap_between(texts, videos)
@@ -122,8 +124,10 @@ def row_divergence(teacher: np.ndarray, student: np.ndarray, scale: float) -> np
     return (np.exp(log_p) * (log_p - log_q)).sum(1)
 
 
-def row_distributions(alignments: dict[str, np.ndarray], scale: float, rows=(0, 1, 2), top: int = 8) -> Picture:
-    """The videos that some texts would choose by each alignment, with KL from the first of them (the teacher) to the others.
+def row_distributions(
+    alignments: dict[str, np.ndarray], scale: float, rows: Sequence[int] = (0, 1, 2), top: int = 8
+) -> Picture:
+    """The videos that some texts would choose, with KL from the first alignment (the teacher) to the others.
 
     alignments: name -> (N, N) similarities. A panel per text shows the `top` videos that the teacher likes best; the
     right one is marked.

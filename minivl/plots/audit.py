@@ -48,7 +48,7 @@ def mention_shares(corpora: dict[str, pd.DataFrame]) -> Picture:
 
 
 def pair_map(pairs: pd.DataFrame, title: str = "") -> Picture:
-    """A map of people x activities: how much oftener than by chance both are named in a clip (log2), sure ones with a star.
+    """People x activities: how much oftener than by chance both are named in a clip (log2), sure ones with a star.
 
     pairs: `Audit.pairs`. Pairs too rare to be judged are white.
     """

@@ -10,7 +10,7 @@ NEIGHBOURS = 10
 
 
 def neighbour_accuracy(embeddings: np.ndarray, labels: Sequence | np.ndarray, k: int = NEIGHBOURS) -> float:
-    """The share of cases in which the label that most of the k nearest others have (by cosine) is the right one, percent.
+    """The share of points whose label is that of most of their k nearest others (by cosine), percent.
 
     embeddings (N, D); labels (N,).
     """
@@ -38,7 +38,8 @@ def embedding_maps(embeddings: dict[str, np.ndarray], labels: Sequence | np.ndar
         directions = np.linalg.svd(means - means.mean(0), full_matrices=False)[2][:2]  # (2, D)
         flat = (points - points.mean(0)) @ directions.T
         for number, kind in enumerate(kinds):
-            axis.scatter(*flat[labels == kind].T, s=8, color=COLORS[number % len(COLORS)], label=kind)
+            own = flat[labels == kind]
+            axis.scatter(own[:, 0], own[:, 1], s=8, color=COLORS[number % len(COLORS)], label=kind)
         accuracy = neighbour_accuracy(points, labels)
         axis.set(title=f"{name}\nright by {NEIGHBOURS} neighbours: {accuracy:.0f} %", xticks=[], yticks=[])
         words.append(f"{name}: the {NEIGHBOURS} nearest neighbours give the right one in {accuracy:.1f} % of cases")
