@@ -14,6 +14,7 @@ No value of ours is written in these files. `source` names it, and it is compute
 """
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,9 @@ class Measured:
 
     @property
     def direction(self) -> str:
-        """What a gain shows: is 0 outside of its interval?"""
+        """The direction that a gain shows, if 0 is outside of its interval."""
+        if self.low is None or self.high is None:
+            raise ValueError("a level has no direction, only a gain has")
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "nothing shown"
 
 
@@ -80,10 +83,10 @@ def measure(source: str, results: Path = RESULTS) -> Measured:
             f"source {source!r}: the seeds of the two cells differ: {sorted(first.index)} and {sorted(second.index)}"
         )
     found = paired_seeds(first, second.loc[first.index])
-    return Measured(found["difference"], float((first - second).std()), found["seeds"], found["low"], found["high"])
+    return Measured(found["difference"], float((first - second).std()), len(first), found["low"], found["high"])
 
 
-def _scores(source, results):
+def _scores(source: str, results: Path) -> pd.Series:
     """The scores of FILE::CELL::SCORE by seed."""
     parts = source.split("::")
     if len(parts) != 3:
@@ -114,7 +117,8 @@ def read_ledger(path: Path = RESULTS / "ledger.csv", results: Path = RESULTS) ->
     Raises LedgerError, which names file and line, for a missing column, an empty field, a status or kind that does
     not exist, a repeated cell, a status that does not fit the source, and whatever `measure` refuses.
     """
-    rows, seen = [], {}
+    rows: list[dict] = []
+    seen: dict[tuple, int] = {}  # cell -> line
     for line, row in _lines(path, COLUMNS):
         try:
             _check(row)
@@ -131,8 +135,8 @@ def read_ledger(path: Path = RESULTS / "ledger.csv", results: Path = RESULTS) ->
     return pd.DataFrame(rows, columns=[*COLUMNS, "ours"])
 
 
-def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS, repo: Path = REPO) -> pd.DataFrame:
-    """Where papers and their released code differ; `measured` is a `Measured`, the name of a test, or None.
+def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS) -> pd.DataFrame:
+    """Differences of papers and their released code; `measured` is a `Measured`, the name of a test, or None.
 
     Raises LedgerError, which names file and line, for an empty field, and for a result or a test that does not exist.
     """
@@ -145,7 +149,7 @@ def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS
             if bool(row["effect"]) != row["source"].startswith("tests/"):
                 raise LedgerError("`effect` says in words what a test asserts; numbers come from sources")
             measured = (
-                _named_test(row["source"], repo)
+                _named_test(row["source"])
                 if row["effect"]
                 else (measure(row["source"], results) if row["source"] else None)
             )
@@ -200,7 +204,7 @@ def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _lines(path, columns):
+def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, row) of a CSV file with exactly these columns."""
     if not Path(path).is_file():
         raise LedgerError(f"there is no {path}")
@@ -216,7 +220,7 @@ def _lines(path, columns):
             yield reader.line_num, {name: value.strip() for name, value in row.items()}
 
 
-def _check(row):
+def _check(row: dict[str, str]) -> None:
     empty = [name for name in COLUMNS[:10] if not row[name]]
     if empty:
         raise LedgerError(f"empty: {', '.join(empty)}. A value that is not known is {UNKNOWN!r}")
@@ -241,9 +245,9 @@ def _check(row):
             ) from error
 
 
-def _named_test(source, repo):
+def _named_test(source: str) -> str:
     file, _, name = source.partition("::")
-    if not (Path(repo) / file).is_file() or f"\ndef {name}(" not in (Path(repo) / file).read_text(encoding="utf-8"):
+    if not (REPO / file).is_file() or f"\ndef {name}(" not in (REPO / file).read_text(encoding="utf-8"):
         raise LedgerError(f"source {source!r}: there is no such test")
     return name
 
@@ -252,7 +256,7 @@ def _paper_value(row):
     return {CLAIMED: "better, no number at hand", UNKNOWN: UNKNOWN}.get(row.paper_value, row.paper_value)
 
 
-def _value(ours, kind, status):
+def _value(ours: Measured | None, kind: str, status: str) -> str:
     if ours is None:
         return status
     if kind == "gain":

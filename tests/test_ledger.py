@@ -67,6 +67,8 @@ def written(folder, *rows, columns=COLUMNS, name="ledger.csv"):
 def test_values_come_from_the_results(results):
     level = measure(SOURCE, results)
     assert (level.mean, level.spread, level.seeds, level.low) == (13.0, 3.0, 3, None)
+    with pytest.raises(ValueError, match="only a gain has"):
+        _ = level.direction
     gain = measure(GAIN["source"], results)  # 9, 10 and 11 by seed; t = 4.303 for two degrees of freedom
     assert (gain.mean, gain.spread, gain.seeds) == (10.0, 1.0, 3) and gain.direction == "higher"
     assert (gain.low, gain.high) == pytest.approx((10 - 4.303 / 3**0.5, 10 + 4.303 / 3**0.5), abs=1e-3)

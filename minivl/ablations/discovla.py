@@ -1,4 +1,4 @@
-"""Which part of DiscoVLA does what, where it helps, and where it hurts.
+"""The parts of DiscoVLA: where each helps, and where it hurts.
 
 Every cell adapts the small CLIP to a kitchen world and is scored on videos whose meals training never saw. A cell's
 settings are names of DiscoVLAConfig, of WorldConfig, and of the training below. Studies are lists of cells:
@@ -16,10 +16,12 @@ settings are names of DiscoVLAConfig, of WorldConfig, and of the training below.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
@@ -43,8 +45,13 @@ PIMGALIGN = {"alpha": 0.3}
 ALIGNDISTILL = {**PIMGALIGN, "beta": 1.0, "distill": "paper", "distill_scale": 5.0}
 # As many trained parameters as IVFusion in both towers has, and a few more.
 LORA = {"vision_fusion_layers": 0, "lora_rank": 10}
-METHODS = {"LoRA": LORA, "IVFusion": {}, "PImgAlign": PIMGALIGN, "AlignDistill": ALIGNDISTILL}
-REGIMES = {
+METHODS: dict[str, dict[str, Any]] = {
+    "LoRA": LORA,
+    "IVFusion": {},
+    "PImgAlign": PIMGALIGN,
+    "AlignDistill": ALIGNDISTILL,
+}
+REGIMES: dict[str, dict[str, Any]] = {
     "told by two steps": {"clauses": 2},  # frame captions say much that the caption of the video leaves out
     "new ingredients": {"novel": 0.5},  # that CLIP has neither seen nor read of
     "few videos": {"videos": 100},
@@ -52,7 +59,7 @@ REGIMES = {
 }
 
 
-def _in(name: str, world: dict, methods=METHODS) -> list[Cell]:
+def _in(name: str, world: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]] = METHODS) -> list[Cell]:
     """All methods in one world, with the settings of that world."""
     return [Cell(f"{name}, {method}", {**world, **settings}) for method, settings in methods.items()]
 
@@ -120,7 +127,9 @@ STUDIES: dict[str, list[Cell]] = {
 SCORES = ("t2v R@1", "v2t R@1", "R@sum", "find group", "within group", "frame accuracy", "val R@sum")
 
 
-def run_study(name: str, settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
+def run_study(
+    name: str, settings: Scale, seeds: Sequence[int], out: Path, workers: int = 1, progress: bool = True
+) -> pd.DataFrame:
     """Run all cells of one study with all seeds, one row each; results that are there are kept.
 
     Raises ConfigError for a study that does not exist, and at full scale.

@@ -1,11 +1,13 @@
-"""What the attention strategies cost against the number of frames: parameters, operations, time and memory."""
+"""The cost of the attention strategies against the number of frames: parameters, operations, time and memory."""
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from minivl.clip import load_clip
@@ -14,7 +16,11 @@ from minivl.discovla import DiscoVLA
 
 
 def strategy_costs(
-    config: DiscoVLAConfig, frames=(4, 8, 16, 32), videos: int = 4, repeats: int = 5, progress: bool = True
+    config: DiscoVLAConfig,
+    frames: Sequence[int] = (4, 8, 16, 32),
+    videos: int = 4,
+    repeats: int = 5,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """One row per strategy and number of frames, for the vision tower of the small CLIP.
 
@@ -28,7 +34,7 @@ def strategy_costs(
     models = {name: DiscoVLA(clip.model, replace(config, strategy=name, alpha=0.0, beta=0.0)) for name in STRATEGIES}
     for count in frames:
         video = torch.randn(videos, count, 3, clip.image_size, clip.image_size)
-        seconds = {name: [] for name in models}
+        seconds: dict[str, list[float]] = {name: [] for name in models}
         for _ in tqdm(range(repeats + 1), desc=f"{count} frames", disable=not progress, leave=False):
             for name, model in models.items():
                 began = time.process_time()
@@ -48,11 +54,11 @@ def strategy_costs(
     return pd.DataFrame(rows)
 
 
-def _trained(model):
+def _trained(model: DiscoVLA) -> int:
     return sum(p.numel() for p in model.clip.visual.parameters() if p.requires_grad)
 
 
-def _operations(model, video):
+def _operations(model: DiscoVLA, video: Tensor) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -60,7 +66,7 @@ def _operations(model, video):
     return counter.get_total_flops()
 
 
-def _kept_bytes(model, video):
+def _kept_bytes(model: DiscoVLA, video: Tensor) -> int:
     """Bytes of the tensors that autograd keeps, each storage once, without the model's own parameters."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept = {}

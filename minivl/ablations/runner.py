@@ -13,7 +13,7 @@ import re
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -53,6 +53,8 @@ class Cell:
 
 
 Run = Callable[[Cell, int], dict[str, float]]
+Task = tuple[Cell, int]  # with its seed
+Outcome = tuple[Cell, int, str | None]  # and what went wrong, if something did
 
 
 def run_cells(
@@ -125,23 +127,23 @@ def compare(table: pd.DataFrame, a: str, b: str, score: str) -> dict[str, float]
     return paired_seeds(first, second.loc[first.index])
 
 
-def save_results(table: pd.DataFrame, path: Path) -> Path:
-    """Write a results table as CSV with six significant digits, the same bytes for the same table; returns the path.
+def save_results(table: pd.DataFrame, path: Path, digits: int = 6) -> Path:
+    """Write a results table as CSV with so many significant digits, the same bytes for the same table.
 
-    `pandas.read_csv` reads it.
+    `pandas.read_csv` reads it. Returns the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(path, table.to_csv(index=False, float_format=f"%.{digits}g", lineterminator="\n"))
     return path
 
 
-def _one_by_one(waiting, run, out, _workers):
+def _one_by_one(waiting: list[Task], run: Run, out: Path, _workers: int) -> Iterator[Outcome]:
     for cell, seed in waiting:
         yield cell, seed, _run_one(cell, seed, run, out)
 
 
-def _in_processes(waiting, run, out, workers):
+def _in_processes(waiting: list[Task], run: Run, out: Path, workers: int) -> Iterator[Outcome]:
     """Fresh processes, as forked ones inherit locks of torch's threads and hang."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_process, initargs=(threads,))
@@ -154,12 +156,12 @@ def _in_processes(waiting, run, out, workers):
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, what waits is not started
 
 
-def _begin_process(threads):
+def _begin_process(threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, silently; results are whole or not there
     torch.set_num_threads(threads)
 
 
-def _run_one(cell, seed, run, out):
+def _run_one(cell: Cell, seed: int, run: Run, out: Path) -> str | None:
     """Run and write the result; None, or what went wrong. Also called in other processes."""
     path, start = _file(out, cell, seed), time.perf_counter()
     trace = path.with_suffix(".error.txt")
@@ -181,7 +183,7 @@ def _run_one(cell, seed, run, out):
     return None
 
 
-def _checked(scores):
+def _checked(scores: dict[str, float]) -> dict[str, float]:
     scores = {name: float(value) for name, value in scores.items()}
     wrong = [name for name, value in scores.items() if name in OWN_COLUMNS or not math.isfinite(value)]
     if not scores or wrong:
@@ -191,7 +193,7 @@ def _checked(scores):
     return scores
 
 
-def _is_done(cell, seed, out):
+def _is_done(cell: Cell, seed: int, out: Path) -> bool:
     """Is there a result of this run? AblationError if it is one with other settings."""
     path = _file(out, cell, seed)
     if not path.exists():
@@ -210,11 +212,11 @@ def _is_done(cell, seed, out):
     return True
 
 
-def _file(out, cell, seed):
+def _file(out: Path, cell: Cell, seed: int) -> Path:
     return Path(out) / f"{cell.name}-seed{seed}.json"
 
 
-def _read(path):
+def _read(path: Path) -> dict:
     try:
         record = json.loads(path.read_text())
         return {key: record[key] for key in ("cell", "seed", "settings", "scores", "seconds", "versions")}
@@ -222,7 +224,7 @@ def _read(path):
         raise AblationError(f"{path} is not a result of an ablation ({error!r}): delete it to run it again") from error
 
 
-def _table(records):
+def _table(records: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(
         [
             {

@@ -1,4 +1,4 @@
-"""Which part of UniVL's pretraining does what: objectives left out, strategies on and off.
+"""The parts of UniVL's pretraining: objectives left out, strategies on and off.
 
 Every cell pretrains from nothing, then fine-tunes for retrieval (FT-Joint), for captions from video alone, and for
 captions from video and transcript. Nothing is chosen by these scores: all settings were fixed on validation data.
@@ -7,6 +7,7 @@ captions from video and transcript. Nothing is chosen by these scores: all setti
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,14 +56,12 @@ SCORES = (
 )
 
 
-def run_ablation(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
+def run_ablation(settings: Scale, seeds: Sequence[int], out: Path, workers: int = 1) -> pd.DataFrame:
     """Run all cells with all seeds, one row each; results that are there are kept. Curves are in `out/curves`."""
     make_tokenizer(settings.univl_pretrain, settings, out / "tokenizer")
-    table = run_cells(CELLS, seeds, partial(run_cell, settings, Path(out).resolve()), out, progress, workers)
+    table = run_cells(CELLS, seeds, partial(run_cell, settings, Path(out).resolve()), out, workers=workers)
     save_results(table, out / "univl_ablation.csv")
-    gather_curves(out / "curves", CELLS, seeds).to_csv(
-        out / "univl_ablation_curves.csv", index=False, float_format="%.4g"
-    )
+    save_results(gather_curves(out / "curves", CELLS, seeds), out / "univl_ablation_curves.csv", digits=4)
     return table
 
 
@@ -71,12 +70,12 @@ def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> dict[str, flo
     folder = out / "runs" / f"{cell.name}-seed{seed}"
     config = pretraining_of(cell, settings.univl_pretrain, seed, out / "tokenizer")
     began = time.process_time()
-    model = pretrain_at_scale(config, settings, folder / "model", folder / "pretraining", progress=False)
+    pretrain_at_scale(config, settings, folder / "model", folder / "pretraining", progress=False)
     scores = {"cpu seconds": time.process_time() - began}
     if not cell.settings["stage_two"]:
         scores["cpu seconds"] = 0.0
     save_curves(folder / "pretraining", out / "curves" / f"{cell.name}-seed{seed}.csv")
-    scores |= downstream(folder, model, settings, seed)
+    scores |= downstream(folder, settings, seed)
     shutil.rmtree(folder)
     return scores
 
@@ -108,36 +107,34 @@ def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer
     )
 
 
-def downstream(folder: Path, model, settings: Scale, seed: int) -> dict[str, float]:
-    """Scores after fine-tuning the model in `folder/model`, and of retrieval before."""
-    from minivl.data.wordpiece import load_tokenizer
-
-    tokenizer, scores = load_tokenizer(folder / "model"), {}
-    tasks = [
-        ("", Retrieval, "joint", {}),
-        (", video", Captioning, "captioning", {"text": None}),
-        (", video + transcript", Captioning, "captioning", {"text": "transcript"}),
-    ]
-    for suffix, kind, name, options in tasks:
-        config = settings.univl_tasks[name]
-        steps = config.train.steps if kind is Retrieval else min(CAPTION_STEPS, config.train.steps)
-        config = replace(config, train=replace(config.train, steps=steps, seed=seed, checkpoint_every=10_000))
-        train, test = (
-            task_rows("retrieval" if kind is Retrieval else "captioning", split, settings)
-            for split in ("train", "test")
-        )
-        task = kind.start(folder / "model", tokenizer, config, **options)
-        if kind is Retrieval:
-            scores["R@1 before fine-tuning"] = task.evaluate(test, progress=False)["t2v R@1"]
-        task.fit(train, folder / f"fine-tuning{suffix}", progress=False)
-        found = (
-            task.evaluate(test, progress=False)
-            if kind is Retrieval
-            else task.evaluate(test, progress=False, meteor=False)
-        )
-        wanted = {"t2v R@1": "R@1"} if kind is Retrieval else {"BLEU-4": "BLEU-4", "CIDEr": "CIDEr", "exact": "exact"}
-        scores |= {f"{ours}{suffix}": found[theirs] for theirs, ours in wanted.items()}
+def downstream(folder: Path, settings: Scale, seed: int) -> dict[str, float]:
+    """Scores on the test split after fine-tuning the model in `folder/model`, and of retrieval before."""
+    scores = _retrieval(folder, settings, seed)
+    for reads, text in (("video", None), ("video + transcript", "transcript")):
+        found = _captioning(folder / f"captioning, {reads}", folder / "model", settings, seed, text)
+        scores |= {f"{name}, {reads}": found[name] for name in ("BLEU-4", "CIDEr", "exact")}
     return scores
+
+
+def _retrieval(folder: Path, settings: Scale, seed: int) -> dict[str, float]:
+    config = settings.univl_tasks["joint"]
+    config = replace(config, train=replace(config.train, seed=seed, checkpoint_every=10_000))
+    train, test = (task_rows("retrieval", split, settings) for split in ("train", "test"))
+    task = Retrieval.start(folder / "model", load_tokenizer(folder / "model"), config)
+    before = task.evaluate(test, progress=False)
+    task.fit(train, folder / "retrieval", progress=False)
+    after = task.evaluate(test, progress=False)
+    return {"R@1 before fine-tuning": before["t2v R@1"], "R@1": after["t2v R@1"]}
+
+
+def _captioning(run_dir: Path, model: Path, settings: Scale, seed: int, text: str | None) -> dict[str, float]:
+    config = settings.univl_tasks["captioning"]
+    steps = min(CAPTION_STEPS, config.train.steps or CAPTION_STEPS)
+    config = replace(config, train=replace(config.train, steps=steps, seed=seed, checkpoint_every=10_000))
+    train, test = (task_rows("captioning", split, settings) for split in ("train", "test"))
+    task = Captioning.start(model, load_tokenizer(model), config, text=text)
+    task.fit(train, run_dir, progress=False)
+    return task.evaluate(test, progress=False, meteor=False)
 
 
 def save_curves(run_dir: Path, path: Path) -> None:
@@ -155,7 +152,7 @@ def save_curves(run_dir: Path, path: Path) -> None:
     pd.DataFrame(rows).to_csv(path, index=False, float_format="%.5g")
 
 
-def gather_curves(folder: Path, cells: list[Cell], seeds) -> pd.DataFrame:
+def gather_curves(folder: Path, cells: Sequence[Cell], seeds: Sequence[int]) -> pd.DataFrame:
     """The curves of all runs in one table, with columns cell and seed in front."""
     parts = []
     for cell in cells:

@@ -1,4 +1,4 @@
-"""Where UniVL's weaker effects might appear: speech that fits the picture, and longer pretraining.
+"""Regimes in which UniVL's weaker effects might appear: speech that fits the picture, and longer pretraining.
 
 `minivl.ablations.univl` found nothing for EnhancedV, StagedP, CMLM, CMFM and Align in one regime: speech that is up to
 four seconds early or late, 300 steps. Here the same comparisons are made in two others.
@@ -8,6 +8,7 @@ four seconds early or late, 300 steps. Here the same comparisons are made in two
     long      three times the steps: objectives that had barely begun to fall have time to teach something
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,11 +35,11 @@ LONG_CELLS = [
     Cell("long, without CMFM", {**LONG, "cmfm": 0.0}),
     Cell("long, without Align", {**LONG, "align": 0.0}),
 ]
-# (cell, the cell that it is compared with)
-QUESTIONS = [(cell.name, cells[0].name) for cells in (ALIGNED_CELLS, LONG_CELLS) for cell in cells[1:]]
 
 
-def run_regimes(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
+def run_regimes(
+    settings: Scale, seeds: Sequence[int], out: Path, workers: int = 1, progress: bool = True
+) -> pd.DataFrame:
     """Run all cells of both regimes with all seeds, one row each; results that are there are kept.
 
     The losses through the longer pretraining are in `out/univl_long_curves.csv`.
@@ -52,7 +53,6 @@ def run_regimes(settings: Scale, seeds, out: Path, workers: int = 1, progress: b
         tables.append(run_cells(cells, seeds, partial(run_cell, world, folder), folder, progress, workers))
     table = pd.concat(tables)
     save_results(table, out / "univl_regimes.csv")
-    gather_curves(out / "runs-long" / "curves", LONG_CELLS, seeds).to_csv(
-        out / "univl_long_curves.csv", index=False, float_format="%.4g"
-    )
+    curves = gather_curves(out / "runs-long" / "curves", LONG_CELLS, seeds)
+    save_results(curves, out / "univl_long_curves.csv", digits=4)
     return table

@@ -1,9 +1,10 @@
-"""What pretraining is worth to UniVL's five tasks: fine-tuned from the bundled model, from scratch, and guessing.
+"""The worth of pretraining to UniVL's five tasks: fine-tuned from the bundled model, from scratch, and guessing.
 
 A cell is a task and where it starts. From scratch means the same network with random weights and everything else
 equal. There is one pretrained model, so seeds vary fine-tuning only: the order of the data and new weights.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,9 +36,11 @@ GUESSING = [
 ]
 
 
-def run_tasks(settings: Scale, seeds, out: Path, workers: int = 1, progress: bool = True) -> pd.DataFrame:
+def run_tasks(
+    settings: Scale, seeds: Sequence[int], out: Path, workers: int = 1, progress: bool = True
+) -> pd.DataFrame:
     """Run all cells, fine-tuned ones with all seeds, one row each; results that are there are kept."""
-    seeds, run = list(seeds), partial(run_cell, settings)
+    run = partial(run_cell, settings)
     table = pd.concat(
         [
             run_cells(CELLS, seeds, run, out, progress, workers),

@@ -5,11 +5,12 @@ to go (`paired_seeds`). A claim about a method needs the second, with several ru
 """
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 CHUNK = 500  # resamples at a time, to save memory
 
 
-def paired_bootstrap(a, b, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
+def paired_bootstrap(a: ArrayLike, b: ArrayLike, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
     """Compare per-example scores of two models: how would mean(a) - mean(b) vary with other test examples?
 
     a, b  (N,), or (seeds, N) for several training runs; entry i of both belongs to the same example, row s to the
@@ -21,18 +22,18 @@ def paired_bootstrap(a, b, samples: int = 10_000, seed: int = 0) -> dict[str, fl
 
     Raises ValueError if shapes differ or for NaN.
     """
-    a, b = _checked(a, b)
-    differences = np.atleast_2d(a - b)  # (S, N)
+    first, second = _checked(a, b)
+    differences = np.atleast_2d(first - second)  # (S, N)
     runs, examples = differences.shape
     rng = np.random.default_rng(seed)
-    means = []
+    parts = []
     for start in range(0, samples, CHUNK):
         size = min(CHUNK, samples - start)
         # How often each run and each example is drawn is all that a mean needs to know.
         run_counts = rng.multinomial(runs, np.full(runs, 1 / runs), size)  # (size, S)
         example_counts = rng.multinomial(examples, np.full(examples, 1 / examples), size)  # (size, N)
-        means.append(((run_counts @ differences) * example_counts).sum(1) / (runs * examples))
-    means = np.concatenate(means)  # (samples,)
+        parts.append(((run_counts @ differences) * example_counts).sum(1) / (runs * examples))
+    means = np.concatenate(parts)  # (samples,)
     low, high = np.quantile(means, [0.025, 0.975])
     return {
         "difference": float(differences.mean()),
@@ -42,7 +43,7 @@ def paired_bootstrap(a, b, samples: int = 10_000, seed: int = 0) -> dict[str, fl
     }
 
 
-def paired_seeds(a, b) -> dict[str, float]:
+def paired_seeds(a: ArrayLike, b: ArrayLike) -> dict[str, float]:
     """Compare the scores of training runs: a[s] and b[s], both (S,), come from runs with the same seed.
 
     Returns {"difference": mean(a) - mean(b), "low", "high": its 95 % interval by Student's t, which assumes differences
@@ -55,22 +56,23 @@ def paired_seeds(a, b) -> dict[str, float]:
     """
     from scipy.stats import permutation_test, ttest_rel
 
-    a, b = _checked(a, b)
-    if a.ndim != 1 or len(a) < 2:
+    first, second = _checked(a, b)
+    if first.ndim != 1 or len(first) < 2:
         raise ValueError(
-            f"scores of shape {a.shape}: give one score per seed, of at least two seeds, as a single run "
+            f"scores of shape {first.shape}: give one score per seed, of at least two seeds, as a single run "
             "shows no spread"
         )
-    difference = float((a - b).mean())
-    if np.ptp(a - b) == 0:
+    differences = first - second
+    difference = float(differences.mean())
+    if np.ptp(differences) == 0:
         low = high = difference  # the t interval would be 0/0
     else:
-        low, high = ttest_rel(a, b).confidence_interval(0.95)
-    p = permutation_test((a - b,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0).pvalue
-    return {"difference": difference, "low": float(low), "high": float(high), "p": float(p), "seeds": len(a)}
+        low, high = ttest_rel(first, second).confidence_interval(0.95)
+    p = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0).pvalue
+    return {"difference": difference, "low": float(low), "high": float(high), "p": float(p), "seeds": len(differences)}
 
 
-def _checked(a, b):
+def _checked(a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim not in (1, 2) or not a.size:
         raise ValueError(f"scores of shapes {a.shape} and {b.shape} cannot be paired: both must be (N,) or (seeds, N)")

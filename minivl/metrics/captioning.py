@@ -57,7 +57,7 @@ def caption_scores(hypotheses: list[str], references: list[list[str]]) -> dict[s
     }
 
 
-def _checked(hypotheses, references):
+def _checked(hypotheses: list[str], references: list[list[str]]) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
     """Both as pycocoevalcap wants them, {number: list of texts}, or ValueError."""
     if not hypotheses or len(hypotheses) != len(references):
         raise ValueError(
@@ -77,12 +77,12 @@ def _checked(hypotheses, references):
     )
 
 
-def _spaced(text):
+def _spaced(text: str) -> str:
     """Words with one space between them: ROUGE takes the nothing between two spaces for a word."""
     return " ".join(text.replace("|||", " ").split())  # "|||" and line ends separate texts in METEOR's input
 
 
-def _meteor(truths, texts):
+def _meteor(truths: dict[int, list[str]], texts: dict[int, list[str]]) -> float | None:
     """METEOR over all captions, 0 to 1; None, with a warning, if its Java program does not run."""
     if shutil.which("java") is None:
         warnings.warn("METEOR is left out: it needs Java, and there is no `java` on this machine", stacklevel=3)

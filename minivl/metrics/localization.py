@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from math import ceil, comb, floor
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minivl.metrics.arrays import as_array
 
 
-def step_recall(scores: Sequence, truth: Sequence, tasks: Sequence[str], ordered: bool = False) -> dict:
+def step_recall(
+    scores: Sequence[ArrayLike], truth: Sequence[ArrayLike], tasks: Sequence[str], ordered: bool = False
+) -> dict:
     """Average recall over tasks.
 
     scores   per video (T, K): how well frame t shows step k of the video's task; numpy or torch
@@ -27,20 +32,19 @@ def step_recall(scores: Sequence, truth: Sequence, tasks: Sequence[str], ordered
 
     Raises ValueError for shapes that don't fit, NaN, and a task none of whose steps occurs.
     """
-    scores = [_array(video) for video in scores]
-    truth = [_array(video).astype(bool) for video in truth]
-    _check(scores, truth, tasks)
+    videos, masks = [as_array(video) for video in scores], [as_array(video).astype(bool) for video in truth]
+    _check(videos, masks, tasks)
     found = []
-    for video, mask in zip(scores, truth, strict=True):
+    for video, mask in zip(videos, masks, strict=True):
         if ordered:
             found.append(mask[ordered_frames(video), np.arange(video.shape[1])])
         else:
             best = video == video.max(0)  # (T, K)
             found.append((best & mask).sum(0) / best.sum(0))
-    return _over_tasks(found, truth, tasks)
+    return _over_tasks(found, masks, tasks)
 
 
-def chance_recall(truth: Sequence, tasks: Sequence[str], ordered: bool = False) -> dict:
+def chance_recall(truth: Sequence[ArrayLike], tasks: Sequence[str], ordered: bool = False) -> dict:
     """The expected `step_recall` of guessing, exactly.
 
     A step guessed by itself is right with the share of frames that show it. With `ordered`, all ways to choose K
@@ -48,25 +52,25 @@ def chance_recall(truth: Sequence, tasks: Sequence[str], ordered: bool = False) 
 
         C(t, k) C(T - 1 - t, K - 1 - k) / C(T, K)        C(n, k): ways to choose k of n
     """
-    truth = [_array(video).astype(bool) for video in truth]
-    _check(truth, truth, tasks)
-    found = [((_chance_in_order(*mask.shape) if ordered else 1 / len(mask)) * mask).sum(0) for mask in truth]
-    return _over_tasks(found, truth, tasks)
+    masks = [as_array(video).astype(bool) for video in truth]
+    _check(masks, masks, tasks)
+    found = [((_chance_in_order(*mask.shape) if ordered else 1 / len(mask)) * mask).sum(0) for mask in masks]
+    return _over_tasks(found, masks, tasks)
 
 
-def ordered_frames(scores) -> np.ndarray:
+def ordered_frames(scores: ArrayLike) -> NDArray:
     """The frames t_0 < t_1 < ... < t_(K-1) with the largest sum of scores[t_k, k], by dynamic programming; (K,).
 
     scores: (T, K). Raises ValueError if there are fewer frames than steps.
     """
-    scores = _array(scores)
-    frames, steps = scores.shape
+    fits = as_array(scores)
+    frames, steps = fits.shape
     if frames < steps:
         raise ValueError(f"{steps} steps in order need as many frames, there are {frames}: sample more densely")
     before = np.zeros(frames)  # best sum of all earlier steps, in frames before t
     best_of_step = []
     for k in range(steps):
-        total = before + scores[:, k]  # with step k at frame t
+        total = before + fits[:, k]  # with step k at frame t
         best_of_step.append(total)
         before = np.concatenate([[-np.inf], np.maximum.accumulate(total)[:-1]])  # -inf: no room for the steps so far
     chosen, end = [], frames
@@ -76,7 +80,7 @@ def ordered_frames(scores) -> np.ndarray:
     return np.array(chosen[::-1])
 
 
-def step_mask(intervals: Sequence[tuple[int, float, float]], frames: int, steps: int, fps: float = 1.0) -> np.ndarray:
+def step_mask(intervals: Sequence[tuple[int, float, float]], frames: int, steps: int, fps: float = 1.0) -> NDArray:
     """(T, K) truth of one video from annotations (step from 0, start, end), in seconds.
 
     As CrossTask rounds: frames floor(start * fps) up to, without, ceil(end * fps).
@@ -93,11 +97,7 @@ def step_mask(intervals: Sequence[tuple[int, float, float]], frames: int, steps:
     return mask
 
 
-def _array(values):
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
-
-
-def _check(scores, truth, tasks):
+def _check(scores: list[NDArray], truth: list[NDArray], tasks: Sequence[str]) -> None:
     if not truth or not len(scores) == len(truth) == len(tasks):
         raise ValueError(f"there are scores of {len(scores)} videos, truth of {len(truth)} and tasks of {len(tasks)}")
     for i, (video, mask) in enumerate(zip(scores, truth, strict=True)):
@@ -110,9 +110,10 @@ def _check(scores, truth, tasks):
             raise ValueError(f"video {i} has NaN among its scores")
 
 
-def _over_tasks(found, truth, tasks):
+def _over_tasks(found: list[NDArray], truth: list[NDArray], tasks: Sequence[str]) -> dict:
     """found: per video (K,), 0 to 1 for each step, 0 for those that do not occur."""
-    hits, steps = defaultdict(float), defaultdict(int)
+    hits: dict[str, float] = defaultdict(float)
+    steps: dict[str, int] = defaultdict(int)
     for right, mask, task in zip(found, truth, tasks, strict=True):
         hits[task] += float(right.sum())
         steps[task] += int(mask.any(0).sum())
@@ -123,7 +124,7 @@ def _over_tasks(found, truth, tasks):
     return {"recall": float(np.mean(list(per_task.values()))), "per task": per_task}
 
 
-def _chance_in_order(frames, steps):
+def _chance_in_order(frames: int, steps: int) -> NDArray:
     """(T, K): how likely step k is at frame t if all ordered choices are."""
     if frames < steps:
         raise ValueError(f"{steps} steps in order need as many frames, there are {frames}: sample more densely")

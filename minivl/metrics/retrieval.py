@@ -5,10 +5,17 @@ same score look perfect, counting it as lost punishes rounding. Here every numbe
 candidates are put in random order**, so a constant model gets exactly chance.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minivl.metrics.arrays import as_array, percent
 
 
-def retrieval_metrics(similarity, video_of_text=None, ks: tuple[int, ...] = (1, 5, 10)) -> dict:
+def retrieval_metrics(
+    similarity: ArrayLike, video_of_text: ArrayLike | None = None, ks: tuple[int, ...] = (1, 5, 10)
+) -> dict:
     """Recall and rank in both directions.
 
     similarity     (N_text, N_video), numpy or torch; higher means a better match
@@ -55,7 +62,7 @@ def retrieval_metrics(similarity, video_of_text=None, ks: tuple[int, ...] = (1, 
     return {"t2v": t2v, "v2t": v2t, "R@sum": sum(d[f"R@{k}"] for d in (t2v, v2t) for k in ks)}
 
 
-def group_metrics(similarity, groups, video_of_text=None) -> dict[str, float]:
+def group_metrics(similarity: ArrayLike, groups: Sequence, video_of_text: ArrayLike | None = None) -> dict[str, float]:
     """Text-to-video R@1 taken apart, where videos come in groups that share content and differ in how it is bound.
 
     groups  (N_video,) a label for each video; the rest as in `retrieval_metrics`
@@ -80,17 +87,15 @@ def group_metrics(similarity, groups, video_of_text=None) -> dict[str, float]:
     beaten = (inside & (scores > own)).any(1)
     first = ~beaten / (inside & (scores == own)).sum(1)
     return {
-        "find group": _percent(found),
-        "within group": _percent(first),
-        "within-group chance": _percent(1 / inside.sum(1)),
+        "find group": percent(found),
+        "within group": percent(first),
+        "within-group chance": percent(1 / inside.sum(1)),
     }
 
 
-def _checked(similarity, video_of_text):
-    """Both as numpy arrays, or ValueError. Double precision holds every smaller type exactly: ties stay ties."""
-    if hasattr(similarity, "detach"):
-        similarity = similarity.detach().cpu().double()
-    scores = np.asarray(similarity, dtype=np.float64)
+def _checked(similarity: ArrayLike, video_of_text: ArrayLike | None) -> tuple[NDArray, NDArray]:
+    """Both as numpy arrays, or ValueError."""
+    scores = as_array(similarity)
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"similarity must be a matrix (texts, videos), got shape {scores.shape}")
     nan_rows = np.flatnonzero(np.isnan(scores).any(1))
@@ -119,21 +124,17 @@ def _checked(similarity, video_of_text):
     return scores, video_of_text
 
 
-def _summary(above, right, equal, ks):
+def _summary(above: NDArray, right: NDArray, equal: NDArray, ks: tuple[int, ...]) -> dict[str, float]:
     """Metrics of all queries; `equal` counts the candidates at the best right score, `right` those that are right."""
     ranks = above + (equal + 1) / (right + 1)
-    recalls = {f"R@{k}": _percent(1 - _all_wrong(right, equal, k - above)) for k in ks}
+    recalls = {f"R@{k}": percent(1 - _all_wrong(right, equal, k - above)) for k in ks}
     return {**recalls, "MedR": float(np.median(ranks)), "MnR": float(np.mean(ranks))}
 
 
-def _all_wrong(right, equal, n):
+def _all_wrong(right: NDArray, equal: NDArray, n: NDArray) -> NDArray:
     """P(the first n of the tied candidates are all wrong), elementwise; 1 where n <= 0."""
     probability = np.ones(len(n))
     for drawn in range(max(n.max(), 0)):
         factor = np.maximum(equal - right - drawn, 0) / np.maximum(equal - drawn, 1)
         probability = np.where(drawn < n, probability * factor, probability)
     return probability
-
-
-def _percent(shares):
-    return float(100 * np.mean(shares))

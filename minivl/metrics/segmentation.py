@@ -5,15 +5,21 @@ edit score and F1 of segments notice. Much of an instructional video is no step 
 background everywhere is the baseline to beat: see `majority_baseline`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from minivl.metrics.arrays import percent
 
 OVERLAPS = (10, 25, 50)  # percent
 
 
-def segmentation_metrics(predicted: Sequence[Sequence], truth: Sequence[Sequence], background=None) -> dict[str, float]:
+def segmentation_metrics(
+    predicted: Sequence[Sequence], truth: Sequence[Sequence], background: Hashable = None
+) -> dict[str, float]:
     """Compare label sequences, one per video, with one label (integer or string) per frame.
 
     background  the label that stands for "no step"; None if there is none, and every frame shows a step
@@ -32,18 +38,18 @@ def segmentation_metrics(predicted: Sequence[Sequence], truth: Sequence[Sequence
 
     Raises ValueError if the sequences don't fit or no true frame shows a step.
     """
-    predicted, truth = _checked(predicted, truth)
-    everywhere_predicted, everywhere = np.concatenate(predicted), np.concatenate(truth)  # (all frames,)
-    right = everywhere_predicted == everywhere
+    guesses, labels = _checked(predicted, truth)
+    everywhere = np.concatenate(labels)  # (all frames,)
+    right = np.concatenate(guesses) == everywhere
     steps = np.unique(everywhere[everywhere != background])
     if not len(steps):
         raise ValueError(f"every true label is background ({background!r}): there is no step to find")
 
-    pieces = [(_segments(p, background), _segments(t, background)) for p, t in zip(predicted, truth, strict=True)]
+    pieces = [(_steps(p, background), _steps(t, background)) for p, t in zip(guesses, labels, strict=True)]
     return {
-        "frame accuracy": _percent(right),
-        "frame accuracy of steps": _percent(right[everywhere != background]),
-        "class accuracy": float(np.mean([_percent(right[everywhere == step]) for step in steps])),
+        "frame accuracy": percent(right),
+        "frame accuracy of steps": percent(right[everywhere != background]),
+        "class accuracy": float(np.mean([percent(right[everywhere == step]) for step in steps])),
         "edit": float(np.mean([_edit_score(p, t) for p, t in pieces])),
         **{f"F1@{k}": _segment_f1(pieces, k / 100) for k in OVERLAPS},
     }
@@ -55,11 +61,11 @@ def majority_baseline(train: Sequence[Sequence], truth: Sequence[Sequence]) -> l
     return [np.full(len(video), labels[counts.argmax()]) for video in truth]
 
 
-def _checked(predicted, truth):
-    predicted, truth = [np.asarray(video) for video in predicted], [np.asarray(video) for video in truth]
-    if not truth or len(predicted) != len(truth):
+def _checked(predicted: Sequence[Sequence], truth: Sequence[Sequence]) -> tuple[list[NDArray], list[NDArray]]:
+    guesses, labels = [np.asarray(video) for video in predicted], [np.asarray(video) for video in truth]
+    if not labels or len(guesses) != len(labels):
         raise ValueError(f"there are predictions for {len(predicted)} videos and true labels for {len(truth)}")
-    for i, (p, t) in enumerate(zip(predicted, truth, strict=True)):
+    for i, (p, t) in enumerate(zip(guesses, labels, strict=True)):
         if p.shape != t.shape or t.ndim != 1 or not len(t):
             raise ValueError(
                 f"video {i} has predictions of shape {p.shape} and true labels of shape {t.shape}: both "
@@ -70,21 +76,33 @@ def _checked(predicted, truth):
                 f"video {i} has predictions of type {p.dtype} and true labels of type {t.dtype}: text "
                 "never equals a number"
             )
-    return predicted, truth
+    return guesses, labels
 
 
-def _segments(labels, background):
-    """[(label, first frame, frame after the last)] of the runs of one label, without background."""
+class Segment(NamedTuple):
+    """A run of one label: frames `start` up to, without, `stop`."""
+
+    label: Any
+    start: int
+    stop: int
+
+
+def segments(labels: Iterable[Hashable]) -> list[Segment]:
+    """The runs of equal labels, in order."""
     found, start = [], 0
-    for label, run in groupby(labels.tolist()):
+    for label, run in groupby(labels):
         stop = start + len(list(run))
-        if label != background:
-            found.append((label, start, stop))
+        found.append(Segment(label, start, stop))
         start = stop
     return found
 
 
-def _edit_score(predicted, truth):
+def _steps(labels: NDArray, background: Hashable) -> list[Segment]:
+    """The segments of one video that are not background."""
+    return [segment for segment in segments(labels.tolist()) if segment.label != background]
+
+
+def _edit_score(predicted: list[Segment], truth: list[Segment]) -> float:
     if not predicted and not truth:
         return 100.0  # nothing to find and nothing found
     distances = list(range(len(truth) + 1))  # from no predicted segment to the first 0, 1, ... true ones
@@ -96,7 +114,7 @@ def _edit_score(predicted, truth):
     return 100 * (1 - distances[-1] / max(len(predicted), len(truth)))
 
 
-def _segment_f1(pieces, overlap):
+def _segment_f1(pieces: list[tuple[list[Segment], list[Segment]]], overlap: float) -> float:
     """F1 of predicted segments over all videos; each tries the true segment that it overlaps most."""
     hits = 0
     for predicted, truth in pieces:
@@ -110,13 +128,9 @@ def _segment_f1(pieces, overlap):
     return 100 * 2 * hits / sum(len(predicted) + len(truth) for predicted, truth in pieces)  # 2 TP / (2 TP + FP + FN)
 
 
-def _intersection_over_union(a, b):
+def _intersection_over_union(a: Segment, b: Segment) -> float:
     """Of two segments; 0 if their labels differ."""
-    if a[0] != b[0]:
+    if a.label != b.label:
         return 0.0
-    shared = max(0, min(a[2], b[2]) - max(a[1], b[1]))
-    return shared / (a[2] - a[1] + b[2] - b[1] - shared)
-
-
-def _percent(right):
-    return float(100 * np.mean(right))
+    shared = max(0, min(a.stop, b.stop) - max(a.start, b.start))
+    return shared / (a.stop - a.start + b.stop - b.start - shared)

@@ -7,9 +7,12 @@ given here, by name.
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minivl.metrics.arrays import as_array, percent
 
 
-def sentiment_metrics(predicted, truth) -> dict[str, float]:
+def sentiment_metrics(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     """Compare scores of N clips, numpy, torch or lists of (N,) numbers; the truth lies in [-3, 3].
 
     Returns
@@ -21,13 +24,14 @@ def sentiment_metrics(predicted, truth) -> dict[str, float]:
         acc-2, F1 positive      in percent, of "predicted > 0" for "truth > 0", without the clips whose truth is 0
         acc-7                   in percent; both rounded to the integers -3 ... 3 (halves to the even one)
 
-    F1 is the weighted one: of each of the two classes, averaged by how many clips truly are of that class. (Code in
+    F1 is the weighted one: 2 TP / (2 TP + FP + FN) of each of the two classes, averaged by how many clips truly are of
+    that class. (Code in
     the field often swaps the arguments and so weighs by the predicted counts.) Constant predictions make these
     numbers anything but 50: compare with a majority baseline.
 
     Raises ValueError if lengths differ, for NaN or infinity, truth outside of [-3, 3] and truth that is all 0.
     """
-    predicted, truth = _array(predicted), _array(truth)
+    predicted, truth = as_array(predicted), as_array(truth)
     _check(predicted, truth)
     polar = truth != 0
     return {
@@ -35,15 +39,11 @@ def sentiment_metrics(predicted, truth) -> dict[str, float]:
         "correlation": _correlation(predicted, truth),
         **_binary(predicted >= 0, truth >= 0, "non-negative"),
         **_binary(predicted[polar] > 0, truth[polar] > 0, "positive"),
-        "acc-7": _percent(np.round(predicted).clip(-3, 3) == np.round(truth)),
+        "acc-7": percent(np.round(predicted).clip(-3, 3) == np.round(truth)),
     }
 
 
-def _array(values):
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
-
-
-def _check(predicted, truth):
+def _check(predicted: NDArray, truth: NDArray) -> None:
     if predicted.shape != truth.shape or truth.ndim != 1 or not len(truth):
         raise ValueError(f"predictions of shape {predicted.shape} and truth of shape {truth.shape}: both must be (N,)")
     for name, values in (("predictions", predicted), ("truth", truth)):
@@ -57,7 +57,7 @@ def _check(predicted, truth):
         raise ValueError("every truth is 0: there is no positive or negative clip")
 
 
-def _correlation(predicted, truth):
+def _correlation(predicted: NDArray, truth: NDArray) -> float:
     if np.ptp(predicted) == 0 or np.ptp(truth) == 0:
         side = "predictions are" if np.ptp(predicted) == 0 else "truth is"
         warnings.warn(f"the {side} constant, so there is no correlation; it is given as 0", stacklevel=3)
@@ -65,15 +65,11 @@ def _correlation(predicted, truth):
     return float(np.corrcoef(predicted, truth)[0, 1])
 
 
-def _binary(predicted, truth, name):
+def _binary(predicted: NDArray, truth: NDArray, name: str) -> dict[str, float]:
     """Accuracy and weighted F1; predicted, truth: (N,) bool."""
-    f1 = 0.0
-    for label in (True, False):
-        right = ((predicted == label) & (truth == label)).sum()
-        either = (predicted == label).sum() + (truth == label).sum()  # 2 TP + FP + FN
-        f1 += (truth == label).mean() * (2 * right / either if either else 0)
-    return {f"acc-2 {name}": _percent(predicted == truth), f"F1 {name}": float(100 * f1)}
+    from sklearn.metrics import f1_score
 
-
-def _percent(right):
-    return float(100 * np.mean(right))
+    return {
+        f"acc-2 {name}": percent(predicted == truth),
+        f"F1 {name}": percent(f1_score(truth, predicted, average="weighted")),
+    }

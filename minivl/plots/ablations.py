@@ -5,17 +5,15 @@ import pandas as pd
 import seaborn as sns
 
 from minivl.metrics.bootstrap import paired_seeds
-from minivl.plots.picture import Picture, method_color
+from minivl.plots.picture import Picture, method_color, panels
 
 
-def ablation_bars(table: pd.DataFrame, scores: list[str], names: dict[str, str] | None = None) -> Picture:
+def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
     """Mean, standard deviation and every single seed. table: columns cell, seed and the scores."""
     order = list(dict.fromkeys(table["cell"]))
-    figure, axes = plt.subplots(
-        1, len(scores), figsize=(3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2), sharey=True, squeeze=False
-    )
+    figure, axes = panels(len(scores), 3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2, sharey=True)
     words = []
-    for axis, score in zip(axes[0], scores, strict=True):
+    for axis, score in zip(axes, scores, strict=True):
         sns.barplot(
             table,
             y="cell",
@@ -31,23 +29,20 @@ def ablation_bars(table: pd.DataFrame, scores: list[str], names: dict[str, str] 
             ax=axis,
         )
         sns.stripplot(table, y="cell", x=score, order=order, color="black", size=3, ax=axis)
-        axis.set(ylabel="", xlabel=(names or {}).get(score, score))
+        axis.set(ylabel="", xlabel=score)
         summary = table.groupby("cell", sort=False)[score].agg(["mean", "std"])
         words.append(
             f"{score}: " + ", ".join(f"{cell} {row['mean']:.1f} ± {row['std']:.1f}" for cell, row in summary.iterrows())
         )
-    figure.tight_layout()
     return Picture(figure, "Mean ± standard deviation over seeds. " + "; ".join(words) + ".")
 
 
 def paired_differences(table: pd.DataFrame, baseline: str, scores: list[str]) -> Picture:
     """Every variant minus the baseline, paired by seed, with 95 % intervals: those that exclude 0 are filled."""
     others = [cell for cell in dict.fromkeys(table["cell"]) if cell != baseline]
-    figure, axes = plt.subplots(
-        1, len(scores), figsize=(3.6 * len(scores) + 1.5, 0.32 * len(others) + 1.2), sharey=True, squeeze=False
-    )
+    figure, axes = panels(len(scores), 3.6 * len(scores) + 1.5, 0.32 * len(others) + 1.2, sharey=True)
     words = []
-    for axis, score in zip(axes[0], scores, strict=True):
+    for axis, score in zip(axes, scores, strict=True):
         wide = table.pivot(index="seed", columns="cell", values=score)
         for lane, cell in enumerate(others):
             found, color = difference(wide, cell, baseline), method_color(cell)
@@ -61,7 +56,6 @@ def paired_differences(table: pd.DataFrame, baseline: str, scores: list[str]) ->
             yticklabels=others,
             ylim=(len(others) - 0.5, -0.5),
         )
-    figure.tight_layout()
     return Picture(figure, f"Differences to {baseline}, paired by seed, with 95 % intervals. " + "; ".join(words) + ".")
 
 
@@ -74,7 +68,7 @@ def difference(wide: pd.DataFrame, cell: str, baseline: str) -> dict:
 def regime_differences(
     table: pd.DataFrame, score: str, components: dict[str, tuple[str, str]], regimes: dict[str, str]
 ) -> pd.DataFrame:
-    """What each component adds in each regime, paired by seed: a row for each of both.
+    """The gain of each component in each regime, paired by seed: a row for each of both.
 
     table        columns cell, seed and the score
     components   name -> (method with it, method without it)
@@ -98,7 +92,7 @@ def regime_differences(
 
 
 def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Picture:
-    """Where each component helps (red), does nothing, or hurts (blue): components x regimes.
+    """A map of where each component helps (red), does nothing, or hurts (blue): components x regimes.
 
     differences: what `regime_differences` returned. A star marks what the interval holds apart from 0.
     """
@@ -131,7 +125,6 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=25)
     axis.tick_params(axis="y", rotation=0)
-    figure.tight_layout()
     words = "; ".join(
         f"{row.component} in {row.regime}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
         f"{' (excludes 0)' if row.sure else ''}"
@@ -145,42 +138,40 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
     )
 
 
-def cost_against_frames(
-    table: pd.DataFrame, measures: dict[str, str], by: str = "strategy", x: str = "frames"
-) -> Picture:
-    """What more frames cost: a panel per measure, a line per strategy with the spread over repeated rows.
+def cost_against_frames(table: pd.DataFrame, measures: dict[str, str]) -> Picture:
+    """Cost of more frames: a panel per measure, a line per strategy with the spread over repeated rows.
 
     measures: column -> label with its unit ("seconds": "seconds per step"). Frames are on a logarithmic axis, and so
     are measures that grow at least fourfold: then twice the frames are a step to the right, twice the cost a step up.
     """
-    names = list(table[by].unique())
+    names = list(table["strategy"].unique())
     palette = {name: method_color(name) for name in names}
-    figure, axes = plt.subplots(1, len(measures), figsize=(3.5 * len(measures) + 0.5, 3.2), squeeze=False)
+    figure, axes = panels(len(measures), 3.5 * len(measures) + 0.5, 3.2)
     words = []
-    for axis, (column, label) in zip(axes[0], measures.items(), strict=True):
+    for axis, (column, label) in zip(axes, measures.items(), strict=True):
         sns.lineplot(
             table,
-            x=x,
+            x="frames",
             y=column,
-            hue=by,
-            style=by,
+            hue="strategy",
+            style="strategy",
             markers=True,
             palette=palette,
             errorbar="sd",
             ax=axis,
-            legend=axis is axes[0, 0],
+            legend=axis is axes[0],
         )
         axis.set_xscale("log", base=2)
         if table[column].max() >= 4 * table[column].min() > 0:
             axis.set_yscale("log", base=2)
             axis.yaxis.set_major_formatter("{x:g}")
-        ticks = sorted(table[x].unique())
+        ticks = sorted(table["frames"].unique())
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set(xlabel=x, ylabel=label)
-        means = table.groupby([by, x], sort=False)[column].mean()
+        axis.set(xlabel="frames", ylabel=label)
+        means = table.groupby(["strategy", "frames"], sort=False)[column].mean()
         words.append(
-            f"{label}: " + ", ".join(f"{name} at {count:g} {x} {value:.4g}" for (name, count), value in means.items())
+            f"{label}: "
+            + ", ".join(f"{name} at {count:g} frames {value:.4g}" for (name, count), value in means.items())
         )
-    axes[0, 0].legend(title="", fontsize=8)
-    figure.tight_layout()
-    return Picture(figure, f"Cost against {x}. " + "; ".join(words) + ".")
+    axes[0].legend(title="", fontsize=8)
+    return Picture(figure, "Cost against frames. " + "; ".join(words) + ".")

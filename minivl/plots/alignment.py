@@ -1,25 +1,27 @@
-"""How texts and videos are aligned: spread of similarities, the gap between the two kinds, softmax rows, their KL."""
+"""Alignment of texts and videos: spread of similarities, the gap between the two kinds, softmax rows, their KL."""
 
-import matplotlib.pyplot as plt
+from collections.abc import Sequence
+
 import numpy as np
 import seaborn as sns
+from scipy.special import log_softmax, softmax
 
-from minivl.plots.picture import COLORS, MATCHING, OTHER, TEXT, VIDEO, Picture, method_color
+from minivl.plots.picture import COLORS, MATCHING, OTHER, TEXT, VIDEO, Picture, method_color, panels
 
 
 def separation(similarity: np.ndarray) -> dict[str, float]:
-    """How well matching pairs (the diagonal) stand out from the others.
+    """The distance at which matching pairs (the diagonal) stand out from the others.
 
     similarity: (N, N). Returns the two means, and `auc`: the chance that a random matching pair scores
     higher than a random other pair (50 is no better than a coin; percent).
     """
-    matching = np.diag(similarity)
-    others = similarity[~np.eye(len(similarity), dtype=bool)]
-    ranks = np.searchsorted(np.sort(others), matching, "left") + np.searchsorted(np.sort(others), matching, "right")
+    from sklearn.metrics import roc_auc_score
+
+    matches = np.eye(len(similarity), dtype=bool)
     return {
-        "matching": float(matching.mean()),
-        "other": float(others.mean()),
-        "auc": float(100 * ranks.mean() / 2 / len(others)),
+        "matching": float(similarity[matches].mean()),
+        "other": float(similarity[~matches].mean()),
+        "auc": float(100 * roc_auc_score(matches.ravel(), similarity.ravel())),  # ties count half
     }
 
 
@@ -28,9 +30,9 @@ def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
 
     similarities: name -> (N, N) cosines whose diagonal are the matching pairs.
     """
-    figure, axes = plt.subplots(1, len(similarities), figsize=(4.2 * len(similarities), 3.2), squeeze=False)
+    figure, axes = panels(len(similarities), 4.2 * len(similarities), 3.2)
     words = []
-    for axis, (name, matrix) in zip(axes[0], similarities.items(), strict=True):
+    for axis, (name, matrix) in zip(axes, similarities.items(), strict=True):
         off = matrix[~np.eye(len(matrix), dtype=bool)]
         for values, color, style, label in (
             (off, OTHER, "-", "other pairs"),
@@ -57,12 +59,11 @@ def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
             f"{name}: matching {numbers['matching']:.3f}, other {numbers['other']:.3f}, "
             f"a matching pair scores higher in {numbers['auc']:.1f} % of comparisons"
         )
-    figure.tight_layout()
     return Picture(figure, "Cosine similarity of matching and other caption-video pairs. " + "; ".join(words) + ".")
 
 
 def gap_between(texts: np.ndarray, videos: np.ndarray) -> dict[str, float]:
-    """How far the two kinds lie apart: `gap` = | mean(t / |t|) - mean(v / |v|) |, from 0 to 2.
+    """The distance between the two kinds: `gap` = | mean(t / |t|) - mean(v / |v|) |, from 0 to 2.
 
     texts, videos: (N, D), pair i in row i. Beside it stand the mean cosine of `matching` pairs, and within each kind
     that of two different rows (`texts`, `videos`): all embeddings of a kind can lie in a narrow cone.
@@ -82,15 +83,15 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
 
     embeddings: name -> (texts (N, D), videos (N, D)), pair i in row i; the first `linked` pairs are joined by a line.
     """
-    figure, axes = plt.subplots(1, len(embeddings), figsize=(4 * len(embeddings), 3.8), squeeze=False)
+    figure, axes = panels(len(embeddings), 4 * len(embeddings), 3.8)
     words = []
-    for axis, (name, (texts, videos)) in zip(axes[0], embeddings.items(), strict=True):
+    for axis, (name, (texts, videos)) in zip(axes, embeddings.items(), strict=True):
         points, share = _principal(np.concatenate([_unit(texts), _unit(videos)]))  # (2N, 2)
         text, video = points[: len(texts)], points[len(texts) :]
         for a, b in zip(text[:linked], video[:linked], strict=True):
             axis.plot(*zip(a, b, strict=True), color="lightgrey", lw=0.6, zorder=1)
-        axis.scatter(*text.T, s=10, marker="^", color=TEXT, label="texts")
-        axis.scatter(*video.T, s=10, marker="o", color=VIDEO, label="videos")
+        axis.scatter(text[:, 0], text[:, 1], s=10, marker="^", color=TEXT, label="texts")
+        axis.scatter(video[:, 0], video[:, 1], s=10, marker="o", color=VIDEO, label="videos")
         for middle, color in ((text.mean(0), TEXT), (video.mean(0), VIDEO)):
             axis.plot(*middle, "X", color=color, markeredgecolor="black", markersize=10)
         numbers = gap_between(texts, videos)
@@ -102,7 +103,6 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
             f"two texts {numbers['texts']:.3f}, of two videos {numbers['videos']:.3f}; the two directions "
             f"drawn hold {100 * share:.0f} % of the variance"
         )
-    figure.tight_layout()
     return Picture(
         figure,
         "Normalised embeddings of texts and videos; crosses are the means, and the gap is their "
@@ -112,9 +112,7 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
 
 def row_softmax(similarity: np.ndarray, scale: float) -> np.ndarray:
     """p[i] = softmax(scale * similarity[i]): whom text i would choose. (N, N), rows sum to 1."""
-    logits = scale * np.asarray(similarity, dtype=np.float64)
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
+    return softmax(scale * np.asarray(similarity, dtype=np.float64), axis=1)
 
 
 def row_divergence(teacher: np.ndarray, student: np.ndarray, scale: float) -> np.ndarray:
@@ -122,13 +120,14 @@ def row_divergence(teacher: np.ndarray, student: np.ndarray, scale: float) -> np
 
     teacher, student: (N, N) similarities.
     """
-    p, q = row_softmax(teacher, scale), row_softmax(student, scale)
-    tiny = np.finfo(np.float64).tiny  # 0 log 0 is 0
-    return (p * (np.log(np.maximum(p, tiny)) - np.log(np.maximum(q, tiny)))).sum(1)
+    log_p, log_q = (log_softmax(scale * np.asarray(s, dtype=np.float64), axis=1) for s in (teacher, student))
+    return (np.exp(log_p) * (log_p - log_q)).sum(1)
 
 
-def row_distributions(alignments: dict[str, np.ndarray], scale: float, rows=(0, 1, 2), top: int = 8) -> Picture:
-    """Whom some texts would choose by each alignment, with KL from the first of them (the teacher) to the others.
+def row_distributions(
+    alignments: dict[str, np.ndarray], scale: float, rows: Sequence[int] = (0, 1, 2), top: int = 8
+) -> Picture:
+    """The videos that some texts would choose, with KL from the first alignment (the teacher) to the others.
 
     alignments: name -> (N, N) similarities. A panel per text shows the `top` videos that the teacher likes best; the
     right one is marked.
@@ -136,9 +135,9 @@ def row_distributions(alignments: dict[str, np.ndarray], scale: float, rows=(0, 
     (teacher, reference), *students = alignments.items()
     divergence = {name: row_divergence(reference, matrix, scale) for name, matrix in students}
     chosen = {name: row_softmax(matrix, scale) for name, matrix in alignments.items()}
-    figure, axes = plt.subplots(1, len(rows), figsize=(3.6 * len(rows), 3.1), sharey=True, squeeze=False)
+    figure, axes = panels(len(rows), 3.6 * len(rows), 3.1, sharey=True)
     width, words = 0.8 / len(alignments), []
-    for axis, row in zip(axes[0], rows, strict=True):
+    for axis, row in zip(axes, rows, strict=True):
         order = np.argsort(-chosen[teacher][row], kind="stable")[:top]
         for place, (name, p) in enumerate(chosen.items()):
             axis.bar(
@@ -161,9 +160,8 @@ def row_distributions(alignments: dict[str, np.ndarray], scale: float, rows=(0, 
             + ", ".join(f"{name} {p[row, row]:.2f}" for name, p in chosen.items())
             + (f", {kl}" if kl else "")
         )
-    axes[0, 0].set_ylabel("probability")
-    axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
+    axes[0].set_ylabel("probability")
+    axes[0].legend(fontsize=8)
     means = "; ".join(f"{name} {values.mean():.3f}" for name, values in divergence.items())
     return Picture(
         figure,

@@ -1,4 +1,4 @@
-"""Who and what a corpus' texts name: shares of clips, and which people stand beside which activities."""
+"""People and things that a corpus' texts name: shares of clips, and which people stand beside which activities."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,15 +7,17 @@ import seaborn as sns
 
 from minivl.plots.picture import COLORS, Picture
 
+GROUPS = ("people", "pronouns", "activities", "places")
 
-def mention_shares(corpora: dict[str, pd.DataFrame], groups=("people", "pronouns", "activities", "places")) -> Picture:
-    """How many clips mention each category, in percent: a panel per group, a colour per corpus.
+
+def mention_shares(corpora: dict[str, pd.DataFrame]) -> Picture:
+    """The share of clips that mention each category, in percent: a panel per group, a colour per corpus.
 
     corpora: name -> `Audit.mentions`. Categories that no corpus mentions are left out.
     """
     long = pd.concat([mentions.assign(corpus=name) for name, mentions in corpora.items()])
     long = long[long.groupby(["group", "category"])["share"].transform("max") > 0]
-    groups = [group for group in groups if group in set(long["group"])]
+    groups = [group for group in GROUPS if group in set(long["group"])]
     sizes = [long[long["group"] == group]["category"].nunique() for group in groups]
     figure, axes = plt.subplots(
         len(groups),
@@ -42,7 +44,6 @@ def mention_shares(corpora: dict[str, pd.DataFrame], groups=("people", "pronouns
         words += [f"{row.corpus}, {group}: {row.category} {row.share:.0f} %" for row in rows.itertuples()]
     axes[0, 0].legend(title="", fontsize=8)
     axes[-1, 0].set_xlabel("percent of clips that mention it")
-    figure.tight_layout()
     return Picture(figure, "Clips that mention each category. " + "; ".join(words) + ".")
 
 
@@ -70,7 +71,6 @@ def pair_map(pairs: pd.DataFrame, title: str = "") -> Picture:
     )
     axis.set(xlabel="", ylabel="")
     axis.set_title(title, fontsize=10)
-    figure.tight_layout()
     sure = "; ".join(
         f"{row.people} and {row.activity} {row.clips} clips, by chance {row._4:.1f}"
         for row in pairs[pairs["sure"]].itertuples()

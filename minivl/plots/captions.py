@@ -1,4 +1,4 @@
-"""How a caption is searched for, and captions beside what was shown and said."""
+"""The search for a caption, and captions beside what was shown and said."""
 
 import textwrap
 
@@ -46,7 +46,6 @@ def beam_tree(tree: list[list[tuple[tuple[str, ...], float]]], beams: int, title
         yticks=[],
     )
     axis.set_title(textwrap.fill(title, 22 * max(4, len(best))), fontsize=9)
-    figure.tight_layout()
     kept = "; ".join(f"“{' '.join(words)}” {score:.2f}" for words, score in last)
     given_up = sum(words not in alive for words in places)
     return Picture(
@@ -112,5 +111,4 @@ def caption_gallery(
         )
     if heading:
         figure.suptitle(heading, fontsize=9, x=0.01, ha="left")
-    figure.tight_layout()
     return Picture(figure, f"{heading} {'; '.join(words)}.".strip())

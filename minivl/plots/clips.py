@@ -22,7 +22,6 @@ def film_strips(strips: list[np.ndarray], titles: list[str], heading: str = "") 
         axis.axis("off")
     if heading:
         figure.suptitle(heading, fontsize=9, x=0.01, ha="left")
-    figure.tight_layout()
     count = f"{len(strips)} film strip{'s' * (len(strips) > 1)}:"
     return Picture(figure, " ".join([heading, count, "; ".join(titles)]).strip() + ".")
 
@@ -52,12 +51,11 @@ def gallery(
                 spine.set(color=MATCHING if name == right else "lightgrey", linewidth=4 if name == right else 1)
         words.append(f"{model}: the right clip is number {ranks[model]:g}")
     figure.suptitle(f"“{query}”\n" + "   |   ".join(words), fontsize=8)
-    figure.tight_layout()
     return Picture(figure, f"Query: {query}. " + "; ".join(words) + ".")
 
 
 def clip_timeline(steps: list[dict], transcript: list[dict], duration: float) -> Picture:
-    """When things are said and when they are done, in seconds: one line per sentence, then the steps."""
+    """The times at which things are said and done, in seconds: one line per sentence, then the steps."""
     said = len(transcript)
     figure, axis = plt.subplots(figsize=(9, 1.4 + 0.24 * said))
     for i, step in enumerate(steps):
@@ -69,7 +67,6 @@ def clip_timeline(steps: list[dict], transcript: list[dict], duration: float) ->
         axis.text(sentence["start"], i, sentence["text"], fontsize=7, va="center")
     axis.invert_yaxis()
     axis.set(xlim=(0, duration), yticks=[(said - 1) / 2, said + 1], yticklabels=["said", "done"], xlabel="seconds")
-    figure.tight_layout()
     words = [f"{s['label']} {s['start']:.1f} to {s['end']:.1f} s" for s in steps]
     words += [f"“{t['text']}” {t['start']:.1f} to {t['end']:.1f} s" for t in transcript]
     return Picture(figure, f"Done: {', '.join(words[: len(steps)])}. Said: {', '.join(words[len(steps) :])}.")

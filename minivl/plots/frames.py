@@ -11,7 +11,7 @@ from minivl.plots.picture import MATCHING, Picture
 def caption_frame_maps(
     similarities: dict[str, np.ndarray], captions: list[str], frames: np.ndarray, title: str = ""
 ) -> Picture:
-    """How well each caption fits each frame, with the frames above: rows captions, columns frames, a panel per model.
+    """The fit of each caption with each frame, with the frames above: rows captions, columns frames, a panel per model.
 
     similarities: name -> (C, F) cosines; frames: uint8 (F, H, W, 3). The best frame of each caption has a green box.
     All panels share one colour scale, so that before and after can be compared.
@@ -46,12 +46,11 @@ def caption_frame_maps(
             )
         )
     figure.suptitle(title, fontsize=9)
-    figure.tight_layout()
     return Picture(figure, f"{title} Cosine of {C} captions with {F} frames. {'; '.join(words)}.".strip())
 
 
 def attention_over_frames(weights: dict[str, np.ndarray], frames: np.ndarray, title: str = "") -> Picture:
-    """Which patches of which frames a class token reads: a row of frames per token, brighter where it reads more.
+    """The patches of frames that a class token reads: a row of frames per token, brighter where it reads more.
 
     weights: name of the token -> (F, h, w) attention on the patches of every frame, whose sum is at most 1 (the rest
     went to class tokens); frames: uint8 (F, H, W, 3). Below each frame stands its share of the attention in percent.
@@ -89,5 +88,4 @@ def attention_over_frames(weights: dict[str, np.ndarray], frames: np.ndarray, ti
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=9)
-    figure.tight_layout()
     return Picture(figure, f"{title} Attention on the patches of {F} frames. {'; '.join(words)}.".strip())

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minivl.plots.picture import Picture
+from minivl.plots.picture import Picture, panels
 
 
 def heat_map(table: pd.DataFrame, title: str, label: str, center: float | None = None, numbers: str = ".2f") -> Picture:
@@ -24,7 +24,6 @@ def heat_map(table: pd.DataFrame, title: str, label: str, center: float | None =
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=30)
     axis.tick_params(axis="y", rotation=0)
-    figure.tight_layout()
     words = "; ".join(
         f"{row}: " + ", ".join(f"{column} {value:{numbers}}" for column, value in table.loc[row].items())
         for row in table.index
@@ -32,22 +31,21 @@ def heat_map(table: pd.DataFrame, title: str, label: str, center: float | None =
     return Picture(figure, f"{title}. {label}. {words}.")
 
 
-def similarity_matrices(matrices: dict[str, np.ndarray], rows: str = "text", columns: str = "video") -> Picture:
+def similarity_matrices(matrices: dict[str, np.ndarray]) -> Picture:
     """Similarities of texts and videos side by side; matching pairs are on the diagonal. matrices: name -> (N, N)."""
-    figure, axes = plt.subplots(1, len(matrices), figsize=(3.6 * len(matrices), 3.3), squeeze=False)
+    figure, axes = panels(len(matrices), 3.6 * len(matrices), 3.3)
     words = []
-    for axis, (name, matrix) in zip(axes[0], matrices.items(), strict=True):
+    for axis, (name, matrix) in zip(axes, matrices.items(), strict=True):
         picture = axis.imshow(matrix, cmap="cividis")
         figure.colorbar(picture, ax=axis, fraction=0.046)
         found = float(100 * (matrix.argmax(1) == np.arange(len(matrix))).mean())
-        axis.set(title=name, xlabel=columns, ylabel=rows)
+        axis.set(title=name, xlabel="video", ylabel="text")
         words.append(f"{name}: the diagonal is the largest of its row in {found:.0f} % of rows")
-    figure.tight_layout()
     return Picture(figure, "Similarity matrices. " + "; ".join(words) + ".")
 
 
 def attention_map(weights: np.ndarray, words: list[str], sources: list[str], title: str) -> Picture:
-    """Which sources each written word read. weights: (words, sources), rows sum to 1."""
+    """The sources that each written word read. weights: (words, sources), rows sum to 1."""
     figure, axis = plt.subplots(figsize=(0.33 * len(sources) + 2, 0.3 * len(words) + 1.6))
     sns.heatmap(
         pd.DataFrame(weights, index=words, columns=sources), cmap="cividis", ax=axis, cbar_kws={"label": "attention"}
@@ -55,7 +53,6 @@ def attention_map(weights: np.ndarray, words: list[str], sources: list[str], tit
     axis.set_title(title, fontsize=9)
     axis.tick_params(axis="x", rotation=90, labelsize=7)
     axis.tick_params(axis="y", rotation=0, labelsize=8)
-    figure.tight_layout()
     strongest = ", ".join(
         f"{word} from {sources[row.argmax()]} ({row.max():.2f})" for word, row in zip(words, weights, strict=True)
     )

@@ -1,4 +1,4 @@
-"""A figure with its alternative text, and the one palette."""
+"""A figure with its alternative text, panels side by side, and the one palette."""
 
 import io
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+Color = str | tuple[float, ...]
 # One colour for one thing, in every lesson; from seaborn's palette for colour-blind readers.
 COLORS = sns.color_palette("colorblind")
 METHOD_COLORS = {
@@ -35,10 +37,16 @@ MATCHING, OTHER = COLORS[2], COLORS[3]
 TEXT, VIDEO = COLORS[1], COLORS[0]
 
 
-def method_color(name: str, other=ANY_METHOD):
+def method_color(name: str, other: Color = ANY_METHOD) -> Color:
     """The colour of a method, also with a regime before its name ("dial 0.0, LoRA", "strategy adapter"), or `other`."""
     pieces = name, name.split(", ")[-1], name.split()[-1]
     return next((METHOD_COLORS[piece] for piece in pieces if piece in METHOD_COLORS), other)
+
+
+def panels(count: int, width: float, height: float, **options) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes in a row; width and height in inches, options of `plt.subplots`."""
+    figure, axes = plt.subplots(1, count, figsize=(width, height), squeeze=False, **options)
+    return figure, list(axes[0])
 
 
 @dataclass
@@ -47,6 +55,9 @@ class Picture:
 
     figure: Figure
     alt: str
+
+    def __post_init__(self):
+        self.figure.tight_layout()
 
     def save(self, path: Path) -> Path:
         """Write the figure as PNG, with the alternative text in the file's description."""

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minivl.plots.picture import COLORS, Picture, method_color
+from minivl.plots.picture import COLORS, Picture, method_color, panels
 
 
 def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
@@ -22,7 +22,6 @@ def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
     )
     axis.set(xlabel="", ylabel="percent of queries")
     axis.legend(title="", fontsize=8)
-    figure.tight_layout()
     means = long.groupby(["score", "method"], sort=False)["percent"].mean()
     words = "; ".join(f"{score}, {method}: {value:.1f}" for (score, method), value in means.items())
     return Picture(figure, f"Scores in percent, mean over runs. {words}.")
@@ -35,14 +34,13 @@ def curves(table: pd.DataFrame, x: str, y: str, hue: str, xlabel: str, ylabel: s
     sns.lineplot(table, x=x, y=y, hue=hue, style=hue, markers=True, palette=palette, errorbar="sd", ax=axis)
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     axis.legend(title="", fontsize=8)
-    figure.tight_layout()
     means = table.groupby([hue, x], sort=False)[y].mean()
     words = "; ".join(f"{name} at {value:g}: {score:.1f}" for (name, value), score in means.items())
     return Picture(figure, f"{ylabel} against {xlabel}. {words}.")
 
 
 def length_histograms(lengths: dict[str, list[int]]) -> Picture:
-    """How many words texts have, one colour per kind of text."""
+    """The number of words in texts, one colour per kind of text."""
     table = pd.DataFrame([(kind, n) for kind, values in lengths.items() for n in values], columns=["kind", "words"])
     figure, axis = plt.subplots(figsize=(6, 3))
     sns.histplot(
@@ -57,24 +55,22 @@ def length_histograms(lengths: dict[str, list[int]]) -> Picture:
         element="step",
     )
     axis.set(xlabel="words per text", ylabel="share of texts")
-    figure.tight_layout()
     words = "; ".join(f"{kind}: mean {np.mean(values):.1f}, longest {max(values)}" for kind, values in lengths.items())
     return Picture(figure, f"Number of words. {words}.")
 
 
 def truth_scatter(truth: np.ndarray, predicted: dict[str, np.ndarray], label: str) -> Picture:
     """Predictions against the truth, one panel per method, with the line on which they would agree. All are (N,)."""
-    figure, axes = plt.subplots(1, len(predicted), figsize=(3.2 * len(predicted), 3.3), sharey=True, squeeze=False)
+    figure, axes = panels(len(predicted), 3.2 * len(predicted), 3.3, sharey=True)
     low, high, words = float(np.min(truth)), float(np.max(truth)), []
-    for axis, (name, values) in zip(axes[0], predicted.items(), strict=True):
+    for axis, (name, values) in zip(axes, predicted.items(), strict=True):
         axis.plot([low, high], [low, high], color="grey", lw=1)
         axis.scatter(truth, values, s=10, color=method_color(name))
         correlation = float(np.corrcoef(truth, values)[0, 1]) if np.ptp(values) else 0.0
         error = float(np.abs(np.asarray(values) - truth).mean())
         axis.set(title=f"{name}\ncorrelation {correlation:.2f}", xlabel=f"true {label}")
         words.append(f"{name}: correlation {correlation:.2f}, mean absolute error {error:.2f}")
-    axes[0, 0].set(ylabel=f"predicted {label}")
-    figure.tight_layout()
+    axes[0].set(ylabel=f"predicted {label}")
     return Picture(figure, f"Predicted against true {label}. " + "; ".join(words) + ".")
 
 
@@ -92,5 +88,4 @@ def amounts(values: dict[str, float], label: str, marked: tuple[str, ...] = ()) 
         xlim=(None, 4 * max(values.values())),
         ylim=(len(values) - 0.5, -0.5),
     )
-    figure.tight_layout()
     return Picture(figure, f"{label}: " + "; ".join(f"{name} {value:.3g}" for name, value in values.items()) + ".")

@@ -1,9 +1,10 @@
-"""What is done when: predictions along a video beside the truth."""
+"""Predictions along a video beside the truth."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
+from minivl.metrics.segmentation import segments
 from minivl.plots.picture import COLORS, Picture
 
 
@@ -15,30 +16,23 @@ def segmentation_timeline(truth: list[str], predicted: dict[str, list[str]], tit
     color |= {"background": (0.88, 0.88, 0.88)}  # seconds without a step, as action segmentation calls them
     figure, axis = plt.subplots(figsize=(10, 0.6 * len(rows) + 1.3))
     for lane, row in enumerate(rows.values()):
-        for start, end, label in runs(row):
+        for label, start, end in segments(row):
             axis.barh(lane, end - start, left=start, height=0.8, color=color[label], edgecolor="white")
             if len(label) < 160 * (end - start) / len(truth):  # else there is no room for it
                 axis.text(start + 0.15, lane, label, fontsize=6.5, va="center", clip_on=True)
     axis.invert_yaxis()
     axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="seconds", xlim=(0, len(truth)))
     axis.set_title(title, fontsize=9)
-    figure.tight_layout()
     right = {name: 100 * np.mean([a == b for a, b in zip(truth, row, strict=True)]) for name, row in predicted.items()}
     words = "; ".join(f"{name}: {share:.0f} % of seconds right" for name, share in right.items())
-    steps = ", ".join(f"{label} {start} to {end} s" for start, end, label in runs(truth))
+    steps = ", ".join(f"{label} {start} to {end} s" for label, start, end in segments(truth))
     return Picture(figure, f"{title} Truth: {steps}. {words}.".strip())
-
-
-def runs(labels: list[str]) -> list[tuple[int, int, str]]:
-    """Stretches of equal labels as (start, end, label)."""
-    borders = [0, *(i for i in range(1, len(labels)) if labels[i] != labels[i - 1]), len(labels)]
-    return [(start, end, labels[start]) for start, end in zip(borders, borders[1:], strict=False) if end > start]
 
 
 def localization_map(
     scores: np.ndarray, steps: list[str], truth: np.ndarray, chosen: np.ndarray, title: str = ""
 ) -> Picture:
-    """How well each second fits each step: scores (T, K), truth (T, K) of 0 and 1, chosen (K,) seconds.
+    """The fit of each second with each step: scores (T, K), truth (T, K) of 0 and 1, chosen (K,) seconds.
 
     The truth is framed, the chosen second has a dot.
     """
@@ -46,13 +40,12 @@ def localization_map(
     shown = (scores - scores.min(0)) / np.maximum(np.ptp(scores, axis=0), 1e-9)  # each step on its own scale
     axis.imshow(shown.T, aspect="auto", cmap="cividis", extent=(0, len(scores), len(steps) - 0.5, -0.5))
     for step in range(len(steps)):
-        for start, end, inside in runs([bool(x) for x in truth[:, step]]):
+        for inside, start, end in segments(truth[:, step].astype(bool).tolist()):
             if inside:
                 axis.add_patch(plt.Rectangle((start, step - 0.45), end - start, 0.9, fill=False, lw=2, color=COLORS[3]))
     axis.plot(np.asarray(chosen) + 0.5, range(len(steps)), "o", color="white", markeredgecolor="black")
     axis.set(yticks=range(len(steps)), yticklabels=steps, xlabel="seconds")
     axis.set_title(title, fontsize=9)
-    figure.tight_layout()
     hits = [bool(truth[second, step]) for step, second in enumerate(chosen)]
     words = ", ".join(
         f"{name} at {second} s {'right' if hit else 'wrong'}"

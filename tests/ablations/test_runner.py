@@ -132,7 +132,9 @@ def test_a_failure_does_not_lose_the_others(tmp_path):
     assert counted.calls == [("lora", 1)] and not list(tmp_path.glob("*.error.txt"))
 
 
-@pytest.mark.parametrize("scores", [{"R@1": float("nan")}, {"seconds": 1.0}, {}, {"R@1": "high"}, None])
+@pytest.mark.parametrize(
+    "scores", [{"R@1": float("nan")}, {"R@1": float("inf")}, {"seconds": 1.0}, {}, {"R@1": "high"}, None]
+)
 def test_scores_that_are_none_fail(tmp_path, scores):
     with pytest.raises(AblationError, match="1 of 1 runs failed"):
         ablate(lambda cell, seed: scores, tmp_path, CELLS[:1], [0])

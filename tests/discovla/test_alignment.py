@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.nn.functional import normalize
 
 from helpers.small_discovla import aligned_batch, build, small_batch
 from minivl.discovla import pimgalign
@@ -44,6 +45,28 @@ def test_image_level_similarity_in_loops(monkeypatch):
     for at_once in (1, 50):  # one and two caption sets at a time
         monkeypatch.setattr(pimgalign, "COSINES_AT_ONCE", at_once)
         torch.testing.assert_close(image_level_similarity(captions, frames, 7.0, caption_mask, frame_mask), masked)
+
+
+def test_a_scale_of_zero_pools_by_the_mean():
+    """Captions and frames are unit vectors: m1 = m2 = (1, 0.8), of which larger scales prefer 1."""
+    captions, frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]]), torch.tensor([[[2.0, 0.0], [0.0, 3.0]]])
+    assert image_level_similarity(captions, frames, 0.0).item() == pytest.approx(0.9)
+    assert image_level_similarity(captions, frames, 5.0).item() > 0.92
+
+
+def test_pooling_as_configured():
+    """0 is a scale as others are (a plain mean of the maxima), and not None, which takes CLIP's own."""
+    batch = aligned_batch()
+    for pool_scale in (None, 0.0, 5.0):
+        model = build(pool_scale=pool_scale)
+        embeddings = model.encode(batch)
+        s = model.clip.logit_scale.exp().item() if pool_scale is None else pool_scale
+        expected = image_level_similarity(embeddings["frame caption"], embeddings["frame"], s)
+        torch.testing.assert_close(model.alignments(embeddings)[1], expected)
+        if pool_scale == 0:
+            captions, frames = (normalize(embeddings[name], dim=-1) for name in ("frame caption", "frame"))
+            K = torch.einsum("atd,bfd->abtf", captions, frames)
+            torch.testing.assert_close(expected, (K.amax(3).mean(2) + K.amax(2).mean(2)) / 2)
 
 
 def test_gradients_do_not_depend_on_how_many_cosines_are_computed_at_once(monkeypatch):

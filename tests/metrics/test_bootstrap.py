@@ -57,6 +57,12 @@ def test_interval_covers_as_often_as_it_says():
     assert 180 <= covered <= 199
 
 
+def test_as_many_resamples_as_were_asked_for():
+    """Their number is the denominator of the share above 0, also where they are not computed in equal chunks."""
+    share = paired_bootstrap([1, 0, -2, 1], [0, 0, 0, 0], samples=701)["P(a > b)"]
+    assert share * 2 * 701 == pytest.approx(round(share * 2 * 701), abs=1e-6) and 0 < share < 1
+
+
 def test_seeds_by_hand():
     """Differences 2, 3, 2: mean 7/3, standard error 1/3, t with 2 degrees of freedom 4.3027."""
     ours = paired_seeds([3, 5, 4], [1, 2, 2])
@@ -90,6 +96,7 @@ def test_many_seeds_are_deterministic():
         (paired_bootstrap, [1, 2], [1], r"shapes \(2,\) and \(1,\)"),
         (paired_bootstrap, [], [], "cannot be paired"),
         (paired_bootstrap, [1, np.nan], [1, 2], "NaN"),
+        (paired_bootstrap, [[[1]]], [[[1]]], r"\(N,\) or \(seeds, N\)"),
         (paired_seeds, [1, 2], [1, np.nan], "NaN"),
         (paired_seeds, [1], [2], r"shape \(1,\).*at least two seeds"),
         (paired_seeds, [[1, 2]], [[2, 3]], r"shape \(1, 2\)"),

@@ -34,6 +34,10 @@ def test_seconds_become_frames():
     assert step_mask([(0, 1.2, 2.1), (1, 0.4, 0.6)], 4, 2).T.astype(int).tolist() == [[0, 1, 1, 0], [1, 0, 0, 0]]
     assert step_mask([(0, 1.2, 2.1)], 6, 1, fps=2).T.astype(int).tolist() == [[0, 0, 1, 1, 1, 0]]
     assert step_mask([(0, 2, 99)], 4, 1).T.astype(int).tolist() == [[0, 0, 1, 1]]  # longer than the video
+    assert step_mask([(0, 1.5, 1.5), (1, 2, 2)], 4, 2).T.astype(int).tolist() == [
+        [0, 1, 0, 0],
+        [0, 0, 0, 0],
+    ]  # a moment
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -56,6 +60,12 @@ def test_order_can_put_a_step_right():
     scores = np.array([[0, 0], [0, 0.9], [1, 0], [0, 0.8], [0, 0]])
     assert step_recall([scores], [truth], ["a"])["recall"] == 50
     assert step_recall([scores], [truth], ["a"], ordered=True)["recall"] == 100
+
+
+def test_all_steps_in_order_weigh_the_same():
+    """0.6 + 1.0 is more than 0.7 + 0.85; a first step that counts twice would turn it around."""
+    assert ordered_frames([[0.6, 0], [0.7, 1.0], [0, 0.85]]).tolist() == [0, 1]
+    assert ordered_frames([[1.0, 0], [0.7, 0.6], [0, 0.85]]).tolist() == [0, 2]
 
 
 def test_a_constant_model_gets_chance():
