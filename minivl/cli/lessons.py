@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from minivl.cli.options import ScaleOption, app
-from minivl.config import runs_dir, scale
+from minivl.config import BUNDLED, CHECKOUT, NOTEBOOKS, ConfigError, runs_dir, scale
 
 
 @app.command()
@@ -39,16 +39,24 @@ def lesson(
     out: Annotated[
         Path | None, typer.Option(help="folder for the executed notebook and what it writes [default: runs/lessons]")
     ] = None,
-    update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/")] = False,
+    update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/ (of a clone)")] = False,
     scale_name: ScaleOption = None,
 ):
     """Execute a lesson from a clean kernel."""
     import shutil
 
-    from minivl.lessons import NOTEBOOKS, run_lesson
+    from minivl.lessons import run_lesson
 
+    if update and CHECKOUT is None:
+        raise ConfigError("--update writes into the notebooks/ of a clone, and this minivl was installed without one")
     scale(scale_name)
     notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name)
     if update:
         shutil.copy(notebook, NOTEBOOKS)
     print(f"\nThe executed notebook: {notebook}")
+
+
+@app.command()
+def samples():
+    """Print the folder of the bundled clips, models and results: "$(minivl samples)/kitchen/test" are clips."""
+    print(BUNDLED)

@@ -3,7 +3,7 @@
 Nothing but values differs between the scales: the code is the same.
 """
 
-from minivl.config.folders import BUNDLED, NARRATED, REPO, cache_dir, runs_dir
+from minivl.config.folders import BUNDLED, CHECKOUT, NARRATED, NOTEBOOKS, cache_dir, runs_dir
 from minivl.config.scales import SCALES, Scale, scale
 from minivl.config.settings import (
     NARRATED_WORLD,
@@ -29,10 +29,11 @@ from minivl.config.settings import (
 
 __all__ = [
     "BUNDLED",
+    "CHECKOUT",
     "NARRATED",
     "NARRATED_WORLD",
+    "NOTEBOOKS",
     "RANDAUGMENT",
-    "REPO",
     "SCALES",
     "STRATEGIES",
     "ClipConfig",
