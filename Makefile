@@ -29,8 +29,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+# Unused names and imports, layout, types.
 lint: $(READY)
-	$(BIN)/ruff check minivl tests
+	$(BIN)/ruff check minivl tests benchmarks notebooks
+	$(BIN)/ruff format --check minivl tests benchmarks notebooks
+	$(BIN)/mypy
 
 # Execute every lesson at the small scale and put the results into notebooks/, so that outputs belong to their code.
 notebooks: $(READY)
@@ -41,4 +44,4 @@ lock: $(READY)
 	  --python-version 3.11 --upgrade pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache
+	rm -rf .venv runs dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,3 +1,3 @@
 """minivl: learn, teach and reproduce video-language pretraining (UniVL and DiscoVLA)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from minivl.config import BUNDLED, REPO
+from minivl.config import BUNDLED, CHECKOUT
 from minivl.metrics.bootstrap import paired_seeds
 
 RESULTS = BUNDLED / "results"
@@ -138,7 +138,8 @@ def read_ledger(path: Path = RESULTS / "ledger.csv", results: Path = RESULTS) ->
 def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS) -> pd.DataFrame:
     """Differences of papers and their released code; `measured` is a `Measured`, the name of a test, or None.
 
-    Raises LedgerError, which names file and line, for an empty field, and for a result or a test that does not exist.
+    Raises LedgerError, which names file and line, for an empty field, and for a result or a test that does not exist
+    (where there are no tests, as in an installed wheel, their names are taken as they stand).
     """
     rows = []
     for line, row in _lines(path, RELEASE_COLUMNS):
@@ -247,7 +248,9 @@ def _check(row: dict[str, str]) -> None:
 
 def _named_test(source: str) -> str:
     file, _, name = source.partition("::")
-    if not (REPO / file).is_file() or f"\ndef {name}(" not in (REPO / file).read_text(encoding="utf-8"):
+    if CHECKOUT is None:
+        return name
+    if not (CHECKOUT / file).is_file() or f"\ndef {name}(" not in (CHECKOUT / file).read_text(encoding="utf-8"):
         raise LedgerError(f"source {source!r}: there is no such test")
     return name
 

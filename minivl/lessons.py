@@ -1,4 +1,4 @@
-"""What the lessons share: the banner, live source beside its equation, tables with spread, running a lesson."""
+"""Helpers of the lessons: the banner, live source beside its equation, tables with spread, running a lesson."""
 
 import inspect
 import json
@@ -7,13 +7,13 @@ import platform
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from minivl.config import REPO, Scale, scale, with_changes
-
-NOTEBOOKS = REPO / "notebooks"
+import minivl
+from minivl.config import NOTEBOOKS, Scale, scale, with_changes
 
 
 class LessonError(RuntimeError):
@@ -41,11 +41,11 @@ def banner() -> Scale:
     return settings
 
 
-def show_source(thing, equation: str = "") -> None:
+def show_source(thing: Callable, equation: str = "") -> None:
     """Show the source of a function or class as it is in the package, under its equation (LaTeX)."""
     from IPython.display import Markdown, display
 
-    path = Path(inspect.getsourcefile(thing)).relative_to(REPO)
+    path = Path(inspect.getfile(thing)).relative_to(Path(minivl.__file__).parents[1])
     line = inspect.getsourcelines(thing)[1]
     head = f"$$ {equation} $$\n\n" if equation else ""
     display(Markdown(f"{head}`{path}`, line {line}\n```python\n{inspect.getsource(thing)}```"))
@@ -64,7 +64,7 @@ def mean_and_spread(table: pd.DataFrame, by: list[str], columns: list[str]) -> p
 
 
 def run_lesson(name: str, out: Path, scale_name: str | None = None, environment: dict[str, str] | None = None) -> Path:
-    """Execute a notebook from a fresh kernel and write it, outputs and all, into the folder `out`.
+    """Execute a notebook in a fresh kernel, in the current folder, and write it, with its outputs, into `out`.
 
     What the cells print, progress bars included, is shown as it comes. The notebook is written even if a cell
     fails, so that what happened can be read there.
@@ -79,7 +79,7 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
         raise LessonError(f"there is no lesson {name!r}; there are {known}")
     out.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(source, as_version=4)
-    settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out, REPO), **(environment or {})}
+    settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out), **(environment or {})}
     if scale_name:
         settings["MINIVL_SCALE"] = scale_name
     written = out / source.name
@@ -137,7 +137,7 @@ def _talking_client(notebook, sockets):
         kernel_name="python3",
         on_cell_start=heading,
         config=config,
-        resources={"metadata": {"path": str(REPO)}},
+        resources={"metadata": {"path": os.getcwd()}},
     )
 
 

@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from minivl.config import REPO
+from minivl.config import CHECKOUT
 from minivl.fullscale.recipes import recipes
 from minivl.ledger import (
     COLUMNS,
@@ -212,7 +212,7 @@ def test_published_results_of_the_recipes_are_in_the_ledger():
 def test_committed_differences_name_settings_that_exist():
     releases = read_releases()
     assert {"UniVL", "DiscoVLA", "both"} == set(releases["paper"])
-    source = "".join(path.read_text() for path in (REPO / "minivl").rglob("*.py"))
+    source = "".join(path.read_text() for path in (CHECKOUT / "minivl").rglob("*.py"))
     for setting in releases["setting"]:
         name = re.match(r"(?:\w+\.)+(\w+)|(\w+)\((\w+)=", setting)
         if name and not setting.startswith("not in"):

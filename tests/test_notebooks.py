@@ -6,7 +6,8 @@ import re
 import nbformat
 import pytest
 
-from minivl.lessons import NOTEBOOKS, run_lesson
+from minivl.config import NOTEBOOKS
+from minivl.lessons import run_lesson
 
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 

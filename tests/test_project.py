@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import minivl
+
 REPO = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())
 NAMED_BY_THE_USER = ("torch", "jupyterlab", "transformers", "open_clip_torch", "matplotlib", "seaborn", "datasets")
@@ -64,6 +66,46 @@ def test_the_repository_stays_small():
     sizes = {path: path.stat().st_size for path in tracked(".")}
     assert sum(sizes.values()) < 60e6
     assert sum(size for path, size in sizes.items() if "data_samples" in path.parts) < 25e6
+
+
+def test_the_version_stands_in_one_place():
+    assert "version" in PYPROJECT["project"]["dynamic"] and "version" not in PYPROJECT["project"]
+    assert f"\nversion: {minivl.__version__}\n" in (REPO / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def layout():
+    """Folders and files of the README's layout, as paths: an entry belongs to the one above that is indented less."""
+    block = (REPO / "README.md").read_text(encoding="utf-8").split("## Layout")[1].split("```")[1]
+    found, above = [], []
+    for line in block.splitlines():
+        entry = re.match(r"( *)([\w./]+)(?=  |$)", line)
+        if entry and len(entry[1]) < 8:
+            above = [*above[: len(entry[1]) // 2], entry[2]]
+            found.append("".join(above).rstrip("/"))
+    return found
+
+
+def test_layout_of_the_readme():
+    """Every folder of the package and every room is in it, and all that is in it exists."""
+    rooms = {module.split(".")[1] for module in MODULES if "." in module}
+    files = {f"minivl/{room}.py" for room in rooms - {"__main__"} if (REPO / "minivl" / f"{room}.py").is_file()}
+    folders = {path.parent.relative_to(REPO).as_posix() for path in MODULES.values()}
+    top = {path.relative_to(REPO).parts[0] for path in tracked(".") if len(path.relative_to(REPO).parts) > 1} - {".ci"}
+    named = layout()
+    assert len(named) == len(set(named))
+    assert not (folders | files | top) - set(named), "not in the layout"
+    assert not [path for path in named if not (REPO / path).exists()]
+
+
+@pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_the_documentation_names_exist(text):
+    ours = "|".join(["minivl", "tests", "notebooks", "data_samples", "benchmarks"])
+    text = (REPO / text).read_text(encoding="utf-8")
+    named = set(re.findall(rf"(?<![\w/.-])(?:{ours})/[\w./-]*\w|(?<=\]\()(?!http)[^)#]+", text))
+    named |= {name for name in re.findall(r"`([\w.-]+\.(?:md|toml|yml|lock|cff))`", text)}
+    assert len(named) > 10
+    made_up = {"notebooks/NN_name.ipynb", "tests/ROOM/test_x.py", "minivl/ROOM/x.py"}
+    assert not [path for path in sorted(named - made_up) if not (REPO / path).exists()]
 
 
 # A room may import from the rooms of lower floors.

@@ -16,6 +16,7 @@ import pandas as pd
 
 from minivl.ablations.runner import Cell, run_cells, save_results
 from minivl.config import Scale, UniVLPretrainConfig
+from minivl.data.wordpiece import load_tokenizer
 from minivl.tasks.univl.captioning import Captioning
 from minivl.tasks.univl.data import task_rows
 from minivl.tasks.univl.pretraining import make_tokenizer, pretrain_at_scale

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from minivl.cli.options import ScaleOption, SetOption, app, changed
-from minivl.config import runs_dir, scale
+from minivl.config import BUNDLED, CHECKOUT, NOTEBOOKS, ConfigError, runs_dir, scale
 
 
 @app.command()
@@ -46,19 +46,27 @@ def lesson(
     out: Annotated[
         Path | None, typer.Option(help="folder for the executed notebook and what it writes [default: runs/lessons]")
     ] = None,
-    update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/")] = False,
+    update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/ (of a clone)")] = False,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
 ):
     """Execute a lesson from a clean kernel."""
     import shutil
 
+    if update and CHECKOUT is None:
+        raise ConfigError("--update writes into the notebooks/ of a clone, and this minivl was installed without one")
     settings = scale(scale_name)
     changed(settings, changes, tuple(vars(settings)))
-    from minivl.lessons import NOTEBOOKS, run_lesson
+    from minivl.lessons import run_lesson
 
     environment = {"MINIVL_SET": json.dumps(changes or [])}
     notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name, environment)
     if update:
         shutil.copy(notebook, NOTEBOOKS)
     print(f"\nThe executed notebook: {notebook}")
+
+
+@app.command()
+def samples():
+    """Print the folder of the bundled clips, models and results: "$(minivl samples)/kitchen/test" are clips."""
+    print(BUNDLED)

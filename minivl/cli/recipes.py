@@ -106,7 +106,7 @@ def weights_check(
         typer.Option(help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"),
     ] = None,
 ):
-    """Pretrained weights that are here, and whether they can be read; downloads nothing. Ends with 1 if one cannot be."""
+    """Pretrained weights that are here, and whether they can be read. Ends with 1 if one cannot be."""
     from minivl.fullscale.weights import check_weights
 
     findings = check_weights(folder or scale("full").data / "weights")

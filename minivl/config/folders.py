@@ -1,20 +1,25 @@
-"""Where things are: what this repository bundles, what is kept between runs, what runs write."""
+"""Folders: what comes with the package, what is kept between runs, what runs write."""
 
 import os
 from pathlib import Path
 
 import platformdirs
 
-REPO = Path(__file__).resolve().parents[2]
-BUNDLED = REPO / "data_samples"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_IN_WHEEL = _PACKAGE / "_bundled"  # pyproject.toml puts data_samples/ and notebooks/ there when a wheel is built
+
+# The repository, if the package runs from one; None where it was installed from a wheel, without tests and benchmarks.
+CHECKOUT: Path | None = None if _IN_WHEEL.is_dir() else _PACKAGE.parent
+BUNDLED = (CHECKOUT or _IN_WHEEL) / "data_samples"  # clips, features, small models, results; read only
+NOTEBOOKS = (CHECKOUT or _IN_WHEEL) / "notebooks"  # the lessons; read only but for `minivl lesson --update`
 NARRATED = BUNDLED / "narrated"
 
 
 def cache_dir() -> Path:
-    """Where rendered worlds are kept between runs, outside the repository (`MINIVL_CACHE` moves it)."""
+    """Folder of rendered worlds, kept between runs, outside the package (`MINIVL_CACHE` moves it)."""
     return Path(os.environ.get("MINIVL_CACHE") or platformdirs.user_cache_path("minivl"))
 
 
 def runs_dir() -> Path:
-    """Where runs write: `runs/` in the current folder (`MINIVL_RUNS` moves it)."""
+    """Folder that runs write into: `runs/` in the current folder (`MINIVL_RUNS` moves it)."""
     return Path(os.environ.get("MINIVL_RUNS", "runs"))
