@@ -40,7 +40,7 @@ def predict(
         if out.is_dir():
             raise ConfigError(f"--out {out} is a folder: name a file in it, such as {out / 'predictions.jsonl'}")
         out.parent.mkdir(parents=True, exist_ok=True)
-    from minivl.data.subtitles import write_text
+    from minivl.data.atomic import write_text
     from minivl.tasks.univl import load_rows, load_task
 
     task = load_task(model.removeprefix(HUB))

@@ -7,7 +7,6 @@ README.md           a card, and beside it the tokenizer's files
 """
 
 import dataclasses
-import os
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minivl.config import TaskConfig, TrainConfig
+from minivl.data.atomic import replacing
 from minivl.data.wordpiece import load_tokenizer
 from minivl.hub.checkpoints import CheckpointError, load_weights
 from minivl.hub.folders import find, push_folder, read_settings, write_folder
@@ -143,9 +143,8 @@ def _write_head(folder: Path, weights: Mapping[str, Tensor]) -> None:
     if not weights:
         return (folder / HEAD).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{HEAD}.partial"
-    save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, unfinished)
-    os.replace(unfinished, folder / HEAD)
+    with replacing(folder / HEAD) as unfinished:
+        save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, unfinished)
 
 
 _CARD = """\

@@ -374,7 +374,7 @@ def test_an_index_of_an_older_format_is_made_anew(tmp_path, monkeypatch):
 @pytest.mark.parametrize("written", ["rows", "manifest"])
 def test_a_full_disk_costs_the_index_not_the_answer(tmp_path, monkeypatch, written):
     paths = files(tmp_path / "videos", 3)
-    write = search_index._write
+    write = search_index.write_bytes
 
     def full(path, data):
         if path.name.startswith(written):
@@ -386,7 +386,7 @@ def test_a_full_disk_costs_the_index_not_the_answer(tmp_path, monkeypatch, writt
     with pytest.warns(UserWarning, match=r"cannot be kept in .* \(No space left on device\).*--index") as caught:
         index, _ = updated(tmp_path / "i", tmp_path / "videos", paths)
     assert len(caught) == 1 and contents(index, paths)["002.mp4"] == [[2, 1], [2, 2]]
-    monkeypatch.setattr(search_index, "_write", write)
+    monkeypatch.setattr(search_index, "write_bytes", write)
     assert len(updated(tmp_path / "i", tmp_path / "videos", paths)[1]) == 3
 
 
