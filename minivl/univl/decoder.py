@@ -1,5 +1,7 @@
 """UniVL's decoder (section 3.2 of the paper, module 4): writes a caption, attending to the cross encoder's output."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
@@ -49,7 +51,7 @@ class Decoder(nn.Module):
         """Cross-attention weights, mean over layers and heads: as `hidden` -> (N, W, K), rows sum to 1."""
         x, weights = self._embed(ids, words, positions[: ids.shape[1]]), []
         words_bias, cross_bias = causal_bias(mask), padding_bias(cross_mask)
-        for layer in self.layers:
+        for layer in self._layers():
             attended = layer.self_attention(x, x, words_bias)
             weights.append(layer.cross_attention.weights(attended, cross, cross_bias))
             x = layer.feed_forward(layer.cross_attention(attended, cross, cross_bias))
@@ -58,7 +60,7 @@ class Decoder(nn.Module):
     def start(self, cross: Tensor, cross_mask: Tensor) -> "DecoderCache":
         """A cache for captions of N clips that grow word by word: cross (N, K, D), cross_mask (N, K)."""
         return DecoderCache(
-            clips=[layer.cross_attention.keys_values(cross) for layer in self.layers],
+            clips=[layer.cross_attention.keys_values(cross) for layer in self._layers()],
             clips_bias=padding_bias(cross_mask),
         )
 
@@ -70,13 +72,16 @@ class Decoder(nn.Module):
         (N, B), D = ids.shape, words.shape[1]
         x = self._embed(ids.view(N * B, 1), words, positions[cache.length])  # (N*B, 1, D)
         no_bias = torch.zeros(1, 1, 1, 1, device=x.device)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._layers()):
             so_far = cache.extend(i, layer.self_attention.keys_values(x))  # (N*B, h, length + 1, d) each
             x = layer.self_attention(x, so_far, no_bias)  # (N*B, 1, D)
             x = layer.cross_attention(x.view(N, B, D), cache.clips[i], cache.clips_bias)  # (N, B, D)
             x = layer.feed_forward(x).view(N * B, 1, D)
         cache.length += 1
         return self.head(x, words).view(N, B, len(words))
+
+    def _layers(self) -> list[DecoderLayer]:
+        return cast(list[DecoderLayer], list(self.layers))  # a ModuleList does not know the type of its modules
 
     def _embed(self, ids, words, positions):
         """ids (N, Q), positions (Q, D) of these words -> (N, Q, D)."""

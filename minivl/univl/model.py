@@ -150,8 +150,12 @@ class UniVL(PretrainedMixin):
         """
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
-        parts = (x.split(SIDE**2) for x in (text, attention_mask, video, video_mask))
-        pooled = [pooled_rows(self.cross, *some, position) for some in zip(*parts, strict=True)]
+        pooled = []
+        for i in range(0, max(len(text), 1), SIDE**2):
+            some = slice(i, i + SIDE**2)
+            pooled.append(
+                pooled_rows(self.cross, text[some], attention_mask[some], video[some], video_mask[some], position)
+            )
         return self.similarity(torch.cat(pooled)).squeeze(-1)  # (N,)
 
     pool_text, pool_video = staticmethod(pool_text), staticmethod(pool_video)

@@ -51,7 +51,7 @@ def pretrain(
     needs nothing masked. Each stage has its own folder in `run_dir`, and starts with the weights of the one before;
     what is new in it starts at random.
     """
-    model = None
+    model: UniVL | None = None
     for stage in stages(config):
         seed_everything(stage.train.seed)
         sized = replace(config.model, parts=stage.parts)
@@ -76,6 +76,7 @@ def pretrain(
             settings=settings,
             progress=progress,
         )
+    assert model is not None  # there is always a second stage
     return model
 
 
@@ -91,9 +92,10 @@ def load_bert(model: UniVL, name: str) -> None:
 
     refuse_code(name)
     try:
-        bert, found = BertModel.from_pretrained(
+        loaded: tuple = BertModel.from_pretrained(
             name, add_pooling_layer=False, output_loading_info=True, trust_remote_code=False
         )
+        bert, found = loaded
     except (OSError, ValueError) as error:
         raise ModelError(
             f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "

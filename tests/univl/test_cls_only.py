@@ -11,23 +11,27 @@ A, B, D = 3, 4, CONFIG.hidden_size
 
 
 def states(rows, places, seed):
-    return torch.randn(rows, places, D, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, places, D, dtype=torch.double, generator=draw).requires_grad_()
 
 
 def assert_same(found, expected, parameters):
-    """Values, and gradients of a weighted sum of them."""
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    """Values, and gradients of a weighted sum of them, in double precision."""
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
     weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(9))
-    gradients = [torch.autograd.grad((x * weights).sum(), parameters, allow_unused=True) for x in (found, expected)]
+    gradients = [
+        torch.autograd.grad((x * weights).sum(), parameters, retain_graph=True, allow_unused=True)
+        for x in (found, expected)
+    ]
     for ours, plain in zip(*gradients, strict=True):
         assert (ours is None) == (plain is None)
         if ours is not None:
-            torch.testing.assert_close(ours, plain, rtol=1e-4, atol=2e-5)
+            torch.testing.assert_close(ours, plain, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("shortcut", [cls_attention, cls_layer])
 def test_one_layer(shortcut):
-    layer = small_model().cross.layers[0]
+    layer = small_model().double().cross.layers[0]
     x, bias = states(4, W, 1), padding_bias(lengths_to_mask([W, 5, 1, 0], W))  # the last row has nothing real
     module, arguments = (layer.attention, (x, x, bias)) if shortcut is cls_attention else (layer, (x, bias))
     assert_same(shortcut(module, x, bias), module(*arguments)[:, 0], [x, *module.parameters()])
@@ -35,7 +39,7 @@ def test_one_layer(shortcut):
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_pooled_output(layers):
-    cross = small_model(cross_layers=layers).cross
+    cross = small_model(cross_layers=layers).double().cross
     text, video = states(A, W, 1), states(B, T, 2)
     text_mask, video_mask = lengths_to_mask([W, 4, 2], W), lengths_to_mask([T, 3, 1, 0], T)
     rows, columns = torch.arange(A).repeat_interleave(B), torch.arange(B).repeat(A)
@@ -47,7 +51,7 @@ def test_pooled_output(layers):
 
 
 def test_dropout_acts_in_training():
-    layer = small_model(dropout=0.5).cross.layers[0]
+    layer = small_model(dropout=0.5).double().cross.layers[0]
     x, bias = states(4, W, 1), padding_bias(lengths_to_mask([W] * 4, W))
     for training in (True, False):
         layer.train(training)
