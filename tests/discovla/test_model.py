@@ -151,7 +151,7 @@ def test_loading_into_another_clip_or_from_elsewhere_is_refused(tmp_path, monkey
     settings = json.loads((tmp_path / "config.json").read_text())
     settings["discovla"]["depth"] = 3
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ConfigError, match="depth"):
+    with pytest.raises(CheckpointError, match="depth"):
         DiscoVLA.from_pretrained(tmp_path)
 
 
