@@ -235,6 +235,10 @@ class DiscoVLA(PushToHubMixin, nn.Module):
             require_finite(everywhere)
         return S, I
 
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses, as `losses`."""
+        return self.losses(batch)
+
     def trainable_parameters(self) -> list[nn.Parameter]:
         """LoRA and fusion adapters: 561,200 numbers for CLIP ViT-B with the paper's settings."""
         return [p for p in self.parameters() if p.requires_grad]

@@ -130,7 +130,7 @@ def test_save_and_load(tmp_path, monkeypatch):
     again = DiscoVLA.from_pretrained(tmp_path / "new" / "folder")
     assert loaded == [("small", "tag")] * 2
     assert again.config == CONFIG and again.backbone == model.backbone
-    assert torch.equal(model.losses(batch)["total"], again.losses(batch)["total"])
+    assert torch.equal(model(batch)["total"], again(batch)["total"])
     saved = read_weights(tmp_path / "new" / "folder" / "model.safetensors")
     assert saved.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
     card = (tmp_path / "new" / "folder" / "README.md").read_text()
@@ -151,7 +151,7 @@ def test_loading_into_another_clip_or_from_elsewhere_is_refused(tmp_path, monkey
     settings = json.loads((tmp_path / "config.json").read_text())
     settings["discovla"]["depth"] = 3
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ConfigError, match="depth"):
+    with pytest.raises(CheckpointError, match="depth"):
         DiscoVLA.from_pretrained(tmp_path)
 
 
