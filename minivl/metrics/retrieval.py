@@ -5,8 +5,6 @@ same score look perfect, counting it as lost punishes rounding. Here every numbe
 candidates are put in random order**, so a constant model gets exactly chance.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -62,7 +60,7 @@ def retrieval_metrics(
     return {"t2v": t2v, "v2t": v2t, "R@sum": sum(d[f"R@{k}"] for d in (t2v, v2t) for k in ks)}
 
 
-def group_metrics(similarity: ArrayLike, groups: Sequence, video_of_text: ArrayLike | None = None) -> dict[str, float]:
+def group_metrics(similarity: ArrayLike, groups: ArrayLike, video_of_text: ArrayLike | None = None) -> dict[str, float]:
     """Text-to-video R@1 taken apart, where videos come in groups that share content and differ in how it is bound.
 
     groups  (N_video,) a label for each video; the rest as in `retrieval_metrics`

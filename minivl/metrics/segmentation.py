@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from minivl.metrics.arrays import percent
 
@@ -18,7 +18,7 @@ OVERLAPS = (10, 25, 50)  # percent
 
 
 def segmentation_metrics(
-    predicted: Sequence[Sequence], truth: Sequence[Sequence], background: Hashable = None
+    predicted: Sequence[ArrayLike], truth: Sequence[ArrayLike], background: Hashable = None
 ) -> dict[str, float]:
     """Compare label sequences, one per video, with one label (integer or string) per frame.
 
@@ -61,7 +61,7 @@ def majority_baseline(train: Sequence[Sequence], truth: Sequence[Sequence]) -> l
     return [np.full(len(video), labels[counts.argmax()]) for video in truth]
 
 
-def _checked(predicted: Sequence[Sequence], truth: Sequence[Sequence]) -> tuple[list[NDArray], list[NDArray]]:
+def _checked(predicted: Sequence[ArrayLike], truth: Sequence[ArrayLike]) -> tuple[list[NDArray], list[NDArray]]:
     guesses, labels = [np.asarray(video) for video in predicted], [np.asarray(video) for video in truth]
     if not labels or len(guesses) != len(labels):
         raise ValueError(f"there are predictions for {len(predicted)} videos and true labels for {len(truth)}")
