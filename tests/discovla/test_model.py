@@ -161,17 +161,17 @@ def test_a_clip_without_a_name_cannot_be_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config, message",
+    "sizes, message",
     [
-        (DiscoVLAConfig(2, 4, 1), "last 4 blocks of a tower that has 3"),
-        (DiscoVLAConfig(2, 2, 3), "last 3 blocks of a tower that has 2"),
-        (DiscoVLAConfig(2, -1, 1), "-1"),
-        (DiscoVLAConfig(0, 2, 1), "rank"),
+        ((2, 4, 1), "last 4 blocks of a tower that has 3"),
+        ((2, 2, 3), "last 3 blocks of a tower that has 2"),
+        ((2, -1, 1), "-1"),
+        ((0, 2, 1), "rank"),
     ],
 )
-def test_impossible_settings(config, message):
+def test_impossible_settings(sizes, message):
     with pytest.raises(ConfigError, match=message):
-        DiscoVLA(small_clip(), config)
+        DiscoVLA(small_clip(), DiscoVLAConfig(*sizes))
 
 
 @pytest.mark.parametrize(

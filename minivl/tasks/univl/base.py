@@ -15,7 +15,7 @@ from minivl.data.segments import SegmentDataset
 from minivl.tasks.univl.saving import SavedTask
 from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos, require_columns
 from minivl.train.engine import default_device
-from minivl.train.loop import fit, seed_everything
+from minivl.train.loop import SizedDataset, fit, seed_everything
 from minivl.univl import UniVL
 from minivl.univl.layers import init_weights, used_length
 
@@ -98,7 +98,7 @@ class Task(SavedTask, ABC):
         return self.settings()
 
     @abstractmethod
-    def dataset(self, rows: "Dataset") -> torch.utils.data.Dataset:
+    def dataset(self, rows: "Dataset") -> SizedDataset:
         """Training examples."""
 
     @abstractmethod

@@ -18,6 +18,7 @@ from minivl.data.segments import SegmentDataset, spoken_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
 from minivl.tasks.univl.base import Task, only_captions, place_of, without_padding
+from minivl.train.loop import SizedDataset
 from minivl.univl import UniVL
 from minivl.univl.generation import NOTHING
 from minivl.univl.pretraining_step import caption_loss
@@ -83,7 +84,7 @@ class Captioning(Task):
     def run_settings(self) -> dict[str, Any]:
         return {"text": self.text, "count_padding": self.univl.objectives.count_padding}
 
-    def dataset(self, rows: "Dataset") -> torch.utils.data.Dataset:
+    def dataset(self, rows: "Dataset") -> SizedDataset:
         """One item per caption, two with `text` "both". Raises ValueError if there is none."""
         data = self._segments(rows)
         if not data.captions:
