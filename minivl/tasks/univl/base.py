@@ -15,7 +15,7 @@ from minivl.data.segments import SegmentDataset
 from minivl.tasks.univl.saving import SavedTask
 from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos, require_columns
 from minivl.train.engine import default_device
-from minivl.train.loop import fit, seed_everything
+from minivl.train.loop import SizedDataset, fit, seed_everything
 from minivl.univl import UniVL
 from minivl.univl.layers import init_weights, used_length
 
@@ -98,7 +98,7 @@ class Task(SavedTask, ABC):
         return self.settings()
 
     @abstractmethod
-    def dataset(self, rows: "Dataset") -> torch.utils.data.Dataset:
+    def dataset(self, rows: "Dataset") -> SizedDataset:
         """Training examples."""
 
     @abstractmethod
@@ -144,11 +144,6 @@ class Task(SavedTask, ABC):
         """A batch on the device of the model."""
         device = next(self.parameters()).device
         return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
-
-
-def only_captions(rows: "Dataset") -> SegmentDataset:
-    """The captions of rows alone, `captions`, `video_of_text` and `references`: nothing that a model would read."""
-    return SegmentDataset(rows, None, NarrationConfig(), text=None)
 
 
 def place_of(row: dict) -> dict[str, Any]:
