@@ -146,11 +146,6 @@ class Task(SavedTask, ABC):
         return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
 
-def only_captions(rows: "Dataset") -> SegmentDataset:
-    """The captions of rows alone, `captions`, `video_of_text` and `references`: nothing that a model would read."""
-    return SegmentDataset(rows, None, NarrationConfig(), text=None)
-
-
 def place_of(row: dict) -> dict[str, Any]:
     """The clip that a row is about: {"video_id"}, and "start" and "end" in seconds where it is part of a video."""
     window = {name: row[name] for name in ("start", "end") if row.get(name) is not None}

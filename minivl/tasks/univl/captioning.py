@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivl.config import ConfigError, TaskConfig
+from minivl.config import ConfigError, NarrationConfig, TaskConfig
 from minivl.data.segments import SegmentDataset, spoken_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
-from minivl.tasks.univl.base import Task, only_captions, place_of, without_padding
+from minivl.tasks.univl.base import Task, place_of, without_padding
 from minivl.train.loop import SizedDataset
 from minivl.univl import UniVL
 from minivl.univl.generation import NOTHING
@@ -181,7 +181,7 @@ def as_tokens(tokenizer: Any, texts: list[str], max_words: int) -> list[str]:
 
 def _references(rows: "Dataset") -> list[list[str]]:
     """The captions of each row. Raises ValueError if one has none."""
-    captions = only_captions(rows).references()
+    captions = SegmentDataset(rows, None, NarrationConfig(), text=None).references()
     lacking = [number for number, some in enumerate(captions) if not some]
     if lacking:
         raise ValueError(

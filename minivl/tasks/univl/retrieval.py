@@ -16,9 +16,10 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from minivl.config import ConfigError, TaskConfig
+from minivl.data.schema import captions_of
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.retrieval import retrieval_metrics
-from minivl.tasks.univl.base import Task, only_captions, place_of, without_padding
+from minivl.tasks.univl.base import Task, place_of, without_padding
 from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl import UniVL
 from minivl.univl.layers import used_length
@@ -113,7 +114,7 @@ class Retrieval(Task):
         best = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
         return [
             {"query": query, "candidates": [places[i] | {"similarity": float(scores[i])} for i in numbers]}
-            for query, scores, numbers in zip(only_captions(rows).captions, similarity, best, strict=True)
+            for query, scores, numbers in zip(captions_of(rows)[0], similarity, best, strict=True)
         ]
 
     def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
@@ -126,9 +127,9 @@ class Retrieval(Task):
     @staticmethod
     def baselines(train_rows: "Dataset | None", rows: "Dataset") -> dict[str, dict[str, float]]:
         """The scores of "chance": all similarities equal. These are exact expectations, not one lucky draw."""
-        data = only_captions(rows)
-        same = np.zeros((len(data.captions), len(data.rows)))
-        return {"chance": _flat(retrieval_metrics(same, data.video_of_text))}
+        captions, video_of_text = captions_of(rows)
+        same = np.zeros((len(captions), len(rows)))
+        return {"chance": _flat(retrieval_metrics(same, video_of_text))}
 
     def _encoded_texts(self, data: SegmentDataset) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded captions (B, W, D) and their masks."""
