@@ -11,12 +11,11 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch.utils.data import Dataset
+from typing import Any
 
 from minivl.config import ConfigError, NarrationConfig, TrainConfig, UniVLConfig, UniVLPretrainConfig
 from minivl.data.trust import refuse_code
-from minivl.train.loop import fit, seed_everything
+from minivl.train.loop import SizedDataset, fit, seed_everything
 from minivl.univl.model import UniVL
 from minivl.univl.saving import load_parts
 
@@ -41,7 +40,7 @@ def stages(config: UniVLPretrainConfig) -> list[Stage]:
 
 def pretrain(
     config: UniVLPretrainConfig,
-    dataset: Callable[[NarrationConfig, bool], Dataset],
+    dataset: Callable[[NarrationConfig, bool], SizedDataset],
     run_dir: Path,
     progress: bool = True,
 ) -> UniVL:
@@ -92,7 +91,7 @@ def load_bert(model: UniVL, name: str) -> None:
 
     refuse_code(name)
     try:
-        loaded: tuple = BertModel.from_pretrained(
+        loaded: Any = BertModel.from_pretrained(
             name, add_pooling_layer=False, output_loading_info=True, trust_remote_code=False
         )
         bert, found = loaded
