@@ -115,7 +115,7 @@ def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress:
     return Scores(
         similarity,
         retrieval_metrics(similarity, data.video_of_text),
-        None if groups is None else group_metrics(similarity, np.asarray(groups), data.video_of_text),
+        None if groups is None else group_metrics(similarity, list(groups), data.video_of_text),
     )
 
 
