@@ -120,9 +120,9 @@ def test_only_the_adapter_adds_parameters():
     "changes, message",
     [
         ({"strategy": "fusion"}, "image, video, average, adapter, not 'fusion'"),
-        ({"distill": "both"}, "release or paper"),
-        ({"alpha": -1}, "negative"),
-        ({"temporal": -1}, "negative"),
+        ({"distill": "both"}, "release, paper"),
+        ({"alpha": -1}, "at least 0"),
+        ({"temporal": -1}, "at least 0"),
     ],
 )
 def test_settings_that_do_not_exist(changes, message):

@@ -377,7 +377,7 @@ def test_one_bad_file_never_stops_the_others(mixed, films, s3d, writer, tokenize
     assert list(report.captions) == [films / "long.mp4"] and list(report.failed) == [*mixed[:4], films / "short.mp4"]
     text = str(report)
     assert text.startswith("long.mp4\n 0:00 -  0:02  ") and "b_empty.mp4: is empty (0 bytes)" in text
-    assert "bad.srt, line 2: expected times" in text and "d_missing.mp4: does not exist" in text
+    assert "bad.srt: holds a text without times" in text and "d_missing.mp4: does not exist" in text
     with pytest.raises(VideoError, match="a_broken.mp4: is no video, or damaged at its start"):
         own_videos.caption_video(mixed[0], s3d, writer, tokenizer, **SIZES)
 
