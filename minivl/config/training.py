@@ -39,7 +39,7 @@ class TrainConfig:
                 f"and {self.epochs} epochs"
             )
         require_one_of(self, schedule=("cosine", "linear"), mixed_precision=("no", "bf16", "fp16"))
-        require_at_least(1, self, "batch_size", "epochs", "gradient_accumulation", "chunk_size")
+        require_at_least(1, self, "batch_size", "steps", "epochs", "gradient_accumulation", "chunk_size")
         require_at_least(1, self, "log_every", "checkpoint_every")
         require_at_least(
             0, self, "steps", "learning_rate", "weight_decay", "eps", "max_grad_norm", "seed", "num_workers"
