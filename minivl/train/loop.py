@@ -24,6 +24,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,8 +97,8 @@ def fit(
     the same way before calling again.
 
     Raises TrainingError if the data set is smaller than one step, if nothing is trainable, if `run_dir` cannot be
-    written or holds a run with other settings, if the settings ask for what the model or the engine cannot do, and
-    if a loss or gradient is not finite (before it does harm).
+    written, holds a run with other settings or is in use by another process, if the settings ask for what the model
+    or the engine cannot do, and if a loss or gradient is not finite (before it does harm).
     """
     run = RunFolder(run_dir)
     record = {"train": dataclasses.asdict(config), "settings": settings or {}, "examples": len(dataset)}
@@ -118,14 +119,16 @@ def fit(
             part.load_state_dict(state[name])
 
     writes = accelerator.is_main_process
-    if writes and done < steps:
-        run.begin(record, done)
-    accelerator.wait_for_everyone()
-
     engine.train()
     batches = _batches(dataset, collate, config, accelerator, range(done, steps))
-    bar = tqdm(total=steps, initial=done, disable=not (progress and writes), desc=run.path.name)
-    with layer_options(worker, config), bar:
+    with ExitStack() as stack:
+        if writes and done < steps:
+            stack.enter_context(run.held())
+            run.begin(record, done)
+        accelerator.wait_for_everyone()
+        stack.enter_context(layer_options(worker, config))
+        shown = progress and writes
+        bar = stack.enter_context(tqdm(total=steps, initial=done, disable=not shown, desc=run.path.name))
         for step in range(done + 1, steps + 1):
             began, lr = time.perf_counter(), scheduler.get_last_lr()[0]
             values = _update(step, accelerator, engine, prepared_optimizer, backward, batches, config, run)

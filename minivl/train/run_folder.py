@@ -2,6 +2,7 @@
 
     config.json               the settings of the run
     metrics.jsonl             one line per logged step
+    .lock, .holder            which process trains here now
     checkpoints/step-000120/  what training had changed after step 120, and the optimiser; the two newest are kept
 
 Every file and folder is written under another name and then renamed, which cannot happen by halves: whenever a run
@@ -9,11 +10,18 @@ is killed, a folder `step-...` is whole. Nothing here is unpickled: safetensors,
 """
 
 import json
+import os
 import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -27,6 +35,10 @@ CHANGE_NOTHING = {"train.num_workers", "train.log_every", "train.checkpoint_ever
 
 class TrainingError(RuntimeError):
     """Training cannot start or go on; the message says what to do."""
+
+
+class DamagedCheckpoint(RuntimeError):
+    """A checkpoint that cannot be read."""
 
 
 class RunFolder:
@@ -98,29 +110,82 @@ class RunFolder:
         for old in self.saved()[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder for this process; TrainingError, which says who has it, if another one trains there now.
+
+        The system lets go of the lock when a process ends in whichever way.
+        """
+        holder = self.path / ".holder"
+        with _writing(self.path, "Choose a folder that can be written."):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                who = holder.read_text() if holder.exists() else "another process"
+                raise TrainingError(
+                    f"{self.path} is in use: {who} is training there. Wait for it, stop it, or choose another run name."
+                ) from None
+        try:
+            with _writing(holder, self._advice()):
+                write_text(holder, f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%F %T},")
+            yield
+        finally:
+            lock.release()
+
     def restore(self, model: nn.Module) -> tuple[int, dict]:
-        """Load the weights of the newest checkpoint, if there is one: (steps done, the state that `save` was given)."""
-        folder = self.newest()
-        if folder is None:
-            return 0, {}
-        saved, live = load_file(folder / "model.safetensors"), trained(model)
-        changed = [
-            name
-            for name in sorted(saved.keys() | live.keys())
-            if name not in saved or name not in live or saved[name].shape != live[name].shape
-        ]
-        if changed:
-            raise TrainingError(
-                f"{folder} is of another model, it differs in {', '.join(changed[:5])}: build the "
-                "model as before, or delete that run to start over"
-            )
-        with torch.no_grad():
-            for name, tensor in live.items():
-                tensor.copy_(saved[name])
-        return _step_of(folder), torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        """Load the weights of the newest checkpoint, if there is one: (steps done, the state that `save` was given).
+
+        A damaged one is passed over, which is said on standard error, for the one before it. Raises TrainingError if
+        all are damaged, or are of another model.
+        """
+        damaged = []
+        for folder in reversed(self.saved()):
+            try:
+                weights, state = _read_checkpoint(folder)
+            except DamagedCheckpoint as error:
+                damaged.append(str(error))
+                continue
+            _load_trained(model, weights, folder)
+            if damaged:
+                print(f"{'; '.join(damaged)}: going on from {folder}", file=sys.stderr)
+            return _step_of(folder), state
+        if damaged:
+            raise TrainingError(f"{'; '.join(damaged)}. Delete {self.checkpoints} to start over.")
+        return 0, {}
 
     def _advice(self):
         return f"Free some space and run again: it continues from {self.newest() or 'the start'}."
+
+
+def _read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """(weights, state) of a checkpoint. Raises DamagedCheckpoint."""
+    try:
+        weights = load_file(folder / "model.safetensors")
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, UnpicklingError) as error:
+        raise DamagedCheckpoint(f"{folder} is damaged ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in ("optimizer", "scheduler")):
+        raise DamagedCheckpoint(f"{folder} is damaged (its state is not that of an optimiser and a schedule)")
+    return weights, state
+
+
+def _load_trained(model: nn.Module, saved: Mapping[str, torch.Tensor], folder: Path) -> None:
+    live = trained(model)
+    changed = [
+        name
+        for name in sorted(saved.keys() | live.keys())
+        if name not in saved or name not in live or saved[name].shape != live[name].shape
+    ]
+    if changed:
+        raise TrainingError(
+            f"{folder} is of another model, it differs in {', '.join(changed[:5])}: build the "
+            "model as before, or delete that run to start over"
+        )
+    with torch.no_grad():
+        for name, tensor in live.items():
+            tensor.copy_(saved[name])
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -153,6 +153,55 @@ def test_line_cut_short(tmp_path, whole):
     assert_same(train(tmp_path), whole[1:])
 
 
+DAMAGE = {
+    "weights cut off": lambda folder: cut(folder / "model.safetensors"),
+    "weights missing": lambda folder: (folder / "model.safetensors").unlink(),
+    "state cut off": lambda folder: cut(folder / "state.pt"),
+    "state empty": lambda folder: (folder / "state.pt").write_bytes(b""),
+    "state missing": lambda folder: (folder / "state.pt").unlink(),
+    "state of something else": lambda folder: torch.save([1, 2], folder / "state.pt"),
+    "state without a schedule": lambda folder: torch.save({"optimizer": {}}, folder / "state.pt"),
+}
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_costs_only_the_steps_after_the_one_before(tmp_path, whole, capsys, damage):
+    with pytest.raises(Stop):
+        train(tmp_path, losses=stop_at(6, stop))
+    earlier, newest = RunFolder(tmp_path).saved()
+    DAMAGE[damage](newest)
+    assert_same(train(tmp_path), whole[1:])
+    told = capsys.readouterr().err
+    assert f"{newest} is damaged" in told and f"going on from {earlier}" in told
+
+
+def test_all_checkpoints_damaged(tmp_path):
+    with pytest.raises(Stop):
+        train(tmp_path, losses=stop_at(6, stop))
+    for folder in RunFolder(tmp_path).saved():
+        cut(folder / "state.pt")
+    with pytest.raises(TrainingError, match="is damaged.*is damaged.*Delete .*checkpoints to start over"):
+        train(tmp_path)
+
+
+def test_two_runs_under_one_name(tmp_path):
+    """The second is told who has the folder; when that process is killed, the folder is free again."""
+    program = "import sys, time; from minivl.train.run_folder import RunFolder\nwith RunFolder(sys.argv[1]).held():\n"
+    program += "    print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE)
+    assert other.stdout.readline()
+    with pytest.raises(TrainingError, match=f"in use: process {other.pid} on .*, since 20.* is training there"):
+        train(tmp_path)
+    assert not RunFolder(tmp_path).saved()
+    other.kill()
+    other.wait()
+    train(tmp_path)
+
+
 def test_killed_anywhere(tmp_path):
     """SIGKILL at every file operation and every step, in turn, of a new run and of one that was killed before."""
     done = subprocess.run([sys.executable, SCRIPT, "killed", tmp_path], capture_output=True, text=True)
