@@ -52,7 +52,7 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Measured:
-    """What a source gave: mean and standard deviation over `seeds` runs; of a gain also its 95 % interval."""
+    """The value of a source: mean and standard deviation over `seeds` runs; of a gain also its 95 % interval."""
 
     mean: float
     spread: float

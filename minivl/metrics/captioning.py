@@ -1,4 +1,4 @@
-"""How close are generated captions to those that people wrote? The metrics of UniVL's tables.
+"""Closeness of generated captions to those that people wrote: the metrics of UniVL's tables.
 
 BLEU, ROUGE-L, METEOR and CIDEr come from pycocoevalcap, whose values are those of nlg-eval, the package behind
 UniVL's numbers: text is split on white space as it is, so "can't" and "can ' t" differ and "Egg" is not "egg".
