@@ -20,6 +20,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+@app.callback()
+def program(
+    debug: Annotated[bool, typer.Option("--debug", help="show where in the code an error comes from")] = False,
+) -> None:
+    """Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA."""
+    if debug:
+        os.environ["MINIVL_DEBUG"] = "1"
+
+
 ScaleOption = Annotated[
     str | None, typer.Option("--scale", help="tiny, small or full [default: MINIVL_SCALE or small]")
 ]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from minivl.cli.errors import printable
 from minivl.cli.options import (
     DryRunOption,
     RecipeOption,
@@ -63,11 +64,11 @@ def search(
     searcher = Searcher(network, clip, inputs, window)
     hits, skipped = search_videos(query, paths, searcher, top, folder.parent if folder.is_file() else folder, index)
     for rank, hit in enumerate(hits, start=1):
-        print(f"{rank:3d}. {hit.score:+.3f}  {hit.path}{hit.place}")
+        print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}")
     if skipped:
         print(f"skipped {len(skipped)} of {len(paths)} videos:", file=sys.stderr)
         for path, reason in skipped:
-            print(f"  {path}: {reason}", file=sys.stderr)
+            print(printable(f"  {path}: {reason}"), file=sys.stderr)
     if picture:
         from minivl.plots import film_strips
 

@@ -52,7 +52,7 @@ def _prepare_model(folder, about):
         print(f"the card says nothing under {', '.join(missing)}: see the options of `minivl push`", file=sys.stderr)
     config = folder / "config.json"
     below = json.loads(config.read_text(encoding="utf-8")).get("clip", {}).get("name", "") if config.is_file() else ""
-    if Path(below).is_dir():
+    if below and Path(below).is_dir():
         raise ConfigError(
             f"this model belongs to the CLIP in {below}, a folder that others do not have: push that one "
             f"first, and write its name on the hub, hf-hub:owner/name, into {config} (clip, name)"

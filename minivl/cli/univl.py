@@ -166,10 +166,11 @@ def features(
     s3d: S3DOption = S3D,
 ):
     """S3D features of videos of any length, one vector per second. Finished ones are kept, bad files skipped."""
+    from minivl.data.folder import named_videos
     from minivl.s3d import S3D as Network
     from minivl.s3d.features import write_features
 
-    files = {path.stem: path for path in _video_files(videos)}
+    files = named_videos(videos)
     report = write_features(files, Network.from_pretrained(s3d), out)
     print(f"{len(report.written)} written and {len(report.kept)} kept in {out}, {len(report.failed)} failed")
 

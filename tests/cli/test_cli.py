@@ -37,7 +37,7 @@ def test_both_names_are_the_same_program():
     from importlib.metadata import entry_points
 
     (script,) = entry_points(group="console_scripts", name="minivl")
-    assert script.value == "minivl.cli:main"
+    assert script.value == "minivl.__main__:main"
 
 
 @pytest.mark.parametrize(

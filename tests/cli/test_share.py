@@ -258,3 +258,11 @@ def test_folders_that_nobody_else_could_use(tmp_path, hub):
     made.save_pretrained(tmp_path / "model")
     answer = minivl("push", tmp_path / "model", "me/model")
     assert "a folder that others do not have: push that one first" in str(answer.exception) and not hub.kinds
+
+
+@pytest.mark.parametrize("name", ["univl_kitchen", "univl_kitchen_captions", "s3d_kitchen", "clip_kitchen"])
+def test_push_of_what_is_bundled(tmp_path, hub, name):
+    folder = shutil.copytree(BUNDLED / name, tmp_path / name)
+    answer = minivl("push", folder, f"me/{name}")
+    assert answer.exit_code == 0, answer.output
+    assert f"uploaded: hub/me/{name}" in answer.output

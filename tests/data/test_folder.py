@@ -2,7 +2,7 @@
 
 import pytest
 
-from minivl.data.folder import find_videos
+from minivl.data.folder import find_videos, named_videos
 
 
 def test_videos_are_found_at_any_depth_in_order(tmp_path):
@@ -29,3 +29,14 @@ def test_folders_that_give_nothing_say_why(tmp_path):
         find_videos(tmp_path / "nowhere")
     with pytest.raises(NotADirectoryError, match="is a file"):
         find_videos(tmp_path / "notes.txt")
+
+
+def test_no_file_loses_its_name_to_another(tmp_path):
+    for name in ("a/x.mp4", "b/x.mp4", "y.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = {name: path.relative_to(tmp_path).as_posix() for name, path in named_videos([tmp_path]).items()}
+    assert names == {"a-x": "a/x.mp4", "b-x": "b/x.mp4", "y": "y.mp4"}
+    assert named_videos([tmp_path / "y.mp4", tmp_path / "y.mp4"]) == {"y": tmp_path / "y.mp4"}
+    with pytest.raises(ValueError, match=r"b.x.mp4 would both be called x: rename one"):
+        named_videos([tmp_path / "a", tmp_path / "b"])

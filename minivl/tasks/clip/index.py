@@ -147,7 +147,7 @@ class SearchIndex:
             if self.kept:
                 for name, part in new.items():
                     write_bytes(self.place / name, save(part))
-                write_bytes(self.place / "manifest.json", json.dumps(manifest, ensure_ascii=False).encode())
+                write_bytes(self.place / "manifest.json", json.dumps(manifest).encode())
                 self._unwritten.clear()
         except OSError as error:
             self._not_kept(error)
