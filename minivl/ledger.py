@@ -17,6 +17,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -182,7 +183,7 @@ def ledger_table(ledger: pd.DataFrame) -> pd.DataFrame:
 def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
     """Differences between papers and releases with their measured effect, as text."""
 
-    def effect(row):
+    def effect(row: Any) -> str:
         if row.measured is None:
             return "not measured"
         if row.effect:

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -105,7 +106,7 @@ def _talking_client(notebook, sockets):
     from traitlets.config import Config
 
     class TalkingClient(NotebookClient):
-        def process_message(self, message, cell, cell_index):
+        def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
             content = message["content"]
             if message["msg_type"] == "stream":
                 stream = sys.stdout if content["name"] == "stdout" else sys.stderr
@@ -117,7 +118,7 @@ def _talking_client(notebook, sockets):
                     print(text)
             return super().process_message(message, cell, cell_index)
 
-    def heading(cell, cell_index):
+    def heading(cell: Any, cell_index: int) -> None:
         if cell.cell_type == "markdown":
             print("".join(f"\n{line}\n" for line in cell.source.splitlines() if line.startswith("#")), end="")
 

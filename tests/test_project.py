@@ -179,3 +179,20 @@ def test_the_papers_never_import_each_other(paper, other):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def lacks_types(function):
+    """Whether a parameter of a function, or what it returns, has no annotation."""
+    a = function.args
+    parameters = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, [a.vararg, a.kwarg])]
+    untyped = [p.arg for p in parameters if p.annotation is None and p.arg not in ("self", "cls")]
+    return bool(untyped) or (function.returns is None and function.name != "__init__")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_functions_are_typed(module):
+    """Every function and method without a leading underscore, and every __init__: parameters and what it returns."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    public = [f for f in functions if f.name == "__init__" or not f.name.startswith("_")]
+    assert not [f"{f.name}, line {f.lineno}" for f in public if lacks_types(f)]

@@ -28,6 +28,7 @@ import pandas as pd
 from minivl.ablations.runner import Cell, run_cells, save_results
 from minivl.clip import load_clip
 from minivl.config import ConfigError, InputConfig, Scale, WorldConfig, override, scale
+from minivl.data.clips import ClipDataset
 from minivl.data.world.build import cached_world
 from minivl.data.world.language import in_other_order
 from minivl.discovla.beyond.probes import frame_accuracy, order_accuracy
@@ -146,6 +147,7 @@ def run_study(
 
 def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
     """Adapt as the cell says, and score: on the test split, and `val ...` on the validation split."""
+    assert settings.world is not None  # run_study refuses settings without a world
     chosen = dict(cell.settings)
     knobs = {field.name for field in fields(WorldConfig)} & chosen.keys()
     world = override(settings.world, **{name: chosen.pop(name) for name in knobs})
@@ -185,7 +187,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
 
 
 @lru_cache(maxsize=2)  # the last worlds: decoding one takes as long as a quarter of an adaptation
-def world_clips(inputs: InputConfig, world: WorldConfig, videos: int | None):
+def world_clips(inputs: InputConfig, world: WorldConfig, videos: int | None) -> tuple[ClipDataset, ...]:
     """Training, validation and test clips of a kitchen world, which is rendered if it is new."""
     folder, clip = cached_world(world, progress=False), load_clip("kitchen")
     settings = replace(scale("small"), inputs=inputs)

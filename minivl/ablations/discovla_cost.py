@@ -71,7 +71,7 @@ def _kept_bytes(model: DiscoVLA, video: Tensor) -> int:
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept = {}
 
-    def keep(tensor):
+    def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()

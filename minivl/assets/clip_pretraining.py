@@ -6,6 +6,7 @@ OpenAI's CLIP is to the world outside, an image-level model that adaptation star
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from minivl.clip import load_clip
+from minivl.clip import Clip, load_clip
 from minivl.clip.contrastive import symmetric_contrastive
 from minivl.config import ClipPretrainConfig, WorldConfig
 from minivl.data.images import preprocess
@@ -136,7 +137,9 @@ class ImageTextContrast(nn.Module):
 class CaptionedFrames(torch.utils.data.Dataset):
     """Pictures as CLIP reads them."""
 
-    def __init__(self, pictures: list[CaptionedFrame], tokenizer, size: int, mean, std):
+    def __init__(
+        self, pictures: list[CaptionedFrame], tokenizer: Any, size: int, mean: Sequence[float], std: Sequence[float]
+    ):
         self.frames = np.stack([p.frame for p in pictures])
         self.text_ids = tokenizer([p.caption for p in pictures])
         self.settings = (size, mean, std)
@@ -169,7 +172,7 @@ def write_clip_folder(folder: Path, architecture: dict, vocabulary_size: int) ->
 
 
 @torch.inference_mode()
-def image_text_retrieval(clip, pictures: list[CaptionedFrame]) -> dict:
+def image_text_retrieval(clip: Clip, pictures: list[CaptionedFrame]) -> dict:
     """Retrieval scores of a loaded Clip on pictures, one caption each (percent, see retrieval_metrics)."""
     data = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
     batches = torch.utils.data.DataLoader(data, batch_size=256)

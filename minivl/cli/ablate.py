@@ -39,7 +39,7 @@ def ablate_univl(
     out: OutOption = None,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """UniVL's objectives and strategies, scored on retrieval and captioning. Finished runs are kept."""
     settings = _pretraining_settings(scale_name, changes)
     out = _results_folder("univl", out, settings)
@@ -57,7 +57,7 @@ def ablate_univl_regimes(
     out: OutOption = None,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """The same where speech fits the picture, and with three times the steps. Finished runs are kept."""
     settings = _pretraining_settings(scale_name, changes)
     out = _results_folder("univl-regimes", out, settings)
@@ -76,7 +76,7 @@ def ablate_univl_tasks(
     out: OutOption = None,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """The five tasks, fine-tuned from the bundled UniVL and from scratch, beside guessing. Finished runs are kept."""
     settings = scale(scale_name)
     own = tuple(f"univl_tasks.{task}.train.seed" for task in settings.univl_tasks)
@@ -103,7 +103,7 @@ def ablate_discovla(
     out: OutOption = None,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept.
 
     What a cell of a study is about is changed on top of the settings of --set.
@@ -119,7 +119,7 @@ def ablate_discovla(
 
 
 @ablate.command("discovla-cost")
-def ablate_discovla_cost(out: OutOption = None, changes: SetOption = None, scale_name: ScaleOption = None):
+def ablate_discovla_cost(out: OutOption = None, changes: SetOption = None, scale_name: ScaleOption = None) -> None:
     """Cost of the attention strategies against the number of frames: operations, time, memory."""
     own = tuple(f"discovla.{name}" for name in ("strategy", "alpha", "beta"))
     settings = changed(scale(scale_name), changes, ("discovla",), own=own)

@@ -16,7 +16,7 @@ NameArgument = Annotated[
 
 
 @data.command("card")
-def data_card(name: NameArgument):
+def data_card(name: NameArgument) -> None:
     """A corpus' origin, its splits and protocols, and the layout that is expected."""
     from minivl.data import corpora
 
@@ -24,7 +24,7 @@ def data_card(name: NameArgument):
 
 
 @data.command("check")
-def data_check(name: NameArgument, folder: Annotated[Path, typer.Argument(help="the corpus' folder")]):
+def data_check(name: NameArgument, folder: Annotated[Path, typer.Argument(help="the corpus' folder")]) -> None:
     """List what of a corpus is there, missing or broken; loads little. Ends with 1 if it cannot be used."""
     from minivl.data import corpora
 
@@ -43,7 +43,7 @@ def data_audit(
     split: Annotated[str, typer.Option(help="which part to read")] = "train",
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
     picture: Annotated[Path | None, typer.Option(help="also draw the shares: a .png file")] = None,
-):
+) -> None:
     """Who and what appears in a corpus' texts: counts of words, shares of clips, who is named with which activity."""
     from minivl.data import corpora
     from minivl.data.audit import audit

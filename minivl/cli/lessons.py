@@ -24,7 +24,7 @@ def demo(
     ] = None,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """The main job: search videos by text, adapt CLIP with DiscoVLA's first part, search again."""
     settings = scale(scale_name)
     clips_from = "world" if settings.world is not None else "data"
@@ -49,7 +49,7 @@ def lesson(
     update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/ (of a clone)")] = False,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Execute a lesson from a clean kernel."""
     import shutil
 
@@ -67,6 +67,6 @@ def lesson(
 
 
 @app.command()
-def samples():
+def samples() -> None:
     """Print the folder of the bundled clips, models and results: "$(minivl samples)/kitchen/test" are clips."""
     print(BUNDLED)

@@ -23,7 +23,7 @@ def predict(
     split: Annotated[str, typer.Option(help="which folder in it")] = "test",
     out: Annotated[Path | None, typer.Option(help="a .jsonl file to write [default: the terminal]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many videos")] = None,
-):
+) -> None:
     """Let a fine-tuned UniVL say what it finds in videos, one JSON object per line; no truth is needed.
 
     A caption per clip, the best clips per caption (retrieval), a label per frame and the segments they make, the time
@@ -79,7 +79,7 @@ def print_scores(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
 
 
 def is_task(model: str) -> bool:
-    """Whether a folder, or "hf-hub:owner/name", holds a fine-tuned task of UniVL: its config.json has a "task"."""
+    """Check if a folder, or "hf-hub:owner/name", holds a fine-tuned task of UniVL: its config.json has a "task"."""
     if model.startswith(HUB):
         from minivl.hub.folders import find
 

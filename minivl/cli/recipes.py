@@ -18,7 +18,7 @@ app.add_typer(weights, name="weights")
 
 
 @recipe.command("list")
-def recipe_list():
+def recipe_list() -> None:
     """All recipes, with the corpus and the published result."""
     from minivl.fullscale.recipes import recipes
 
@@ -29,7 +29,7 @@ def recipe_list():
 
 
 @recipe.command("show")
-def recipe_show(name: Annotated[str, typer.Argument(help="see 'minivl recipe list'")]):
+def recipe_show(name: Annotated[str, typer.Argument(help="see 'minivl recipe list'")]) -> None:
     """Every hyperparameter of a recipe with its source, the command, and the published results."""
     from minivl.fullscale.recipes import find_recipe, hyperparameters
 
@@ -75,7 +75,7 @@ def recipe_dry_run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="also write the numbers into this .csv")] = None,
     changes: SetOption = None,
-):
+) -> None:
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
     from minivl.fullscale.recipes import find_recipe, recipes
 
@@ -105,7 +105,7 @@ def weights_check(
         Path | None,
         typer.Option(help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"),
     ] = None,
-):
+) -> None:
     """Pretrained weights that are here, and whether they can be read. Ends with 1 if one cannot be."""
     from minivl.fullscale.weights import check_weights
 
@@ -121,7 +121,7 @@ def weights_convert(
     file: Annotated[Path, typer.Argument(help="univl.pretrained.bin or s3d_howto100m.pth")],
     folder: Annotated[Path, typer.Argument(help="where the model goes, for --model or --s3d")],
     bert: Annotated[str, typer.Option(help="UniVL's tokenizer: a folder or hub name")] = "bert-base-uncased",
-):
+) -> None:
     """Make a model folder of released weights, which every command takes."""
     from minivl.fullscale.weights import convert
 

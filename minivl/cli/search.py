@@ -52,7 +52,7 @@ def search(
             "new and changed files only [default: the cache]"
         ),
     ] = None,
-):
+) -> None:
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
     from minivl.data.folder import find_videos
     from minivl.tasks.clip.retrieval import load_model
@@ -116,7 +116,7 @@ def adapt(
     changes: SetOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Adapt a CLIP to videos with DiscoVLA, then score it on the validation clips. Resumes by itself."""
     plan, settings = chosen_settings(recipe, "adapt", scale_name)
     options = {
@@ -203,7 +203,7 @@ def evaluate(
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips, or videos")] = None,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Scores of a model: retrieval with a CLIP on captioned clips, or the task that `minivl finetune` saved."""
     import dataclasses
 

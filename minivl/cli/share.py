@@ -23,7 +23,7 @@ def push(
     limits: Annotated[str, typer.Option(help="for the card: what it is not good for")] = "",
     public: Annotated[bool, typer.Option("--public", help="for everyone to see; else only for its owner")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="complete the card and stop")] = False,
-):
+) -> None:
     """Upload a model or data to the Hugging Face hub, once the card is complete. Needs `hf auth login`."""
     from minivl.hub.folders import push_folder
 

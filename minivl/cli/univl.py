@@ -47,7 +47,7 @@ def feature_world(
     s3d: S3DOption = S3D,
     share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0,
     changes: SetOption = None,
-):
+) -> None:
     """Render narrated kitchen videos (or opinions), and keep their S3D features and words. Resumes by itself."""
     import dataclasses
 
@@ -80,7 +80,7 @@ def pretrain_command(
     changes: SetOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Pretrain UniVL on narrated videos, and save it with its tokenizer. Resumes by itself."""
     options = {
         "univl_pretrain.staged": staged,
@@ -134,7 +134,7 @@ def finetune(
     changes: SetOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Fine-tune UniVL on one of its five tasks, save it, and score it beside guessing. Resumes by itself."""
     plan, settings = chosen_settings(recipe, "finetune", scale_name)
     if plan is not None and task is None:
@@ -164,7 +164,7 @@ def features(
     videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
     out: Annotated[Path, typer.Option(help="a folder for one .npy per video")] = Path("features"),
     s3d: S3DOption = S3D,
-):
+) -> None:
     """S3D features of videos of any length, one vector per second. Finished ones are kept, bad files skipped."""
     from minivl.data.folder import named_videos
     from minivl.s3d import S3D as Network
@@ -192,7 +192,7 @@ def caption(
         ),
     ] = None,
     s3d: S3DOption = S3D,
-):
+) -> None:
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     from minivl.data.wordpiece import load_tokenizer
     from minivl.hub.folders import find, read_settings

@@ -15,7 +15,7 @@ def render_world(
     opinions: Annotated[bool, typer.Option("--opinions", help="clips with a sentiment instead")] = False,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Render a kitchen world as mp4 files with metadata."""
     settings = changed(scale(scale_name), changes, ("world",))
     world = world_of(settings, "is there to render")
@@ -30,7 +30,7 @@ def pretrain_clip_command(
     out: Annotated[Path, typer.Argument(help="folder for the model")],
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Pretrain the small CLIP on frames and short captions of the kitchen world, and score it. Resumes by itself."""
     settings = changed(scale(scale_name), changes, ("clip_pretrain", "world"))
     world = world_of(settings, "CLIP is pretrained on: it is loaded there (ViT-B-32/openai)")
@@ -46,7 +46,7 @@ def pretrain_s3d_command(
     out: Annotated[Path, typer.Argument(help="folder for the network")],
     changes: SetOption = None,
     scale_name: ScaleOption = None,
-):
+) -> None:
     """Pretrain the small S3D on narrated videos with MIL-NCE, and probe its features. Resumes by itself."""
     settings = changed(scale(scale_name), changes, ("s3d_pretrain",))
     world_of(settings, "S3D is pretrained on: it is read there (S3D.from_reference)")

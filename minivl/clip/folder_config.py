@@ -30,7 +30,7 @@ class _Checked(BaseModel):
 
 
 class VisionConfig(_Checked):
-    """What an image tower may set."""
+    """Settings of an image tower."""
 
     layers: Layers | tuple[Layers, Layers, Layers, Layers] = 12
     width: Width = 768
@@ -60,7 +60,7 @@ class VisionConfig(_Checked):
 
 
 class TokenizerArguments(_Checked):
-    """What a tokenizer may be told; `trust_remote_code` is not among it."""
+    """Settings of a tokenizer; `trust_remote_code` is not among it."""
 
     clean: Name = "whitespace"
     strip_sep_token: bool = False
@@ -68,7 +68,7 @@ class TokenizerArguments(_Checked):
 
 
 class TextConfig(_Checked):
-    """What a text tower may set. Towers of transformers (`hf_model_name`) are not: their sizes come from the hub."""
+    """Settings of a text tower. Towers of transformers (`hf_model_name`) are not: their sizes come from the hub."""
 
     context_length: Tokens = 77
     vocab_size: Annotated[int, Field(ge=1, le=2_000_000)] = 49_408
@@ -121,7 +121,7 @@ class ModelConfig(_Checked):
 
 
 class Preprocessing(_Checked):
-    """How images become pixels of the model's kind."""
+    """Settings by which images become pixels of the model's kind."""
 
     size: Pixels | tuple[Pixels, Pixels] | None = None
     mode: Literal["RGB"] = "RGB"

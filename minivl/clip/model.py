@@ -74,8 +74,8 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
             f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
             f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)"
         )
-    from_file = weights and pretrained is not None and Path(pretrained).is_file()
-    tag = pretrained if weights and not from_file else None
+    file = pretrained if weights and pretrained is not None and Path(pretrained).is_file() else None
+    tag = pretrained if weights and file is None else None
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag and tag not in tags:
         raise ModelError(
@@ -89,8 +89,8 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
             f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
             "path of a weights file in place of the tag."
         ) from error
-    if from_file:
-        load_weights(model, pretrained)
+    if file is not None:
+        load_weights(model, file)
     return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
 
 

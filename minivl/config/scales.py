@@ -9,6 +9,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from minivl.config.checks import ConfigError, fixed
 from minivl.config.folders import NARRATED, cache_dir
@@ -142,7 +143,7 @@ def _small_univl() -> UniVLPretrainConfig:
 
 
 def _small_tasks() -> dict[str, TaskConfig]:
-    def task(steps, **changes):
+    def task(steps: int, **changes: Any) -> TaskConfig:
         train = TrainConfig(
             batch_size=32,
             learning_rate=1e-3,

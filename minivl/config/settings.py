@@ -2,8 +2,14 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minivl.config.checks import ConfigError, fixed, require_at_least, require_one_of, require_share
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ class ObjectiveConfig:
         require_at_least(0, self, "joint", "cmlm", "cmfm", "align", "decoder")
 
     @classmethod
-    def release(cls, **changes) -> "ObjectiveConfig":
+    def release(cls, **changes: Any) -> "ObjectiveConfig":
         """The objectives that the released code computes."""
         return cls(
             **{"anchors": "middle", "count_padding": True, "detach_frames": False, "global_negatives": False, **changes}
@@ -191,7 +197,7 @@ class CorpusConfig:
     protocol: str | None = None  # None: the corpus' first
 
 
-def override(config, **changes):
+def override(config: Config, **changes: Any) -> Config:
     """A copy of a config dataclass with some values changed; a name it does not have is an error."""
     unknown = set(changes) - {f.name for f in dataclasses.fields(config)}
     if unknown:

@@ -12,13 +12,17 @@ texts in other languages, which it only hints at. A balanced text can stand besi
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from minivl.data.audit_words import WORDS, lookup
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SPOKEN, WRITTEN = ("transcript",), ("caption", "captions", "step_captions", "frame_captions")
 ENGLISH = frozenset("the a an and of to in is it on with for that this i you we he she they are was be not".split())
@@ -60,7 +64,9 @@ class Audit:
         return "\n".join(lines).rstrip()
 
 
-def audit(rows, words: dict[str, dict[str, str]] = WORDS, progress: bool = True) -> Audit:
+def audit(
+    rows: "Dataset | list[dict[str, Any]]", words: dict[str, dict[str, str]] = WORDS, progress: bool = True
+) -> Audit:
     """Count the words of a corpus in minivl's schema (a `datasets.Dataset` or a list of dicts), one row per clip.
 
     Raises ValueError if there are no rows, or none of the columns that hold text.
@@ -109,7 +115,7 @@ class _Counts:
         self.activities: Counter = Counter()  # clips by shown word
         self.both: Counter = Counter()  # clips by (category of people, shown activity)
 
-    def add(self, written: list[str], spoken: list[str], entries) -> None:
+    def add(self, written: list[str], spoken: list[str], entries: Mapping[str, Iterable[tuple[str, str, str]]]) -> None:
         self.clips += 1
         self.captions += bool(written)
         self.speech += bool(spoken)
@@ -156,7 +162,7 @@ def _texts(row, columns) -> list[str]:
 
 
 def _mentions(counts: _Counts, words) -> pd.DataFrame:
-    def share(clips, of):
+    def share(clips: int, of: int) -> float:
         return 100 * clips / of if of else float("nan")
 
     rows = []

@@ -1,9 +1,12 @@
 """Clips as models read them: sampled and preprocessed frames beside tokenized captions."""
 
 import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from minivl.config import InputConfig
@@ -11,6 +14,9 @@ from minivl.data.images import augmented, preprocess
 from minivl.data.sampling import sample_frames
 from minivl.data.schema import captions_of
 from minivl.data.text import tokenize
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class ClipDataset(torch.utils.data.Dataset):
@@ -27,7 +33,7 @@ class ClipDataset(torch.utils.data.Dataset):
     Raises ValueError if the rows have no captions.
     """
 
-    def __init__(self, rows, clip, inputs: InputConfig, keep_frames: bool = False):
+    def __init__(self, rows: "Dataset", clip: Any, inputs: InputConfig, keep_frames: bool = False):
         self.rows, self.clip, self.inputs = rows, clip, inputs
         self.paths = [video["path"] for video in rows["video"]]
         self.captions, self.video_of_text = captions_of(rows)
@@ -96,12 +102,12 @@ class ClipDataset(torch.utils.data.Dataset):
             )
         return item
 
-    def video_batches(self, batch_size: int, progress: bool = True):
+    def video_batches(self, batch_size: int, progress: bool = True) -> Iterator[dict[str, Tensor]]:
         """Every clip once, in order, collated as `video` does."""
         batches = torch.arange(len(self.paths)).split(batch_size)
         for indices in tqdm(batches, desc="encoding clips", unit="batch", disable=not progress, leave=False):
             yield torch.utils.data.default_collate([self.video(int(index)) for index in indices])
 
-    def text_batches(self, batch_size: int):
+    def text_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every caption once, in order: pairs of ids and masks (B, L)."""
         yield from zip(self.text_ids.split(batch_size), self.text_mask.split(batch_size), strict=True)

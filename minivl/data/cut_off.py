@@ -1,4 +1,4 @@
-"""Whether a video file is shorter than it says: what a broken-off copy, download or recording leaves."""
+"""Detection of video files that are shorter than they say, which a broken-off copy, download or recording leaves."""
 
 import struct
 from pathlib import Path

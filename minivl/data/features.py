@@ -18,7 +18,7 @@ EXTRACT = "extract the features again"
 class FeatureError(ValueError):
     """Features that cannot be read or do not fit: says which, why, and what to do."""
 
-    def __init__(self, reference, reason: str):
+    def __init__(self, reference: Path | str, reason: str):
         super().__init__(f"{reference} {reason}")
 
 

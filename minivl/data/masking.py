@@ -3,13 +3,15 @@
 All draws come from torch's global generator, which `fit` seeds for every step.
 """
 
+from typing import Any
+
 import torch
 
 UNMASKED = -1  # label of a place where nothing has to be predicted
 
 
 def mask_tokens(
-    ids: torch.Tensor, mask: torch.Tensor, tokenizer, share: float = 0.15
+    ids: torch.Tensor, mask: torch.Tensor, tokenizer: Any, share: float = 0.15
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """BERT's masking: (masked ids, labels), both int64 of the shape of `ids` (..., W).
 

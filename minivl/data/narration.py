@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from minivl.config import NarrationConfig
 from minivl.data.features import FeatureReader, clip_features, row_window
 from minivl.data.masking import mask_frames, mask_tokens
 from minivl.data.wordpiece import encode_captions, encode_texts
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 NEEDED = ("features", "feature_rate", "transcript")
 
@@ -55,7 +59,7 @@ def widen_window(spans: Sequence[tuple[float, float]], number: int, rate: float,
     return spans[left][0], spans[right][1]
 
 
-def spoken_rows(rows) -> list[int]:
+def spoken_rows(rows: "Dataset") -> list[int]:
     """Numbers of the rows of a `datasets.Dataset` in whose `transcript` a sentence has words.
 
     Arrow columns are searched as they are: a million transcripts as Python objects would take minutes to make.
@@ -95,8 +99,8 @@ class NarratedDataset(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        rows,
-        tokenizer,
+        rows: "Dataset",
+        tokenizer: Any,
         settings: NarrationConfig,
         masked: bool = True,
         keep_features: bool = False,

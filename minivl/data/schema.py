@@ -14,10 +14,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minivl.data.features import SEPARATOR, FeatureError, check_reference
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 LAYOUT = "expected <folder>/train/metadata.jsonl beside the files that it names, and the same in val/ and test/"
 SHOWN = 5  # bad rows per error
@@ -83,7 +87,7 @@ COLUMNS = {
 }
 
 
-def load_split(folder: Path | str, split: str):
+def load_split(folder: Path | str, split: str) -> "Dataset":
     """One split of a corpus as a `datasets.Dataset` with the columns of COLUMNS that it has, and its own extra ones.
 
     `video` is not decoded: a row's `["video"]["path"]` is the file. `features` is a reference for `load_features`.
@@ -103,7 +107,7 @@ def load_split(folder: Path | str, split: str):
     return make_dataset(columns, metadata)
 
 
-def make_dataset(columns: dict[str, list], source: Path | str):
+def make_dataset(columns: dict[str, list], source: Path | str) -> "Dataset":
     """Columns as a `datasets.Dataset` with the types of the schema; other columns get the type of their values.
 
     Raises SchemaError, which names the `source`, for another column with values of different types.
@@ -121,7 +125,7 @@ def make_dataset(columns: dict[str, list], source: Path | str):
     return Dataset.from_dict(columns, features=Features(features))
 
 
-def captions_of(rows) -> tuple[list[str], np.ndarray]:
+def captions_of(rows: "Dataset") -> tuple[list[str], np.ndarray]:
     """All captions of rows, and for each the number of its row (N_text,); none where rows have no such column."""
     if "captions" in rows.column_names:
         pairs = [(text, number) for number, texts in enumerate(rows["captions"]) for text in texts or []]

@@ -1,6 +1,7 @@
 """Segments of videos for UniVL's downstream tasks: retrieval by a caption, and writing the caption."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
@@ -9,6 +10,9 @@ from minivl.config import NarrationConfig
 from minivl.data.features import FeatureReader, clip_features
 from minivl.data.schema import captions_of, make_dataset
 from minivl.data.wordpiece import encode_captions, encode_texts
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 INPUT = ("input_ids", "attention_mask")
 CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")
@@ -23,7 +27,7 @@ def spoken_within(transcript: list[dict] | None, start: float | None, end: float
     return [said for said in transcript or [] if said["start"] < end and said["end"] > start]
 
 
-def segments_of(videos, distinct: bool = False):
+def segments_of(videos: "Dataset", distinct: bool = False) -> "Dataset":
     """One row per step of videos that have `steps` and `step_captions`, as a `datasets.Dataset` in the one schema.
 
     `caption` is the step's sentence, `start` and `end` are the step's, `transcript` is what is said meanwhile, and
@@ -72,8 +76,8 @@ class SegmentDataset(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        rows,
-        tokenizer,
+        rows: "Dataset",
+        tokenizer: Any,
         settings: NarrationConfig,
         text: str | None = "caption",
         keep_features: bool = False,

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ class TokenizerError(ValueError):
     """A tokenizer that cannot be opened or is not of BERT's kind."""
 
 
-def load_tokenizer(name: Path | str):
+def load_tokenizer(name: Path | str) -> Any:
     """The fast tokenizer in a folder, or the one that Hugging Face's hub has under that name ("bert-base-uncased").
 
     Raises TokenizerError if there is none, or if it lacks a special token of BERT's.
@@ -46,7 +47,7 @@ def load_tokenizer(name: Path | str):
     return tokenizer
 
 
-def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | str):
+def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | str) -> Any:
     """Train a lower-case WordPiece tokenizer of at most `vocabulary` tokens, save it in `folder` and open it.
 
     Letters, digits, common punctuation and whatever else the sentences are written with are always tokens: any word
@@ -88,7 +89,7 @@ def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | st
     return load_tokenizer(folder)
 
 
-def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor]:
+def encode_texts(tokenizer: Any, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Encode texts for the text encoder: `[CLS] words [SEP]`, then padding. Ids and mask, int64 (N, max_words).
 
     Longer texts lose their last words. An empty text is `[CLS] [SEP]`.
@@ -100,7 +101,9 @@ def encode_texts(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch
     return _pad(lines, max_words, tokenizer.pad_token_id)
 
 
-def encode_captions(tokenizer, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def encode_captions(
+    tokenizer: Any, texts: Sequence[str], max_words: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Encode captions for the decoder: what it reads, its mask, and what to write next, int64 (N, max_words) each.
 
     In: `[CLS] words`; out: `words [SEP]`; then padding. Longer captions lose their last words.
@@ -112,7 +115,7 @@ def encode_captions(tokenizer, texts: Sequence[str], max_words: int) -> tuple[to
     return read, mask, written
 
 
-def decode_tokens(tokenizer, ids: Iterable[int]) -> str:
+def decode_tokens(tokenizer: Any, ids: Iterable[int]) -> str:
     """Text of generated or target ids, as the release writes it for scoring.
 
     Cut at the first [SEP], then at the first [PAD]; pieces of a word are joined; punctuation stays apart ("can ' t").

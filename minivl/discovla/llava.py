@@ -9,6 +9,7 @@ One that does not describes each frame for itself, once per video.
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -37,7 +38,7 @@ class LlavaCaptioner:
     prompt              what it is asked about each frame; {caption} stands for the caption of the video
     """
 
-    def __init__(self, model, processor, prompt: str = CONDITIONED_PROMPT, max_new_tokens: int = 40):
+    def __init__(self, model: Any, processor: Any, prompt: str = CONDITIONED_PROMPT, max_new_tokens: int = 40):
         if processor.chat_template is None:
             raise ModelError("this processor has no chat template, so it is not known how the model wants to be asked")
         processor.tokenizer.padding_side = "left"  # generated words must follow the prompt, not its padding

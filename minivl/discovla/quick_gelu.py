@@ -1,5 +1,7 @@
 """CLIP's activation, in fewer passes over memory."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,12 +26,12 @@ class QuickGELU(nn.Module):
 
 class _QuickGELU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         z = SLOPE * x
         ctx.save_for_backward(z)
         return torch.nn.functional.silu(z).div_(SLOPE)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (z,) = ctx.saved_tensors
         return torch.ops.aten.silu_backward(gradient, z)

@@ -1,9 +1,11 @@
 """Cost of a training step: floating point operations, and what it keeps in memory for the backward pass."""
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
@@ -33,7 +35,7 @@ class ProductCounter(TorchDispatchMode):
         return tree_map_only(torch.Tensor, lambda tensor: torch.zeros_like(tensor, device=device), result)
 
 
-def count_flops(losses, batch) -> int:
+def count_flops(losses: Callable[[Any], Mapping[str, Tensor]], batch: Any) -> int:
     """FLOPs of `losses(batch)["total"]` and its backward pass.
 
     Attention counts as the products that it is made of, not as what a fused kernel computes twice to save memory.
@@ -52,7 +54,7 @@ class SavedTensors:
         self.bytes = 0
 
     @contextmanager
-    def keeping(self):
+    def keeping(self) -> Iterator[None]:
         with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
             yield
 
@@ -64,7 +66,7 @@ class SavedTensors:
         return tensor.detach()  # an output that its own node keeps would never be freed
 
 
-def saved_bytes(model: nn.Module, losses, batch) -> int:
+def saved_bytes(model: nn.Module, losses: Callable[[Any], Mapping[str, Tensor]], batch: Any) -> int:
     """Bytes that a forward pass keeps for the backward pass; products are not computed, see ProductCounter."""
     saved = SavedTensors(model)
     with saved.keeping(), ProductCounter():

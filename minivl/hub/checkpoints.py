@@ -15,7 +15,9 @@ class CheckpointError(ValueError):
     """A weights file that cannot be read, or weights that do not fit the model."""
 
 
-def load_weights(model: nn.Module, state_or_path, allow_missing: tuple[str, ...] = ()) -> None:
+def load_weights(
+    model: nn.Module, state_or_path: Mapping[str, torch.Tensor] | Path | str, allow_missing: tuple[str, ...] = ()
+) -> None:
     """Copy weights into a model. Names and shapes must agree; if they do not, nothing is changed.
 
     state_or_path   a mapping from names to tensors, or a file as for `read_weights`
@@ -24,8 +26,10 @@ def load_weights(model: nn.Module, state_or_path, allow_missing: tuple[str, ...]
     Raises CheckpointError with one message that lists every missing, unexpected, wrongly shaped and
     non-finite entry.
     """
-    given = isinstance(state_or_path, Mapping)
-    state = state_or_path if given else read_weights(state_or_path)
+    if isinstance(state_or_path, Mapping):
+        state, origin = state_or_path, "the given weights"
+    else:
+        state, origin = read_weights(state_or_path), str(state_or_path)
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not name.startswith(tuple(allow_missing))]
     unexpected = [name for name in state if name not in expected]
@@ -39,7 +43,6 @@ def load_weights(model: nn.Module, state_or_path, allow_missing: tuple[str, ...]
 
     problems = {"missing": missing, "unexpected": unexpected, "wrong shape": misshapen, "NaN or infinite": non_finite}
     if any(problems.values()):
-        origin = "the given weights" if given else str(state_or_path)
         raise CheckpointError(
             "\n".join(
                 [f"{origin} do not fit {type(model).__name__} (nothing was loaded)"]
@@ -53,7 +56,7 @@ def load_weights(model: nn.Module, state_or_path, allow_missing: tuple[str, ...]
     model.load_state_dict(state, strict=False)
 
 
-def read_weights(path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path | str) -> dict[str, torch.Tensor]:
     """The named tensors of a `.safetensors` file, or of a torch file of any other name.
 
     Torch files are pickles, which can run code when they are read. Only plain tensors are admitted.

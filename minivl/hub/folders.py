@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def sections(data: str = "", command: str = "", scores: Mapping | None = None, l
     return "\n".join(f"## {HEADINGS[name]}\n\n{text.rstrip()}\n" for name, text in texts.items() if text)
 
 
-def describe(folder: Path | str, **about) -> list[str]:
+def describe(folder: Path | str, **about: Any) -> list[str]:
     """Put `sections(**about)` into the card of a folder, in place of those that it has; the headings that it lacks.
 
     Raises CheckpointError if the folder has no card.
@@ -104,7 +104,7 @@ def describe(folder: Path | str, **about) -> list[str]:
 def _table(scores: Mapping) -> str:
     """Scores as a table; a pair is a mean and its spread."""
 
-    def written(value):
+    def written(value: float | Sequence[float]) -> str:
         return f"{value[0]:.4g} ± {value[1]:.2g}" if isinstance(value, (list, tuple)) else f"{value:.4g}"
 
     spread = any(isinstance(value, (list, tuple)) for value in scores.values())

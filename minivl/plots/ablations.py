@@ -97,7 +97,7 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
     differences: what `regime_differences` returned. A star marks what the interval holds apart from 0.
     """
 
-    def grid(values):
+    def grid(values: pd.Series) -> pd.DataFrame:
         return (
             differences.assign(shown=values)
             .pivot(index="component", columns="regime", values="shown")

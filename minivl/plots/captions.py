@@ -63,7 +63,7 @@ def _places(scores, tree):
         words[:n]: place for place, (words, _) in reversed(list(enumerate(tree[-1]))) for n in range(1, len(words) + 1)
     }
 
-    def visit(words, column):
+    def visit(words: tuple[str, ...], column: int) -> None:
         nonlocal lane
         if words:
             places[words] = (column, lane)

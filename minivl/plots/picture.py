@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -43,7 +44,7 @@ def method_color(name: str, other: Color = ANY_METHOD) -> Color:
     return next((METHOD_COLORS[piece] for piece in pieces if piece in METHOD_COLORS), other)
 
 
-def panels(count: int, width: float, height: float, **options) -> tuple[Figure, list[Axes]]:
+def panels(count: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of `count` axes in a row; width and height in inches, options of `plt.subplots`."""
     figure, axes = plt.subplots(1, count, figsize=(width, height), squeeze=False, **options)
     return figure, list(axes[0])

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 from minivl.data.windows import windows
 from minivl.s3d.model import S3D
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 FEATURE_RATE = 1.0  # features per second
 STAMP = "features.json"  # beside the features: which network made them
@@ -74,7 +78,7 @@ def seconds_of_video(path: Path | str, frames_per_second: int, size: int) -> Ite
     return windows(path, 1.0, frames_per_second, size)
 
 
-def video_files(rows) -> dict[str, str]:
+def video_files(rows: "Dataset") -> dict[str, str]:
     """The video files of a split that `load_split` read, by `video_id`; a file with several clips is there once.
 
     Raises ValueError if one name stands for two files.

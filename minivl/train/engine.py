@@ -69,7 +69,7 @@ def make_accelerator(config: TrainConfig) -> "Accelerator":
 
 
 def asks_for_shards() -> bool:
-    """Whether the launcher was told `--use_fsdp`."""
+    """Check if the launcher was told `--use_fsdp`."""
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 

@@ -194,7 +194,7 @@ def _backward(model, losses, config):
     """A function (accelerator, engine, batch) -> losses that adds up gradients; TrainingError if there can be none."""
     if config.chunk_size is None:
 
-        def at_once(accelerator, engine, batch):
+        def at_once(accelerator: Any, engine: nn.Module, batch: Any) -> dict[str, torch.Tensor]:
             values = engine(losses, batch)
             if "total" not in values:
                 raise TrainingError(f"losses must have a 'total', the one that is minimised; got {list(values)}")
@@ -274,7 +274,7 @@ def _batches(dataset, collate, config, accelerator, steps):
 class MicroBatches(Dataset):
     """Micro-batch number i of the whole run, as a function of (seed, i): a restart reads none of those before."""
 
-    def __init__(self, dataset, collate, config, process, processes):
+    def __init__(self, dataset: SizedDataset, collate: Callable, config: TrainConfig, process: int, processes: int):
         self.dataset, self.collate, self.config = dataset, collate, config
         self.process, self.share = process, config.batch_size // processes
         self.per_epoch = _plan(len(dataset), config, processes)[0] * config.gradient_accumulation

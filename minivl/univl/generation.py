@@ -1,17 +1,22 @@
 """Beam search: the most probable captions, several at a time, for many clips at once."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from minivl.config import ConfigError
+from minivl.config import ConfigError, UniVLConfig
+
+if TYPE_CHECKING:
+    from minivl.univl.decoder import Decoder
 
 NOTHING = -1  # in `Captions.tokens`, after a caption's last token
 
 
 @dataclass
 class Captions:
-    """What beam search found for N clips, R captions each, best first."""
+    """Captions that beam search found for N clips, R each, best first."""
 
     tokens: torch.Tensor  # (N, R, L) int64, without [CLS]; -1 after the last token
     scores: torch.Tensor  # (N, R) sum of log-probabilities (with a length penalty: divided by length ** penalty)
@@ -29,11 +34,11 @@ class Captions:
 
 @torch.inference_mode()
 def beam_search(
-    decoder,
-    cross,
-    cross_mask,
-    tables,
-    config,
+    decoder: "Decoder",
+    cross: Tensor,
+    cross_mask: Tensor,
+    tables: tuple[Tensor, Tensor],
+    config: UniVLConfig,
     num_beams: int = 5,
     max_length: int = 20,
     stopping: str = "finished",
@@ -82,7 +87,17 @@ def beam_search(
 class _Search:
     """The state of a search: B captions of each clip that is still searched for, V words in the vocabulary."""
 
-    def __init__(self, decoder, cross, cross_mask, tables, config, beams, release, needed):
+    def __init__(
+        self,
+        decoder: "Decoder",
+        cross: Tensor,
+        cross_mask: Tensor,
+        tables: tuple[Tensor, Tensor],
+        config: UniVLConfig,
+        beams: int,
+        release: bool,
+        needed: int,
+    ):
         N, device = len(cross), cross.device
         self.decoder, self.tables, self.config, self.beams, self.release = decoder, tables, config, beams, release
         self.needed = needed  # so many finished captions end a search
@@ -92,9 +107,9 @@ class _Search:
         self.tokens = torch.empty(N, 1, 0, dtype=torch.long, device=device)  # (N, B, length)
         self.scores = torch.zeros(N, 1, device=device)  # (N, B)
         self.finished = torch.zeros(N, 1, dtype=torch.bool, device=device)  # (N, B)
-        self.results = {}  # clip -> its (B, length) tokens and (B,) scores
+        self.results: dict[int, tuple[Tensor, Tensor]] = {}  # clip -> its (B, length) tokens and (B,) scores
 
-    def run(self, steps):
+    def run(self, steps: int) -> None:
         """Search for captions of at most `steps` words."""
         for _ in range(steps):
             self._step()
@@ -141,7 +156,7 @@ class _Search:
             state[rest] for state in (self.clips, self.newest, self.tokens, self.scores, self.finished)
         )
 
-    def captions(self, count, length_penalty):
+    def captions(self, count: int, length_penalty: float) -> Captions:
         L = max((tokens.shape[-1] for tokens, _ in self.results.values()), default=0)
         tokens = self.tokens.new_full((len(self.results), self.beams, L), NOTHING)  # (N, B, L)
         scores = self.scores.new_zeros(len(self.results), self.beams)  # (N, B)

@@ -16,7 +16,7 @@ MASKED = -10_000.0  # added to the scores of keys that are masked; finite, so a 
 
 
 class KeysValues(NamedTuple):
-    """What attention makes of the states that it attends to, which can be kept while they stay the same."""
+    """Keys and values of the states that attention attends to, which can be kept while they stay the same."""
 
     keys: Tensor  # (N, h, K, d)
     values: Tensor  # (N, h, K, d)

@@ -1,6 +1,8 @@
 """UniVL: one pretrained model for video-language understanding and generation (arXiv 2002.06353)."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -71,12 +73,12 @@ class UniVL(PretrainedMixin):
     @classmethod
     def from_reference(
         cls,
-        path_or_state_dict,
+        path_or_state_dict: Mapping[str, Tensor] | Path | str,
         num_heads: int = 12,
         bos_token_id: int = 101,
         eos_token_id: int = 102,
         pad_token_id: int = 0,
-    ):
+    ) -> Self:
         """A model with the weights, and the behaviour, of the released code: see `minivl.univl.reference`."""
         from minivl.univl.reference import build_from_reference
 
@@ -84,7 +86,7 @@ class UniVL(PretrainedMixin):
 
     # The four modules
 
-    def encode_text(self, input_ids, attention_mask):
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids and mask (N, W) -> (N, W, D).
 
         Raises ValueError for texts longer than the table of positions, and for ids that are not in the vocabulary.
@@ -101,11 +103,13 @@ class UniVL(PretrainedMixin):
             )
         return self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    def encode_video(self, video, video_mask):
+    def encode_video(self, video: Tensor, video_mask: Tensor) -> Tensor:
         """Raw features (N, T, F) and mask (N, T) -> (N, T, D); they are normalised inside."""
         return self.video(video, video_mask)
 
-    def cross_encode(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
+    def cross_encode(
+        self, text: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, frame_position: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encoded text (N, W, D) and video (N, T, D) of the same clips -> (N, W+T, D), pooled (N, D).
 
         frame_position   position of the first frame; W by default. Who cuts padding off a text gives the uncut W.
@@ -114,14 +118,16 @@ class UniVL(PretrainedMixin):
         position = text.shape[1] if frame_position is None else frame_position
         return self.cross(text, attention_mask, video, video_mask, position)
 
-    def decode(self, caption_ids, caption_mask, cross, cross_mask):
+    def decode(self, caption_ids: Tensor, caption_mask: Tensor, cross: Tensor, cross_mask: Tensor) -> Tensor:
         """Captions so far (N, W) and the cross encoder's output (N, K, D) -> logits of each next word (N, W, V)."""
         self.require("decoder")
         return self.decoder(caption_ids, caption_mask, cross, cross_mask, *self.tables())
 
     # Similarity of texts and videos
 
-    def joint_similarity(self, text, attention_mask, video, video_mask, normalize: bool = False):
+    def joint_similarity(
+        self, text: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, normalize: bool = False
+    ) -> Tensor:
         """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): dot products of their means (FT-Joint).
 
         The mean of a text leaves out [CLS] and keeps [SEP]. `normalize` makes the products cosines.
@@ -131,7 +137,9 @@ class UniVL(PretrainedMixin):
             texts, videos = F.normalize(texts, dim=-1), F.normalize(videos, dim=-1)
         return products(texts, videos)
 
-    def align_similarity(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
+    def align_similarity(
+        self, text: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, frame_position: int | None = None
+    ) -> Tensor:
         """Encoded texts (A, W, D) and videos (B, T, D) -> (A, B): each pair through the cross encoder (FT-Align)."""
         self.require("cross")
         position = text.shape[1] if frame_position is None else frame_position
@@ -143,7 +151,9 @@ class UniVL(PretrainedMixin):
         ]
         return self.similarity(torch.cat(rows)).squeeze(-1)  # (A, B)
 
-    def align_pairs(self, text, attention_mask, video, video_mask, frame_position: int | None = None):
+    def align_pairs(
+        self, text: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, frame_position: int | None = None
+    ) -> Tensor:
         """Encoded texts (N, W, D) and videos (N, T, D) -> (N,): the `align_similarity` of text i with video i.
 
         For pairs that were chosen, such as the best ones of each text by `joint_similarity`.
@@ -204,10 +214,10 @@ class UniVL(PretrainedMixin):
     @torch.inference_mode()
     def generate(
         self,
-        input_ids,
-        attention_mask,
-        video,
-        video_mask,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        video: Tensor,
+        video_mask: Tensor,
         num_beams: int = 5,
         max_length: int = 20,
         stopping: str = "finished",
@@ -246,19 +256,19 @@ class UniVL(PretrainedMixin):
         cross, _ = self.cross_encode(text, text_mask, video, video_mask, frame_position=input_ids.shape[1])
         return cross, torch.cat([text_mask, video_mask], dim=1)
 
-    def tables(self):
+    def tables(self) -> tuple[Tensor, Tensor]:
         """The word and position embeddings that the decoder shares with the text encoder."""
         embeddings = self.text.embeddings
         return embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
 
-    def transformer_layers(self):
+    def transformer_layers(self) -> list[nn.Module]:
         """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them.
 
         Those of cross encoder and decoder are not: Align and beam search use parts of them.
         """
         return [*self.text.encoder.layer, *self.video.layers]
 
-    def require(self, part):
+    def require(self, part: str) -> None:
         """Raise ConfigError if this model lacks a part."""
         if part not in self.config.parts:
             raise ConfigError(f"this UniVL has no {part}: its parts are {list(self.config.parts)}")

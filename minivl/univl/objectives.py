@@ -7,11 +7,12 @@ equation says, an argument chooses (`ObjectiveConfig` names these choices).
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from minivl.train.distributed import mean_over_processes
 
 
-def products(a, b):
+def products(a: Tensor, b: Tensor) -> Tensor:
     """Dot products of the rows of a (A, D) and b (B, D) -> (A, B), in full precision.
 
     They are not normalised and reach hundreds, where the numbers of mixed precision lie whole units apart.
@@ -20,7 +21,7 @@ def products(a, b):
         return a.float() @ b.float().T
 
 
-def mil_nce(similarity, clips_per_video: int = 1, anchors: str = "all", valid=None):
+def mil_nce(similarity: Tensor, clips_per_video: int = 1, anchors: str = "all", valid: Tensor | None = None) -> Tensor:
     """Joint: neighbouring clips of a video are positives of each other (MIL-NCE, equation 3 of the paper).
 
         L_a = -log  sum_{j in G(a)} exp S[j,a]  /  ( sum_j exp S[j,a] + sum_{j not in G(a)} exp S[a,j] )
@@ -49,7 +50,9 @@ def mil_nce(similarity, clips_per_video: int = 1, anchors: str = "all", valid=No
     return _mean(loss[chosen])
 
 
-def align_loss(similarity, first: int = 0, valid=None, across_processes: bool = False):
+def align_loss(
+    similarity: Tensor, first: int = 0, valid: Tensor | None = None, across_processes: bool = False
+) -> Tensor:
     """Align: each text must find its own video among all (equation 6). The other direction is not trained.
 
         L = - mean_i log softmax_j( S[i, j] )[i]
@@ -61,7 +64,7 @@ def align_loss(similarity, first: int = 0, valid=None, across_processes: bool = 
     return _mean(loss if valid is None else loss[valid.bool()], across_processes)
 
 
-def cmlm_loss(logits, labels, across_processes: bool = False):
+def cmlm_loss(logits: Tensor, labels: Tensor, across_processes: bool = False) -> Tensor:
     """CMLM: which words were masked, given the other words and the video (equation 4).
 
     logits (M, V) at M positions, labels (M,) the original words. Without any masked word the loss is 0.
@@ -69,7 +72,7 @@ def cmlm_loss(logits, labels, across_processes: bool = False):
     return _mean(F.cross_entropy(logits, labels, reduction="none"), across_processes)
 
 
-def cmfm_loss(predicted, frames, own, across_processes: bool = False):
+def cmfm_loss(predicted: Tensor, frames: Tensor, own: Tensor, across_processes: bool = False) -> Tensor:
     """CMFM: which frame was masked, among all frames of the batch (equation 5, noise contrastive).
 
         L = - mean_m log softmax_k( predicted_m . frame_k )[own_m]
@@ -80,12 +83,14 @@ def cmfm_loss(predicted, frames, own, across_processes: bool = False):
     return _mean(F.cross_entropy(products(predicted, frames), own, reduction="none"), across_processes)
 
 
-def decoder_loss(logits, targets, across_processes: bool = False):
+def decoder_loss(logits: Tensor, targets: Tensor, across_processes: bool = False) -> Tensor:
     """Decoder: each next word of the caption (equation 7). logits (M, V), targets (M,)."""
     return _mean(F.cross_entropy(logits, targets, reduction="none"), across_processes)
 
 
-def max_margin(similarity, margin: float = 0.1, clips_per_video: int = 1, hard_negative_rate: float | None = None):
+def max_margin(
+    similarity: Tensor, margin: float = 0.1, clips_per_video: int = 1, hard_negative_rate: float | None = None
+) -> Tensor:
     """Fine-tuning for retrieval: the right pair must win by a margin, in both directions.
 
         L = mean_{i,j}  w[i,j] ( relu(m + S[i,j] - S[i,i]) + relu(m + S[i,j] - S[j,j]) )

@@ -106,7 +106,7 @@ def load_bert(model: UniVL, name: str) -> None:
     load_weights(model.text, bert.state_dict())
 
 
-def sized_for(config: UniVLPretrainConfig, tokenizer, video_dim: int) -> UniVLPretrainConfig:
+def sized_for(config: UniVLPretrainConfig, tokenizer: Any, video_dim: int) -> UniVLPretrainConfig:
     """The settings with the sizes that the data fix: vocabulary, special tokens, numbers per video feature.
 
     Raises ConfigError if one of them was set to something else.

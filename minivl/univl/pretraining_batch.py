@@ -60,7 +60,7 @@ def active_objectives(model: "UniVL") -> dict[str, float]:
 
 
 def over_all_processes(model: "UniVL") -> bool:
-    """Whether negatives and candidates come from, and means are taken over, the clips of several processes."""
+    """Check if negatives and candidates come from, and means are taken over, the clips of several processes."""
     return model.objectives.global_negatives and processes() > 1
 
 

@@ -4,6 +4,7 @@ One module per corpus; its CARD says where to get it, its splits, protocols and 
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from minivl.data.corpora import (
     activitynet,
@@ -20,6 +21,9 @@ from minivl.data.corpora import (
 from minivl.data.corpora.check import Report, check_corpus
 from minivl.data.corpora.hub import load_hub
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 HUB = "hub:"
 CORPORA = {
     module.CORPUS.name: module
@@ -27,7 +31,7 @@ CORPORA = {
 }
 
 
-def load(name: str, folder: Path | str, split: str, **settings):
+def load(name: str, folder: Path | str, split: str, **settings: Any) -> "Dataset":
     """One split of a corpus as a `datasets.Dataset`; see `Corpus.load` for the settings.
 
     name: a key of CORPORA, or "hub:" and the id of a dataset on the Hugging Face hub (see `load_hub`), whose videos

@@ -1,5 +1,6 @@
 """ActivityNet Captions: long videos with a paragraph of timed sentences."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
@@ -19,7 +20,7 @@ Layout     train.json, val_1.json, val_2.json; v_<id>.mp4 or <id>.mp4, or .npy f
 FILES = {"train": "train.json", "val": "val_1.json", "val_2": "val_2.json"}
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """Rows of a split; ids without the leading "v_" are those of YouTube."""
     path = find_file(folder, FILES[split], f"captions/{FILES[split]}")
     content = read_json(path)

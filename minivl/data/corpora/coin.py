@@ -1,5 +1,6 @@
 """COIN: instructional videos with labelled steps."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
@@ -24,7 +25,7 @@ def _database(folder: Path) -> tuple[Path, dict]:
     return path, take(read_json(path), "database", dict, str(path))
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per video of a split."""
     path, database = _database(folder)
     for video, entry in database.items():

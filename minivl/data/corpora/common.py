@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from minivl.data.corpora.files import read_table, seconds
 from minivl.data.corpora.media import Media
 from minivl.data.schema import COLUMNS, SchemaError, make_dataset
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SHORTEST = 0.01  # seconds that a segment without length is given; it still names the same features
 SHOWN = 5  # examples per problem
@@ -73,7 +77,7 @@ class Corpus:
         source: str | None = None,
         media: Path | str | None = None,
         feature_rate: float = 1.0,
-    ):
+    ) -> "Dataset":
         """One split as a `datasets.Dataset` with the columns of minivl.data.schema that the corpus has.
 
         protocol: one of `.protocols`, None for the first. subset: only the first so many videos that are on disk.
@@ -103,7 +107,9 @@ class Corpus:
             raise FileNotFoundError(f"no folder {folder}\n{self.name}: {self.layout}")
         return Path(folder)
 
-    def expect(self, split: str, protocol: str, source: str | None, sources=("features", "video")) -> None:
+    def expect(
+        self, split: str, protocol: str, source: str | None, sources: tuple[str, ...] = ("features", "video")
+    ) -> None:
         """ValueError for a split, protocol or source that the corpus does not have."""
         for what, choice, known in (
             ("split", split, self.splits),
@@ -160,14 +166,14 @@ def _named(where: str, times: tuple[float, float]) -> str:
     return f"{where} [{times[0]:g}, {times[1]:g}]".strip()
 
 
-def parse_segment(value, where: str) -> dict:
+def parse_segment(value: Any, where: str) -> dict:
     """A pair [start, end] of an annotation file as {start, end}."""
     if not isinstance(value, list) or len(value) != 2:
         raise SchemaError(f"{where}: a segment must be [start, end], got {value!r:.60}")
     return {"start": value[0], "end": value[1]}
 
 
-def parallel(entry, names: tuple[str, ...], where: str) -> list[dict]:
+def parallel(entry: Any, names: tuple[str, ...], where: str) -> list[dict]:
     """Equally long lists or arrays, as released pickles and HowTo100M's JSON have them, as one dict per place."""
     lists = {}
     for name in names:
@@ -197,7 +203,7 @@ def unique_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> Ite
             raise SchemaError(f"{where} names {name!r}, which an earlier line describes differently")
 
 
-def to_dataset(rows: list[dict], left_out: tuple[str, ...] = ()):
+def to_dataset(rows: list[dict], left_out: tuple[str, ...] = ()) -> "Dataset":
     """Rows as a `datasets.Dataset`, with the columns of the schema that any of them has."""
     names = [name for name in COLUMNS if name not in left_out and any(name in row for row in rows)]
     return make_dataset({name: [row.get(name) for row in rows] for name in names}, "corpus")

@@ -1,5 +1,6 @@
 """CrossTask: instructional videos of 18 tasks with ordered steps."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ PER_TASK = 30  # videos drawn for training
 LIST = ("task", "video", "url")
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per annotated video of the primary tasks."""
     tasks = _tasks(find_file(folder, "tasks_primary.txt", "crosstask_release/tasks_primary.txt"))
     pairs = _split(folder, split, int(protocol.removeprefix("draw-")), tasks, problems)

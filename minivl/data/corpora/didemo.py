@@ -1,5 +1,6 @@
 """DiDeMo: short personal videos, whose moments are described."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems
@@ -21,7 +22,7 @@ PIECE = 5.0  # seconds
 PIECES = 6  # of a video that does not say
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per video, in the order in which the file describes them first."""
     path = find_file(folder, f"{split}_data.json")
     listed = _listed(folder / f"{split}_list.txt")

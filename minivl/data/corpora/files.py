@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 from minivl.data.schema import SchemaError
 
@@ -68,7 +69,7 @@ def read_text(path: Path) -> str:
         raise SchemaError(f"{path} is not UTF-8 text: {error}") from error
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises SchemaError if it is broken, or an object names a key twice."""
     try:
         return json.loads(read_text(path), object_pairs_hook=_unique)
@@ -110,7 +111,7 @@ def stream_json(path: Path) -> Iterator[tuple[str, dict]]:
 class _Stream:
     """The unread rest of a JSON text, of which only a piece is in memory."""
 
-    def __init__(self, path, file):
+    def __init__(self, path: Path, file: TextIO):
         self.path, self.file, self.text, self.position, self.line = path, file, "", 0, 1
         self.decoder = json.JSONDecoder(object_pairs_hook=_unique)
 
@@ -129,7 +130,7 @@ class _Stream:
             raise self._broken(f"expected {symbol!r}")
         self.position += 1
 
-    def value(self, kind: type):
+    def value(self, kind: type) -> Any:
         while True:
             self.symbol()
             try:
@@ -157,7 +158,7 @@ class _Stream:
         return SchemaError(f"{self.path}, in what begins on line {line}, is not valid JSON: {reason}")
 
 
-def take(record, name: str, kind: type, where: str, default=MISSING):
+def take(record: Any, name: str, kind: type, where: str, default: Any = MISSING) -> Any:
     """`record[name]` of a known type. Raises SchemaError that says where, for another type or none."""
     if not isinstance(record, dict):
         raise SchemaError(f"{where} must be an object, got {record!r:.60}")
@@ -169,7 +170,7 @@ def take(record, name: str, kind: type, where: str, default=MISSING):
     return value
 
 
-def seconds(value, where: str) -> float:
+def seconds(value: Any, where: str) -> float:
     """A time in seconds. Raises SchemaError for anything but a finite number, or text of one."""
     try:
         number = float(value)

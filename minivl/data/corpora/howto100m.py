@@ -1,11 +1,15 @@
 """HowTo100M: 1.2 million narrated instructional videos, as S3D features and what is said."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minivl.data.corpora.common import Corpus, Problems
 from minivl.data.corpora.files import find_file
 from minivl.data.corpora.narrations import CAPTIONS, narrated_rows
 from minivl.data.corpora.shards import features, read_index, read_shards, write_shards
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
 
 CARD = """HowTo100M: 1.2 million instructional YouTube videos, 15 years long, with 136 million sentences of speech.
 
@@ -77,7 +81,7 @@ def load(
     source: str | None = None,
     media: Path | str | None = None,
     feature_rate: float = 1.0,
-):
+) -> "Dataset":
     """All videos, or the first `subset`, as a `datasets.Dataset` that reads the shards where they lie on disk.
 
     The settings are those of `Corpus.load`; media is the folder of the feature files, None for <folder>/features.
@@ -90,7 +94,9 @@ def load(
     return rows if transcripts else rows.remove_columns("transcript")
 
 
-def stream(folder: Path | str, subset: int | None = None, media: Path | str | None = None, feature_rate: float = 1.0):
+def stream(
+    folder: Path | str, subset: int | None = None, media: Path | str | None = None, feature_rate: float = 1.0
+) -> "IterableDataset":
     """The same rows as a `datasets.IterableDataset`: shards go to the workers of a loader, memory stays constant."""
     from datasets import IterableDataset
 

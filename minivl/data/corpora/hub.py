@@ -5,10 +5,14 @@ protocols; MSRVTT_Videos.zip in the same place holds the videos) and lmms-lab/Yo
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minivl.data.corpora.common import Problems, clean_segments, first_videos, parse_segment, to_dataset
 from minivl.data.corpora.media import Media
 from minivl.data.schema import COLUMNS, SchemaError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 KNOWN_COLUMNS = {"lmms-lab/YouCook2": {"video_id": "youtube_id", "caption": "sentence", "task": "recipe_type"}}
 OWN_COLUMNS = ("features", "video", "feature_rate", "split")  # of the schema, filled from the files on disk
@@ -24,7 +28,7 @@ def load_hub(
     source: str | None = None,
     feature_rate: float = 1.0,
     columns: dict[str, str] | None = None,
-):
+) -> "Dataset":
     """A dataset of the hub in the one schema; its videos, or their features, are looked for below the folder `media`.
 
     protocol: the configuration of the dataset. columns: column of the schema -> column of the dataset; the others are

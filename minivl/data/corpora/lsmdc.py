@@ -1,5 +1,6 @@
 """LSMDC: clips of films with the audio description for the blind."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems
@@ -23,7 +24,7 @@ FILES = {
 COLUMNS = ("clip", "start_aligned", "end_aligned", "start_extracted", "end_extracted", "sentence")
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per clip, in the order in which the file names them first."""
     captions: dict[str, list[str]] = {}
     for where, line in read_table(find_file(folder, FILES[split]), COLUMNS, header=False):

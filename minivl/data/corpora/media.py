@@ -1,8 +1,9 @@
-"""Where the videos of a corpus, or their features, lie on disk."""
+"""Places on disk of the videos of a corpus, or of their features."""
 
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from minivl.data.corpora.pickles import read_pickle
 from minivl.data.features import SEPARATOR
 from minivl.data.folder import SUFFIXES
 from minivl.data.schema import SchemaError
+
+if TYPE_CHECKING:
+    from minivl.data.corpora.common import Problems
 
 PICKLES = (".pickle", ".pkl")
 
@@ -23,7 +27,7 @@ class Media:
     videos: name -> path.
     """
 
-    def __init__(self, folder: Path | str, problems, convert: bool = True):
+    def __init__(self, folder: Path | str, problems: "Problems", convert: bool = True):
         self.folder = Path(folder)
         self.features: dict[str, str] = {}
         self.videos: dict[str, str] = {}
@@ -60,7 +64,7 @@ class Media:
         for name in names:
             self._add(self.features, name, f"{path.absolute()}{SEPARATOR}{name}")
 
-    def attach(self, rows: list[dict], source: str, feature_rate: float, problems) -> list[dict]:
+    def attach(self, rows: list[dict], source: str, feature_rate: float, problems: "Problems") -> list[dict]:
         """The rows whose video is on disk, with `features` and `feature_rate`, or `video`, in place of `media`."""
         known = self.features if source == "features" else self.videos
         attached, missing = [], set()

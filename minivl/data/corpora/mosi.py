@@ -1,6 +1,7 @@
 """CMU-MOSI: film reviews to the camera, cut into opinions with a sentiment."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, clean_segments
@@ -25,7 +26,7 @@ FOLDS = {"train": "standard_train_fold", "val": "standard_valid_fold", "test": "
 MARK = "_DELIM_"
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per opinion of a split, video by video."""
     path = find_file(folder, *(f"{place}OpinionLevelSentiment.csv" for place in ("", "Labels/", "Raw/", "Raw/Labels/")))
     opinions: dict[str, dict] = {video: {} for video in _videos(folder, split)}

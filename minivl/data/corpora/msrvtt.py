@@ -1,6 +1,7 @@
 """MSR-VTT: short web videos with 20 sentences each."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, unique_rows
@@ -24,7 +25,7 @@ Layout     MSRVTT_data.json; MSRVTT_train.9k.csv, MSRVTT_train.7k.csv (video_id)
 BY_ORDER = {"train": (0, 6513), "val": (6513, 7010), "test": (7010, None)}
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per video of a split."""
     if protocol != "captioning" and split != "train":
         yield from _pairs(find_file(folder, "MSRVTT_JSFUSION_test.csv"), problems)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -55,7 +56,7 @@ def caption_entries(captions: Path) -> Iterable[tuple[str, dict]]:
     return content.items()
 
 
-def spoken(video: str, entry, captions: Path, problems: Problems) -> list[dict]:
+def spoken(video: str, entry: Any, captions: Path, problems: Problems) -> list[dict]:
     """The sentences of one video as the schema's `transcript`."""
     sentences = parallel(entry, ("start", "end", "text"), f"{captions}: {video}")
     texts = [sentence for sentence in sentences if isinstance(sentence["text"], str)]

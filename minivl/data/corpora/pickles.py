@@ -8,6 +8,7 @@ own functions are not called with what a file says: a forged type would let nump
 import pickle
 from collections import OrderedDict, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class _Refused(pickle.UnpicklingError):
 class _Type:
     """A numpy type as pickles describe it: its name, then a state whose second entry is the order of bytes."""
 
-    def __init__(self, name, *_):
+    def __init__(self, name: str, *_: Any):
         self.type = np.dtype(name)
         if self.type.kind not in KINDS or self.type.names or self.type.subdtype:
             raise _Refused(f"has an array of type {name!r}")
@@ -91,13 +92,13 @@ for _plain in (list, dict, set, frozenset, bytearray):
 
 
 class _Reader(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in ADMITTED:
             raise _Refused(f"names {module}.{name}")
         return ADMITTED[f"{module}.{name}"]
 
 
-def read_pickle(path: Path):
+def read_pickle(path: Path) -> Any:
     """The content of a pickle of arrays, numbers, texts, dicts, lists, tuples and sets.
 
     Raises SchemaError for a pickle that names anything else, with the name, and for a broken file.

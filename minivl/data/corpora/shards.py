@@ -5,24 +5,28 @@ from front to back.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from minivl.data.atomic import replacing_folder
 from minivl.data.schema import SchemaError, make_dataset
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 VIDEOS = 4096  # per shard
 BATCH = 128  # videos that are in memory at a time
 COLUMNS = ("video_id", "features", "feature_rate", "transcript", "split")
 
 
-def features():
+def features() -> "Features":
     """The columns of the rows as `datasets` writes types."""
     return make_dataset({name: [] for name in COLUMNS}, "shards").features
 
 
-def write_shards(target: Path, rows: Iterable[dict], describe) -> None:
+def write_shards(target: Path, rows: Iterable[dict], describe: Callable[[], dict[str, Any]]) -> None:
     """Write all rows below `target`, with an index that holds `describe()` at the end.
 
     All is written, or nothing; shards that were there are replaced. Two processes may do so at once: both write their

@@ -1,5 +1,6 @@
 """YouCook2: cooking videos, each step with its times and a sentence."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, clean_segments, parallel, parse_segment, unique_rows
@@ -25,7 +26,7 @@ RELEASE = ("youcookii_data.pickle", "youcookii_data.no_transcript.pickle")
 OFFICIAL = ("youcookii_annotations_trainval.json", "annotations/youcookii_annotations_trainval.json")
 
 
-def read(folder: Path, split: str, protocol: str, problems: Problems):
+def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per step: UniVL's files if they are there, because they have transcripts, else the official ones."""
     path = find_file(folder, *RELEASE, *OFFICIAL)
     yield from (_release if path.suffix == ".pickle" else _official)(path, split, problems)

@@ -113,7 +113,12 @@ def write_split(
     write_text(folder / "metadata.jsonl", "\n".join(rows) + "\n")
 
 
-def write_world(folder: Path, config: WorldConfig, make_clips=kitchen_clips, progress: bool = True) -> Path:
+def write_world(
+    folder: Path,
+    config: WorldConfig,
+    make_clips: Callable[[str, int, WorldConfig], Iterator[tuple[dict, Callable]]] = kitchen_clips,
+    progress: bool = True,
+) -> Path:
     """Write all three splits of a world into `folder` and return it.
 
     Raises ConfigError if `folder` holds another world.

@@ -4,6 +4,7 @@ A picture is drawn on a 48 x 48 grid (x to the right, y down) at three times the
 averaged down. Containers are opaque: what went in can't be seen later.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,18 +53,18 @@ class Pen:
     def __init__(self, image: Image.Image):
         self._draw = ImageDraw.Draw(image)
 
-    def ellipse(self, x, y, rx, ry, color):
+    def ellipse(self, x: float, y: float, rx: float, ry: float, color: tuple[int, ...]) -> None:
         s = OVERSAMPLE
         self._draw.ellipse([(x - rx) * s, (y - ry) * s, (x + rx) * s, (y + ry) * s], fill=color)
 
-    def box(self, left, top, right, bottom, color):
+    def box(self, left: float, top: float, right: float, bottom: float, color: tuple[int, ...]) -> None:
         s = OVERSAMPLE
         self._draw.rectangle([left * s, top * s, right * s - 1, bottom * s - 1], fill=color)
 
-    def polygon(self, points, color):
+    def polygon(self, points: Iterable[tuple[float, float]], color: tuple[int, ...]) -> None:
         self._draw.polygon([(x * OVERSAMPLE, y * OVERSAMPLE) for x, y in points], fill=color)
 
-    def line(self, x1, y1, x2, y2, width, color):
+    def line(self, x1: float, y1: float, x2: float, y2: float, width: float, color: tuple[int, ...]) -> None:
         s = OVERSAMPLE
         self._draw.line([x1 * s, y1 * s, x2 * s, y2 * s], fill=color, width=max(1, round(width * s)))
 

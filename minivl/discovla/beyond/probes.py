@@ -1,6 +1,7 @@
 """Probes of two things that retrieval scores don't tell: does it still know single frames, and their order?"""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +12,12 @@ from minivl.data.sampling import frame_indices
 from minivl.data.text import tokenize
 from minivl.data.video import probe
 
+if TYPE_CHECKING:
+    from minivl.discovla.model import DiscoVLA
+
 
 @torch.inference_mode()
-def frame_accuracy(model, data: ClipDataset) -> float:
+def frame_accuracy(model: "DiscoVLA", data: ClipDataset) -> float:
     """Share of frames that find a caption of their own step among the frame captions of their clip, percent.
 
     Frames and captions are embedded as for retrieval (`encode_video`, `encode_caption`), so fusion acts on frames.
@@ -34,7 +38,7 @@ def frame_chance(data: ClipDataset) -> float:
 
 @torch.inference_mode()
 def order_scores(
-    model, data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
+    model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
 ) -> torch.Tensor:
     """Cosines (N, 2, 2) of clips, as recorded and run backwards, with "A then B" and "B then A".
 
@@ -61,7 +65,7 @@ def order_scores(
 
 
 def order_accuracy(
-    model, data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
+    model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
 ) -> float:
     """Share of clips that prefer their caption "A then B", and run backwards "B then A", percent.
 

@@ -40,7 +40,9 @@ def ranks(source: str, r1: float, r5: float, r10: float, median: float) -> tuple
     return tuple(Result(name, value, source) for name, value in zip(names, (r1, r5, r10, median), strict=True))
 
 
-def captions(source: str, b1, b2, b3, b4, meteor, rouge, cider) -> tuple[Result, ...]:
+def captions(
+    source: str, b1: float, b2: float, b3: float, b4: float, meteor: float, rouge: float, cider: float
+) -> tuple[Result, ...]:
     """Caption scores, percent but for CIDEr."""
     names = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
     return tuple(

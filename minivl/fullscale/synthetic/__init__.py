@@ -14,7 +14,7 @@ def build_model(recipe: Recipe) -> nn.Module:
     return _module(recipe).build_model(recipe)
 
 
-def made_up_batch(recipe: Recipe, model: nn.Module, n: int, device) -> dict[str, torch.Tensor]:
+def made_up_batch(recipe: Recipe, model: nn.Module, n: int, device: torch.device | str) -> dict[str, torch.Tensor]:
     """A batch of n examples for `model.losses`."""
     return {name: value.to(device) for name, value in _module(recipe).made_up_batch(recipe, model, n).items()}
 

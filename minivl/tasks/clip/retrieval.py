@@ -26,7 +26,7 @@ ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
 
 
 def data_folder(settings: Scale, progress: bool = True) -> Path:
-    """Where the clips of a scale lie; the world is rendered if this is the first time."""
+    """Folder of the clips of a scale; the world is rendered if this is the first time."""
     return settings.data if settings.world is None else cached_world(settings.world, progress)
 
 

@@ -46,7 +46,7 @@ class Hit:
     def place(self) -> str:
         """For reading, where in a longer video it is: ", 1:30 - 2:00"."""
 
-        def clock(seconds):
+        def clock(seconds: float) -> str:
             minutes, seconds = divmod(round(seconds), 60)
             hours, minutes = divmod(minutes, 60)
             return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
@@ -121,7 +121,7 @@ class Searcher:
 
 
 def index_place(folder: Path, searcher: Searcher, root: Path | None = None) -> Path:
-    """Where the index of a folder lies: below `root`, or in the cache, so that the folder stays as it is.
+    """Place of the index of a folder: below `root`, or in the cache, so that the folder stays as it is.
 
     Another model, or another way of looking at videos, has another index.
     """

@@ -1,4 +1,4 @@
-"""What UniVL's five downstream tasks have in common: fit, predict, evaluate."""
+"""Common base of UniVL's five downstream tasks: fit, predict, evaluate."""
 
 import dataclasses
 from abc import ABC, abstractmethod

@@ -66,7 +66,7 @@ def score(task: Task, split: str, settings: Scale, progress: bool = True) -> dic
 
 
 def baseline_scores(name: str, split: str, settings: Scale) -> dict[str, dict[str, float]]:
-    """What guessing gives: the task's baselines."""
+    """Scores of guessing: the task's baselines."""
     kind = KINDS[name][0]
     return kind.baselines(task_rows(kind.kind, "train", settings), task_rows(kind.kind, split, settings))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocatedSteps:
-    """What is known about the steps of one video."""
+    """Steps of one video, with the score of each in every frame."""
 
     steps: list[str]  # K descriptions in the order of the task
     scores: np.ndarray  # (T, K)

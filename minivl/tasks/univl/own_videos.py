@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ WINDOWS_AT_ONCE = 16
 
 @dataclass
 class CaptionReport:
-    """What `caption_videos` did, by file."""
+    """Outcome of `caption_videos`, by file."""
 
     captions: dict[Path, list[dict]] = field(default_factory=dict)  # as `caption_video` gives them
     kept: list[Path] = field(default_factory=list)  # had their captions in `out` already
@@ -43,8 +44,8 @@ def caption_video(
     path: Path | str,
     s3d: S3D,
     univl: UniVL,
-    tokenizer,
-    transcript=None,
+    tokenizer: Any,
+    transcript: Path | str | Sequence[Mapping[str, Any]] | None = None,
     window_seconds: float = 10.0,
     max_words: int = 48,
     max_frames: int = 48,
@@ -86,12 +87,12 @@ def caption_videos(
     paths: Iterable[Path | str],
     s3d: S3D,
     univl: UniVL,
-    tokenizer,
+    tokenizer: Any,
     transcripts: Mapping | None = None,
     out: Path | str | None = None,
     suffix: str = ".srt",
     progress: bool = True,
-    **options,
+    **options: Any,
 ) -> CaptionReport:
     """`caption_video` for many files. A file that cannot be captioned never stops the others: see `.failed`, and one
     warning at the end counts them.
@@ -135,7 +136,7 @@ def windows(duration: float, seconds: float) -> list[tuple[float, float]]:
 def as_text(captions: Sequence[dict]) -> str:
     """Captions for reading, a line each: ` 0:10 -  0:20  a cook stirs the soup`."""
 
-    def clock(seconds):
+    def clock(seconds: float) -> str:
         return f"{int(seconds) // 60:2d}:{int(seconds) % 60:02d}"
 
     return "\n".join(f"{clock(c['start'])} - {clock(c['end'])}  {c['caption']}" for c in captions)

@@ -1,10 +1,11 @@
 """Pretraining of UniVL on the videos of a scale, from the tokenizer to the saved model."""
 
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from minivl.config import Scale, UniVLPretrainConfig
+from minivl.config import NarrationConfig, Scale, UniVLPretrainConfig
 from minivl.data.features import load_features
 from minivl.data.narration import NarratedDataset
 from minivl.data.wordpiece import load_tokenizer, train_wordpiece
@@ -32,7 +33,7 @@ def pretrain_at_scale(
     config = sized_for(config, tokenizer, load_features(videos[0]["features"]).shape[1])
     in_memory = settings.world is not None
 
-    def dataset(narration, masked):
+    def dataset(narration: NarrationConfig, masked: bool) -> NarratedDataset:
         return NarratedDataset(videos, tokenizer, narration, masked, in_memory, config.model.video_dim)
 
     model = pretrain(config, dataset, run_dir, progress)
@@ -41,7 +42,7 @@ def pretrain_at_scale(
     return model
 
 
-def make_tokenizer(config: UniVLPretrainConfig, settings: Scale, folder: Path):
+def make_tokenizer(config: UniVLPretrainConfig, settings: Scale, folder: Path) -> Any:
     """The tokenizer that the settings name, or one trained on the words of pretraining and training captions."""
     if config.tokenizer != "train":
         return load_tokenizer(config.tokenizer)

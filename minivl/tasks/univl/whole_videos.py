@@ -1,4 +1,4 @@
-"""What the tasks on whole videos share: a video is longer than UniVL reads at once, so it is read in windows.
+"""Common parts of the tasks on whole videos: a video is longer than UniVL reads at once, so it is read in windows.
 
 Windows follow each other without overlap, and each is encoded alone: T frames of features, longest window M frames,
 n = ceil(T / M) windows, the last of which may be shorter.
@@ -62,5 +62,5 @@ def require_columns(rows: "Dataset", *needed: str) -> None:
 
 
 def name_of(row: dict) -> str:
-    """What to call a row in an error."""
+    """Name of a row, for errors."""
     return row.get("video_id") or row["features"]
