@@ -142,6 +142,9 @@ class UniVLConfig:
     eos_token_id: int = field(default=102, metadata=fixed("it is the tokenizer's"))  # [SEP]: ends them
 
 
+OBJECTIVES = ("joint", "cmlm", "cmfm", "align", "decoder")  # of UniVL: settings of ObjectiveConfig that are weights
+
+
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """The five pretraining objectives: their weights, and the choices in which paper and release part.
@@ -162,7 +165,7 @@ class ObjectiveConfig:
 
     def __post_init__(self):
         require_one_of(self, anchors=("all", "middle"))
-        require_at_least(0, self, "joint", "cmlm", "cmfm", "align", "decoder")
+        require_at_least(0, self, *OBJECTIVES)
 
     @classmethod
     def release(cls, **changes: Any) -> "ObjectiveConfig":

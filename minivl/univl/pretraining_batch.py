@@ -19,6 +19,13 @@ PARTS_OF = {  # of the model, beyond the two encoders
     "align": {"cross"},
     "decoder": {"cross", "decoder"},
 }
+ENCODINGS_OF = {  # which of them `encode_batch` makes; "cross" is of the masked ones, and needs them
+    "joint": {"unmasked"},
+    "cmlm": {"masked", "cross"},
+    "cmfm": {"masked", "cross"},
+    "align": {"masked"},
+    "decoder": {"masked", "cross"},
+}
 TEXT = ("input_ids", "attention_mask", "pairs_masked_text", "pairs_token_labels")
 VIDEO = ("video", "video_mask", "masked_video", "video_labels_index")
 CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")

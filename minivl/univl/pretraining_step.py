@@ -19,7 +19,7 @@ from minivl.config import ObjectiveConfig
 from minivl.train.distributed import gather_with_gradient
 from minivl.univl import objectives
 from minivl.univl.pooling import pool_text, pool_video
-from minivl.univl.pretraining_batch import active_objectives, flat_clips, over_all_processes
+from minivl.univl.pretraining_batch import ENCODINGS_OF, active_objectives, flat_clips, over_all_processes
 
 if TYPE_CHECKING:
     from minivl.univl.model import UniVL
@@ -70,9 +70,8 @@ def encode_batch(model: "UniVL", batch: Mapping[str, Tensor]) -> Encoded:
 
     Raises ConfigError if no objective is active, ValueError if a field is missing.
     """
-    active = set(active_objectives(model))
-    read_unmasked, read_masked = "joint" in active, active != {"joint"}
-    read_cross = bool(active & {"cmlm", "cmfm", "decoder"})
+    read = set[str]().union(*(ENCODINGS_OF[name] for name in active_objectives(model)))
+    read_unmasked, read_masked, read_cross = (name in read for name in ("unmasked", "masked", "cross"))
 
     fields, clips_per_video, frame_position = flat_clips(model, batch)
     text_mask, video_mask = fields["attention_mask"], fields["video_mask"]

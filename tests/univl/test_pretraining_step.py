@@ -5,10 +5,11 @@ import torch
 
 from helpers.univl_processes import in_videos, random_batch, small_model
 from minivl.config import ObjectiveConfig
+from minivl.config.settings import OBJECTIVES
 from minivl.univl.pretraining_step import UNREAD, encode_batch
 
 LENGTHS = ([9, 4, 2, 6], [5, 7, 1, 2], [8, 3, 1, 6])
-NOTHING = {"joint": 0.0, "cmlm": 0.0, "cmfm": 0.0, "align": 0.0, "decoder": 0.0}
+NOTHING = dict.fromkeys(OBJECTIVES, 0.0)
 UNMASKED, MASKED = {"text", "video"}, {"masked_text", "masked_video"}
 READS = {
     ("joint",): UNMASKED,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minivl.config import TaskConfig
+from minivl.config.settings import OBJECTIVES
 from minivl.data.narration import NarratedDataset
 from minivl.data.schema import SchemaError
 from minivl.data.wordpiece import encode_texts
@@ -85,7 +86,8 @@ class Localization(Task):
 
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__(univl, tokenizer, config)
-        univl.objectives = replace(univl.objectives, joint=1.0, cmlm=0.0, cmfm=0.0, align=0.0, decoder=0.0)
+        weights: dict[str, Any] = {**dict.fromkeys(OBJECTIVES, 0.0), "joint": 1.0}
+        univl.objectives = replace(univl.objectives, **weights)
 
     def dataset(self, rows: "Dataset") -> NarratedDataset:
         return NarratedDataset(
