@@ -4,12 +4,15 @@ What is new is written beside the old under another name, forced onto the disk, 
 by halves. A killed process leaves at most a hidden name that ends in ".partial"; it does no harm.
 """
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # a folder that isn't empty, or a file, has the name
 
 
 @contextmanager
@@ -90,8 +93,8 @@ def _move_folder(new: Path, path: Path) -> None:
         try:
             os.replace(new, path)
             return
-        except OSError:  # a folder that isn't empty has that name
-            if not path.exists():
+        except OSError as error:
+            if error.errno not in TAKEN:
                 raise
             old = _name_beside(path)
             with suppress(FileNotFoundError):  # another process has just moved it
