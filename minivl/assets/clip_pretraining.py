@@ -5,7 +5,9 @@ tokenizer, and a card with held-out retrieval scores. What it is for: to be to t
 OpenAI's CLIP is to the world outside, an image-level model that adaptation starts from.
 """
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import nn
 from tqdm import tqdm
 
 from minivl.clip import Clip, load_clip
 from minivl.clip.contrastive import symmetric_contrastive
 from minivl.config import ClipPretrainConfig, WorldConfig
+from minivl.data.atomic import replacing, write_text
 from minivl.data.images import preprocess
 from minivl.data.world import language
 from minivl.data.world.meals import Dish, Step, draw_meal, split_of
@@ -181,28 +185,44 @@ def image_text_retrieval(clip: Clip, pictures: list[CaptionedFrame]) -> dict:
     return retrieval_metrics((texts @ images.T).cpu().numpy())
 
 
+def fresh_clip_folder(folder: Path, config: ClipPretrainConfig, world: WorldConfig) -> Path:
+    """Make a folder with a tokenizer and the configuration of a CLIP without weights, and return it."""
+    with FileLock(folder.with_suffix(".lock")):  # of several processes one makes it, and the others wait
+        if not (folder / "open_clip_config.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            sentences = language.pretraining_sentences(20_000, np.random.default_rng(world.seed))
+            train_tokenizer(sentences, config.vocabulary, folder)
+            vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            size = len(vocabulary["model"]["vocab"]) + 2  # start and end come after the learned tokens
+            write_clip_folder(folder, config.architecture, size)
+    return folder
+
+
 def pretrain_clip(
     folder: Path, run_dir: Path, config: ClipPretrainConfig, world: WorldConfig, progress: bool = True
 ) -> dict:
     """Pretrain from nothing, save everything into `folder`, return the held-out scores.
 
-    Interrupted? The same call goes on from the last checkpoint in `run_dir`.
+    Interrupted? The same call goes on from the last checkpoint in `run_dir`. Of several processes the first one saves
+    and scores; the others return {}.
     """
+    from accelerate import PartialState
     from safetensors.torch import save_file
 
     seed_everything(config.train.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    sentences = language.pretraining_sentences(20_000, np.random.default_rng(world.seed))
-    train_tokenizer(sentences, config.vocabulary, folder)
-    vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    size = len(vocabulary["model"]["vocab"]) + 2  # start and end come after the learned tokens
-    write_clip_folder(folder, config.architecture, size)
-    clip = load_clip(str(folder), weights=False)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    fresh = fresh_clip_folder(run_dir / "fresh", config, world)
+    clip = load_clip(str(fresh), weights=False)
     pictures = draw_pictures("train", config.images, world, progress=progress)
     data = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
-    fit(ImageTextContrast(clip.model), data, config.train, run_dir, progress=progress)
+    settings = dataclasses.asdict(config) | {"world": dataclasses.asdict(world)}
+    fit(ImageTextContrast(clip.model), data, config.train, run_dir, settings=settings, progress=progress)
+    if not PartialState().is_main_process:
+        return {}
+    shutil.copytree(fresh, folder, dirs_exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
-    save_file(state, folder / "open_clip_model.safetensors")
+    with replacing(folder / "open_clip_model.safetensors") as file:
+        save_file(state, file)
     return write_card(folder, config, world)
 
 
@@ -211,12 +231,13 @@ def write_card(folder: Path, config: ClipPretrainConfig, world: WorldConfig) -> 
     clip = load_clip(str(folder))
     pictures = draw_pictures("test", config.held_out, world, distinct=True)
     scores = image_text_retrieval(clip, pictures)
-    (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    write_text(folder / "scores.json", json.dumps(scores, indent=1))
     rows = "\n".join(
         f"| {task} | " + " | ".join(f"{scores[key][name]:.1f}" for name in ("R@1", "R@5", "R@10")) + " |"
         for task, key in (("caption finds picture", "t2v"), ("picture finds caption", "v2t"))
     )
-    (folder / "README.md").write_text(
+    write_text(
+        folder / "README.md",
         _CARD.format(
             parameters=sum(p.numel() for p in clip.model.parameters()),
             vocabulary=clip.model.vocab_size,
@@ -228,7 +249,6 @@ def write_card(folder: Path, config: ClipPretrainConfig, world: WorldConfig) -> 
             chance=100 / len(pictures),
             rows=rows,
         ),
-        encoding="utf-8",
     )
     return scores
 

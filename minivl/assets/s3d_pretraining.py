@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from minivl.assets.s3d_probing import probe_s3d, report
@@ -196,10 +197,15 @@ def render_videos(folder: Path, config: S3DPretrainConfig, progress: bool = True
 def pretrain_s3d(folder: Path, run_dir: Path, config: S3DPretrainConfig, progress: bool = True) -> dict:
     """Train from nothing on the narrated world, save network and card into `folder`, return the scores of `probe_s3d`.
 
-    Interrupted? The same call goes on from the last checkpoint in `run_dir`, where the videos are, too.
+    Interrupted? The same call goes on from the last checkpoint in `run_dir`, where the videos are, too. Of several
+    processes the first one probes and saves; the others return {}.
     """
+    from accelerate import PartialState
+
     videos = Path(run_dir) / "videos"
-    render_videos(videos, config, progress)
+    videos.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(videos.with_suffix(".lock")):  # of several processes one renders, and the others wait
+        render_videos(videos, config, progress)
     rows = [row for name in ("two", "one", "mood") for row in load_split(videos / name, "train")]
     vocabulary = Vocabulary(said["text"] for row in rows for said in row["transcript"])
     seed_everything(config.train.seed)
@@ -214,6 +220,8 @@ def pretrain_s3d(folder: Path, run_dir: Path, config: S3DPretrainConfig, progres
         progress=progress,
         settings=dataclasses.asdict(config),
     )
+    if not PartialState().is_main_process:
+        return {}
     net.cpu().eval()
     scores = probe_s3d(net, videos, config)
     net.save_pretrained(folder, _CARD.format(table=report(scores), config=config, world=config.world))

@@ -37,8 +37,11 @@ def pretrain_clip_command(
     from minivl.assets.clip_pretraining import pretrain_clip
 
     scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, world)
+    if not scores:
+        return  # the first of several processes tells
     for direction in ("t2v", "v2t"):
         print(direction.replace("v", "i"), {name: round(value, 1) for name, value in scores[direction].items()})
+    print(f"saved: {out}")
 
 
 @app.command("pretrain-s3d")
@@ -51,5 +54,9 @@ def pretrain_s3d_command(
     settings = changed(scale(scale_name), changes, ("s3d_pretrain",))
     world_of(settings, "S3D is pretrained on: it is read there (S3D.from_reference)")
     from minivl.assets.s3d_pretraining import pretrain_s3d
+    from minivl.assets.s3d_probing import report
 
-    print(pretrain_s3d(out, runs_dir() / f"pretrain-s3d-{out.name}", settings.s3d_pretrain))
+    scores = pretrain_s3d(out, runs_dir() / f"pretrain-s3d-{out.name}", settings.s3d_pretrain)
+    if scores:  # the first of several processes tells
+        print(report(scores))
+        print(f"saved: {out}")
