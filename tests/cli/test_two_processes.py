@@ -1,4 +1,4 @@
-"""Each command that trains, on two processes (gloo): to its end, killed and started again; two of them in shards (FSDP)."""
+"""Each command that trains, on two processes (gloo): to its end, killed and started again; two in shards (FSDP)."""
 
 import os
 import signal
