@@ -174,7 +174,7 @@ def seconds(value: Any, where: str) -> float:
     """A time in seconds. Raises SchemaError for anything but a finite number, or text of one."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or isinstance(value, bool):
         raise SchemaError(f"{where}: a time must be a number of seconds, got {value!r:.60}")
