@@ -1,5 +1,6 @@
 """Helpers of the lessons: the banner, live source beside its equation, tables with spread, running a lesson."""
 
+import ast
 import inspect
 import json
 import os
@@ -46,10 +47,62 @@ def show_source(thing: Callable, equation: str = "") -> None:
     """Show the source of a function or class as it is in the package, under its equation (LaTeX)."""
     from IPython.display import Markdown, display
 
+    display(Markdown(source_of(thing, equation)))
+
+
+def source_of(thing: Callable, equation: str = "") -> str:
+    """What `show_source` shows, as Markdown."""
     path = Path(inspect.getfile(thing)).relative_to(Path(minivl.__file__).parents[1])
-    line = inspect.getsourcelines(thing)[1]
     head = f"$$ {equation} $$\n\n" if equation else ""
-    display(Markdown(f"{head}`{path}`, line {line}\n```python\n{inspect.getsource(thing)}```"))
+    return f"{head}`{path}`\n```python\n{inspect.getsource(thing)}```"
+
+
+def shown_sources(notebook: Any) -> list[tuple[dict, str]]:
+    """What a lesson's outputs show of the package: pairs of an output's data and what it would be by today's code.
+
+    Only the imports of the notebook are run. Raises LessonError if a cell's outputs are not those of its calls.
+    """
+    code = [(cell, ast.parse(cell.source)) for cell in notebook.cells if cell.cell_type == "code"]
+    imports = [n for _, tree in code for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(imports, type_ignores=[]), "imports of a lesson", "exec"), names)
+    names["show_source"] = source_of
+    pairs = []
+    for cell, tree in code:
+        calls = [
+            node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "show_source"
+        ]
+        shown = [
+            output["data"]
+            for output in cell.outputs
+            if "```python\n" in output.get("data", {}).get("text/markdown", "")
+        ]
+        if len(calls) != len(shown):
+            raise LessonError(f"a cell calls show_source {len(calls)} times and has {len(shown)} outputs of it")
+        pairs += zip(shown, (eval(ast.unparse(call), names) for call in calls), strict=True)
+    return pairs
+
+
+def refresh_sources(name: str) -> int:
+    """Put today's source into the outputs of a lesson in notebooks/, executing nothing; how many had another one."""
+    import nbformat
+
+    notebook = nbformat.read(_lesson(name), as_version=4)
+    stale = [(data, text) for data, text in shown_sources(notebook) if data["text/markdown"] != text]
+    for data, text in stale:
+        data["text/markdown"] = text
+    if stale:
+        nbformat.write(notebook, _lesson(name))
+    return len(stale)
+
+
+def _lesson(name: str) -> Path:
+    """The notebook of a lesson. Raises LessonError if there is none of that name."""
+    source = NOTEBOOKS / f"{name}.ipynb"
+    if not source.is_file():
+        known = ", ".join(sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")))
+        raise LessonError(f"there is no lesson {name!r}; there are {known}")
+    return source
 
 
 def mean_and_spread(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
@@ -74,10 +127,7 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     import nbformat
     from nbclient.exceptions import CellExecutionError
 
-    source = NOTEBOOKS / f"{name}.ipynb"
-    if not source.is_file():
-        known = ", ".join(sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")))
-        raise LessonError(f"there is no lesson {name!r}; there are {known}")
+    source = _lesson(name)
     out.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(source, as_version=4)
     settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out), **(environment or {})}

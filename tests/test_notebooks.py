@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from minivl.config import NOTEBOOKS
-from minivl.lessons import run_lesson
+from minivl.lessons import run_lesson, shown_sources
 
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -42,6 +42,13 @@ def test_figures_have_alternative_text(name):
     pictures = [output for cell in code_cells(name) for output in cell.outputs if "image/png" in output.get("data", {})]
     assert pictures
     assert all(len(picture.metadata.get("image/png", picture.metadata).get("alt", "")) > 20 for picture in pictures)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_shown_source_is_that_of_the_package(name):
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    stale = [text.partition("```")[0] for data, text in shown_sources(notebook) if data["text/markdown"] != text]
+    assert not stale, f"run: minivl lesson {name} --sources"
 
 
 @pytest.mark.parametrize("name", LESSONS)

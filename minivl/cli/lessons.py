@@ -47,18 +47,26 @@ def lesson(
         Path | None, typer.Option(help="folder for the executed notebook and what it writes [default: runs/lessons]")
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/ (of a clone)")] = False,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="execute nothing: put the package's present source into notebooks/")
+    ] = False,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
 ) -> None:
     """Execute a lesson from a clean kernel."""
     import shutil
 
-    if update and CHECKOUT is None:
-        raise ConfigError("--update writes into the notebooks/ of a clone, and this minivl was installed without one")
+    if (update or sources) and CHECKOUT is None:
+        raise ConfigError(
+            "--update and --sources write into the notebooks/ of a clone, and this minivl was installed without one"
+        )
     settings = scale(scale_name)
     changed(settings, changes, tuple(vars(settings)))
-    from minivl.lessons import run_lesson
+    from minivl.lessons import refresh_sources, run_lesson
 
+    if sources:
+        print(f"{name}: {refresh_sources(name)} of the shown pieces of source had changed")
+        return
     environment = {"MINIVL_SET": json.dumps(changes or [])}
     notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name, environment)
     if update:
