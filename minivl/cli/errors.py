@@ -5,6 +5,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C has ended, as shells have it
@@ -15,6 +16,7 @@ def run(program: Callable[[], object]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of files need not be text that this terminal can write
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = lambda message, *_, **__: f"minivl: {printable(str(message))}\n"  # no line of code
     try:
         program()
     except (KeyboardInterrupt, SystemExit) as error:

@@ -217,6 +217,8 @@ def caption(
         **read_settings(find(name), ()).get("inputs", {}),
     )
     print(report)
+    if len(report.failed) == len(files):  # each was named in a warning
+        raise typer.Exit(1)
 
 
 def _video_files(paths):

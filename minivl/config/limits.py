@@ -12,6 +12,7 @@ PREFIX = "MINIVL_LIMIT_"
 DEFAULTS = {
     "frame_pixels": 8192 * 4320,  # pixels of a decoded frame: 8K
     "frame_side": 16384,  # pixels, the longer side of a decoded frame
+    "frame_ratio": 64,  # the longer side of a frame over the shorter
     "video_hours": 24,  # length of a video by its time stamps
     "json_mb": 8,  # a model's configuration; the largest tokenizer_config.json of known models has 1.2 MB
     "metadata_mb": 1024,  # metadata, captions, subtitles and annotations, each file

@@ -1,4 +1,4 @@
-"""Detection of video files that are shorter than they say, which a broken-off copy, download or recording leaves."""
+"""Detection of video files that are shorter than they say: broken-off copies, downloads and recordings, and bombs."""
 
 import struct
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 SEGMENT = b"\x18\x53\x80\x67"  # the element of webm and mkv files that holds everything after their short header
 
 BOXES = (b"ftyp", b"styp", b"free", b"wide", b"sidx", b"moov", b"moof", b"mdat")  # of an mp4, up to its last frame
+# Boxes that hold boxes, and those that hold a number of samples, with its place after length and type.
+PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta", b"mvex", b"moof", b"traf")
+COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 
 
 def missing_bytes(path: Path) -> int:
@@ -32,6 +35,35 @@ def _mp4_length(file, size: int) -> int:
             break  # 0 means up to the end of the file, wherever that is; other boxes hold no frames
         position += length
     return position
+
+
+def index_entries(path: Path) -> int:
+    """Number of samples that the index of an mp4 says there are, in all of its tracks and fragments; else 0.
+
+    Readers make a table of them, whose length nothing but this number bounds.
+    """
+    count, position, ends = 0, 0, [path.stat().st_size]
+    with open(path, "rb") as file:
+        while ends:
+            if position + 8 > ends[-1]:
+                position = ends.pop()
+                continue
+            file.seek(position)
+            head = file.read(28).ljust(28, b"\0")
+            length, kind, long_length = struct.unpack_from(">I4sQ", head)
+            header = 16 if length == 1 else 8
+            length = {0: ends[-1] - position, 1: long_length}.get(length, length)
+            if length < header:  # damaged: the rest of the box around it is not read
+                position = ends.pop()
+                continue
+            end = min(position + length, ends[-1])
+            if kind in PARENTS:
+                ends.append(end)
+                end = position + header
+            elif kind in COUNTS:
+                count += int.from_bytes(head[header + COUNTS[kind] :][:4])
+            position = end
+    return count
 
 
 def _matroska_length(start: bytes) -> int:

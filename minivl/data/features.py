@@ -99,7 +99,7 @@ def _read_npy(reference) -> np.ndarray:
     path = Path(reference)
     _check_file(reference, path)
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, because a header may lie about the size
     except (ValueError, EOFError, OSError) as error:
         raise FeatureError(
             reference,

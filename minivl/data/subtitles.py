@@ -9,6 +9,7 @@ from pysubs2 import SSAEvent, SSAFile
 from pysubs2.formats.subrip import SubripFormat
 from pysubs2.formats.webvtt import WebVTTFormat
 
+from minivl.config.limits import how_to_raise, limit
 from minivl.data.atomic import write_text
 
 READABLE = (".srt", ".vtt", ".txt")
@@ -59,7 +60,11 @@ def write_subtitles(path: Path | str, cues: Sequence[dict]) -> None:
 
 
 def _read_text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe or device may have no end
+        raise SubtitleError(path, "is not a regular file: copy the transcript to one")
     try:
+        if path.stat().st_size > limit("metadata_mb") * 10**6:
+            raise SubtitleError(path, f"is too large for a transcript: {how_to_raise('metadata_mb')}")
         data = path.read_bytes()
     except OSError as error:
         raise SubtitleError(path, f"cannot be read ({error.strerror}): check its name") from error

@@ -1,7 +1,6 @@
 """Video files in and out: what a file holds, chosen frames of it, and small mp4s from drawn frames."""
 
 import io
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,12 +14,15 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from minivl.config.limits import how_to_raise, limit
 from minivl.data.atomic import write_bytes
-from minivl.data.cut_off import missing_bytes
+from minivl.data.cut_off import index_entries, missing_bytes
 
-MAX_PIXELS = 8192 * 4320  # per frame: 8K; damaged headers name sizes that fill any memory
+LONGEST_FRAME = 3600.0  # seconds on screen; longer ones are damaged time stamps
 AGAIN = "download or export it again"
 REENCODE = "re-encode it, for example with `ffmpeg -i old new.mp4`"
+# What ffmpeg may take a file for: with playlists among them, a few words of text would open other files and addresses.
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,gif,jpeg_pipe,png_pipe"
 # PyAV before 19 rejects a file for a title that is not UTF-8 unless told otherwise; from 19 on it never does.
 OPEN_OPTIONS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
@@ -74,21 +76,13 @@ def opened(path: Path | str) -> Iterator[tuple[VideoInfo, Iterator[av.VideoFrame
         yield _info(path, scan, container, stream), _rewound(path, scan, container, stream)
 
 
-def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
+def pick_frames(path: Path, frames: Iterable[av.VideoFrame], indices: Sequence[int]) -> np.ndarray:
     """The frames with these numbers, in this order (repeats allowed), as uint8 RGB (len(indices), H, W, 3).
 
-    Decodes from the start of the file up to the last wanted frame and keeps only what is wanted, so memory
-    does not grow with the length of the video. Frames are turned as their rotation tag asks for.
+    Only what is wanted is kept of `frames`, all frames of a file from the first on, so memory does not grow with the
+    length of the video. Frames are turned as their rotation tag asks for.
     Raises ValueError for no or negative indices, VideoError if a wanted frame cannot be decoded.
     """
-    path = Path(path)
-    with _open_video(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        return pick_frames(path, container.decode(stream), indices)
-
-
-def pick_frames(path: Path, frames: Iterable[av.VideoFrame], indices: Sequence[int]) -> np.ndarray:
-    """`read_frames` of the frames of a file that is open."""
     wanted = np.asarray(indices, dtype=np.int64)
     if wanted.size == 0 or wanted.min() < 0:
         raise ValueError(f"indices of frames must be 0 or more, and at least one: got {list(indices)}")
@@ -113,7 +107,7 @@ def pick_frames(path: Path, frames: Iterable[av.VideoFrame], indices: Sequence[i
 def write_video(path: Path | str, frames: np.ndarray, fps: float) -> None:
     """Write uint8 RGB frames (T, H, W, 3) as an H.264 mp4 that every browser plays.
 
-    The same frames give the same bytes. The file appears whole or not at all.
+    The same frames need not give the same bytes: x264 depends on the processor. The file appears whole or not at all.
     Raises ValueError if the frames are not of that type and of even height and width, OSError naming the
     file if it cannot be written.
     """
@@ -136,16 +130,24 @@ def _open_video(path: Path) -> Iterator[tuple]:
     _check_is_file(path)
     try:
         # An absolute path, because ffmpeg takes "a:b.mp4" for a protocol named "a".
-        container = av.open(str(path.absolute()), **OPEN_OPTIONS)
+        container = av.open(str(path.absolute()), options=_ffmpeg_options(), **OPEN_OPTIONS)
     except av.FFmpegError as error:
         raise VideoError(path, _why_unreadable(path)) from error
     with container:
         try:
-            yield container, _video_stream(path, container)
-        except av.DecoderNotFoundError as error:
-            raise VideoError(path, f"is encoded in a way that this ffmpeg cannot decode: {REENCODE}") from error
+            stream = _video_stream(path, container)
+            _check_size(path, stream.codec_context.width, stream.codec_context.height)
+            stream.codec_context.options = _ffmpeg_options()
+            yield container, stream
+        except av.ArgumentError as error:  # also what the decoder says of a frame above max_pixels
+            raise VideoError(path, f"is damaged, or its frames are too large: {how_to_raise('frame_pixels')}") from error
         except av.FFmpegError as error:
             raise VideoError(path, f"is damaged, decoding stopped ({error.strerror}): {AGAIN}") from error
+
+
+def _ffmpeg_options() -> dict[str, str]:
+    """Options for demuxer and decoders; the latter read no frame of more than `max_pixels`."""
+    return {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(limit("frame_pixels"))}
 
 
 def _check_is_file(path: Path) -> None:
@@ -159,6 +161,8 @@ def _check_is_file(path: Path) -> None:
         raise VideoError(path, f"is empty (0 bytes): {AGAIN}")
     if not os.access(path, os.R_OK):
         raise VideoError(path, "may not be read: change its permissions")
+    if index_entries(path) > os.path.getsize(path):  # a few bytes of index would fill any memory
+        raise VideoError(path, f"is damaged, its index names more frames than it has bytes: {AGAIN}")
 
 
 def _why_unreadable(path: Path) -> str:
@@ -166,7 +170,7 @@ def _why_unreadable(path: Path) -> str:
         is_mp4 = file.read(8)[4:] == b"ftyp"
     if is_mp4:  # cameras write the index when they stop recording
         return f"is an mp4 that has lost its index (moov), so it was cut off or never finished: {AGAIN}"
-    return f"is no video, or damaged at its start: {AGAIN}"
+    return f"is no video, or damaged at its start, or of a rare kind: {REENCODE}"
 
 
 def _video_stream(path: Path, container):
@@ -176,6 +180,8 @@ def _video_stream(path: Path, container):
     if stream is None or stream.disposition & Disposition.attached_pic:  # a cover picture is not a video
         kinds = ", ".join(sorted({stream.type for stream in container.streams} - {"video"})) or "a cover picture"
         raise VideoError(path, f"has no video stream, only {kinds}: choose another file")
+    if stream.codec_context is None:
+        raise VideoError(path, f"is encoded in a way that this ffmpeg cannot decode: {REENCODE}")
     return stream
 
 
@@ -188,8 +194,8 @@ class _Scan:
     shown: int = 0  # frames that are displayed
     whole: int = 0  # video packets that are complete, those outside the displayed part included
     broken: int = 0  # video packets that are not
-    first_second: float = math.inf
-    last_second: float = -math.inf
+    last_second: float | None = None
+    seconds: float = 0.0  # from the first to the last, without leaps
 
 
 def _scan(container, stream) -> _Scan:
@@ -211,8 +217,10 @@ def _count(scan: _Scan, packet, stream) -> None:
     scan.shown += 1
     stamp = packet.dts if packet.pts is None else packet.pts
     if stamp is not None:
-        scan.first_second = min(scan.first_second, float(stamp * packet.time_base))
-        scan.last_second = max(scan.last_second, float(stamp * packet.time_base))
+        now = float(stamp * packet.time_base)
+        before = now if scan.last_second is None else scan.last_second
+        scan.seconds += now - before if 0 < now - before <= LONGEST_FRAME else 0
+        scan.last_second = max(now, before)
 
 
 def _identity(packet) -> tuple:
@@ -252,7 +260,8 @@ def _info(path: Path, scan: _Scan, container, stream) -> VideoInfo:
     if scan.first_frame is None or scan.shown == 0:
         raise VideoError(path, f"holds no frame that can be decoded: {AGAIN}")
     height, width = to_rgb(path, scan.first_frame).shape[:2]
-    fps = _frame_rate(stream, scan.shown, scan.last_second - scan.first_second)
+    fps = _frame_rate(stream, scan.shown, scan.seconds)
+    check_duration(path, scan.shown / fps)
     return VideoInfo(path, fps, scan.shown, scan.shown / fps, width, height)
 
 
@@ -270,11 +279,25 @@ def _frame_rate(stream, num_frames: int, seconds: float) -> float:
 
 def to_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
     """uint8 (H, W, 3), upright: phones store how they were held as an anticlockwise angle."""
-    if frame.width * frame.height > MAX_PIXELS:
-        raise VideoError(
-            path, f"has frames of {frame.width}x{frame.height} pixels, so it is damaged or needs to be scaled down"
-        )
+    _check_size(path, frame.width, frame.height)
     return np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    """VideoError for frames that are beyond a limit; damaged headers name sizes that fill any memory."""
+    longer, shorter = max(width, height), max(1, min(width, height))
+    # A frame is resized by its shorter side, so the longer one of a frame like a thread becomes longer still.
+    for name, value in (("frame_pixels", width * height), ("frame_side", longer), ("frame_ratio", longer / shorter)):
+        if value > limit(name):
+            reason = f"has frames of {width}x{height} pixels, so it is damaged or needs to be scaled down"
+            raise VideoError(path, f"{reason}: {how_to_raise(name)}")
+
+
+def check_duration(path: Path, seconds: float) -> None:
+    """VideoError for a video that its time stamps make too long: a few frames would be repeated for days."""
+    if seconds > 3600 * limit("video_hours"):
+        hours = f"{seconds / 3600:.0f} hours by its time stamps"
+        raise VideoError(path, f"lasts {hours}, so it is damaged or needs to be cut: {how_to_raise('video_hours')}")
 
 
 def _encode_mp4(frames: np.ndarray, fps: float) -> bytes:

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from minivl.data.images import crop_square
-from minivl.data.video import AGAIN, VideoError, opened, to_rgb
+from minivl.data.video import AGAIN, LONGEST_FRAME, VideoError, check_duration, opened, to_rgb
 
 ROUNDING = 1e-3  # seconds; webm and mkv files round time stamps that much
-LONGEST_FRAME = 3600.0  # seconds on screen; longer ones are damaged time stamps
 
 
 def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator[np.ndarray]:
@@ -56,6 +55,7 @@ def on_screen(path: Path) -> Iterator[tuple]:
                 if None not in (frame.time, shown.time) and 0 <= frame.time - shown.time <= LONGEST_FRAME:
                     length = frame.time - shown.time
                 clock += length
+                check_duration(path, clock)
                 yield shown, clock
             shown = frame
         yield shown, math.floor(clock + ROUNDING) + 1

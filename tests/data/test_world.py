@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.videos import read_frames
 
 from minivl.assets.clip_pretraining import draw_pictures
 from minivl.config import BUNDLED, ConfigError, WorldConfig, scale
-from minivl.data.video import probe, read_frames
+from minivl.data.video import probe
 from minivl.data.world import build, language, meals, opinions, render
 
 SMALL = WorldConfig(videos_train=3, videos_val=4, videos_test=8)

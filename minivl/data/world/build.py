@@ -20,6 +20,7 @@ from minivl.data.video import write_video
 from minivl.data.world import language, meals, opinions, timeline
 
 SPLITS = tuple(meals.SPLIT_SHARES)
+FRAMES = "frames.sha256"
 VERSION = 1  # raise it when the same settings give other videos or other words
 
 
@@ -101,16 +102,26 @@ def write_split(
 ) -> None:
     """Write the clips of one split; files that exist are kept, so an interrupted call can be repeated.
 
+    `frames.sha256` says which frames were drawn, for the files do not: x264 makes other bytes of them elsewhere.
     `metadata.jsonl` is written last: a folder that has one is complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, digest = [], hashlib.sha256()
     for row, draw in tqdm(clips, total=count, desc=f"rendering {folder.name}", unit="video", disable=not progress):
         path = folder / row["file_name"]
+        frames = draw()
+        digest.update(repr(frames.shape).encode() + frames.tobytes())
         if not path.exists():
-            write_video(path, draw(), fps)
+            write_video(path, frames, fps)
         rows.append(json.dumps(row))
+    write_text(folder / FRAMES, digest.hexdigest() + "\n")
     write_text(folder / "metadata.jsonl", "\n".join(rows) + "\n")
+
+
+def frames_hash(folder: Path) -> str | None:
+    """The hash of the frames that the clips of a split folder were made of; None where it was not recorded."""
+    file = folder / FRAMES
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else None
 
 
 def write_world(

@@ -12,7 +12,7 @@ from minivl.clip import HUB, Clip, ModelError, load_clip
 from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
 from minivl.data.clips import ClipDataset
 from minivl.data.schema import load_split
-from minivl.data.world.build import cached_world
+from minivl.data.world.build import cached_world, frames_hash
 from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
 from minivl.discovla.beyond.temporal import ReversedTwins, twin_losses
@@ -144,6 +144,9 @@ def adapt(
         settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]
     else:  # fusion in the text tower is for frame captions: without them no gradient would reach it
         config = replace(config, text_fusion_layers=0)
+    folder = Path(train.paths[0]).parent
+    if frames := frames_hash(folder):
+        settings["frames"] = frames
     settings |= {"discovla": vars(config), "clips": len(train)} | ({"twins": True} if twins else {})
     seed_everything(training.seed)
     model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
@@ -151,7 +154,7 @@ def adapt(
     fit(model, data, training, run_dir, losses, settings=settings, progress=progress)
     if PartialState().is_main_process:
         made = ", ".join(f"{name} {value}" for name, value in vars(training).items())
-        source = "/".join(Path(train.paths[0]).parts[-3:-1])  # corpus/split
+        source = "/".join(folder.parts[-2:]) + (f" (frames {frames[:12]})" if frames else "")  # corpus/split
         model.save_pretrained(
             run_dir / "model",
             sections(data=f"{len(train):,} pairs of a clip and a caption from {source}. Training: {made}."),

@@ -36,8 +36,7 @@ class CaptionReport:
 
     def __str__(self) -> str:
         lines = [f"{path.name}\n{as_text(captions)}" for path, captions in self.captions.items()]
-        lines += [f"{path.name}: captions are there already" for path in self.kept]
-        return "\n".join(lines + [f"no captions: {reason}" for reason in self.failed.values()])
+        return "\n".join(lines + [f"{path.name}: captions are there already" for path in self.kept])
 
 
 def caption_video(
@@ -95,7 +94,7 @@ def caption_videos(
     **options: Any,
 ) -> CaptionReport:
     """`caption_video` for many files. A file that cannot be captioned never stops the others: see `.failed`, and one
-    warning at the end counts them.
+    warning at the end names them.
 
     transcripts   path of a video -> its transcript
     out, suffix   save the captions of talk.mp4 as out/talk.captions.srt, each as soon as it is done. Those that are
