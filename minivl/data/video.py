@@ -134,14 +134,15 @@ def _open_video(path: Path) -> Iterator[tuple]:
     except av.FFmpegError as error:
         raise VideoError(path, _why_unreadable(path)) from error
     with container:
+        stream = _video_stream(path, container)
         try:
-            stream = _video_stream(path, container)
             _check_size(path, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.options = _ffmpeg_options()
             yield container, stream
-        except av.ArgumentError as error:  # also what the decoder says of a frame above max_pixels
-            raise VideoError(path, f"is damaged, or its frames are too large: {how_to_raise('frame_pixels')}") from error
         except av.FFmpegError as error:
+            if not stream.codec_context.width:  # the decoder has refused it, because of max_pixels or as impossible
+                reason = f"is damaged, or its frames are too large: {how_to_raise('frame_pixels')}"
+                raise VideoError(path, reason) from error
             raise VideoError(path, f"is damaged, decoding stopped ({error.strerror}): {AGAIN}") from error
 
 
