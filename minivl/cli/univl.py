@@ -216,9 +216,9 @@ def caption(
         window_seconds=window,
         **read_settings(find(name), ()).get("inputs", {}),
     )
-    print(report)
-    if len(report.failed) == len(files):  # each was named in a warning
+    if not (report.captions or report.kept):  # a warning has named each file
         raise typer.Exit(1)
+    print(report)
 
 
 def _video_files(paths):

@@ -100,6 +100,14 @@ def test_search_names_what_it_skipped_once_and_takes_a_single_file(tmp_path):
     assert "broken.mp4: " in minivl("search", "soup", tmp_path / "broken.mp4", **cache).stderr
 
 
+def test_captions_of_broken_videos_alone_are_an_error(tmp_path):
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
+    result = minivl("caption", tmp_path)
+    assert result.returncode == 1 and not result.stdout
+    assert "minivl: 1 of 1 videos have no captions:\n" in result.stderr and "list.mp4: is no video" in result.stderr
+    assert "Warning" not in result.stderr
+
+
 def test_world_adapt_evaluate(tmp_path):
     world = tmp_path / "world"
     knobs = [
@@ -112,6 +120,9 @@ def test_world_adapt_evaluate(tmp_path):
     adapted = minivl("adapt", "--data", world, "--scale", "tiny", "--steps", 1, MINIVL_RUNS=str(tmp_path / "runs"))
     assert adapted.returncode == 0 and "t2v R@1" in adapted.stdout, adapted.stderr
     card = (tmp_path / "runs" / "adapt" / "model" / "README.md").read_text()
+    frames = (world / "train" / "frames.sha256").read_text().strip()
+    run = json.loads((tmp_path / "runs" / "adapt" / "config.json").read_text())
+    assert frames in json.dumps(run) and f"(frames {frames[:12]})" in card
     assert "| val, t2v R@1 |" in card and "    minivl adapt --data" in card and "One run, so there is no spread" in card
     scored = minivl("evaluate", "--model", tmp_path / "runs" / "adapt" / "model", "--data", world)
     assert scored.returncode == 0 and "within group" in scored.stdout, scored.stderr

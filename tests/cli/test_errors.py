@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -47,6 +48,11 @@ def test_any_error_is_one_message(capsys, monkeypatch, error, message):
 def test_an_interrupt_is_one_line(capsys, error):
     assert run(raising(error)) == 130
     assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_a_warning_is_one_message_without_a_line_of_code(capsys):
+    run(lambda: warnings.warn("bad\x1b[2J.mp4 was skipped", stacklevel=1))
+    assert capsys.readouterr().err == "minivl: bad\\x1b[2J.mp4 was skipped\n"
 
 
 def test_exit_status_is_passed_on():

@@ -1,5 +1,6 @@
 """The kitchen world: what is promised about it holds for what is written."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -148,6 +149,16 @@ def test_interrupted_rendering_goes_on_and_gives_the_same(tmp_path):
     # The same pictures; x264 does not always make the same bytes of them.
     first, second = (read_frames(world / again, range(20)).astype(int) for world in (whole, part))
     assert first.shape == second.shape and abs(first - second).mean() < 1
+
+
+def test_a_world_is_known_by_its_frames(tmp_path):
+    folder = build.write_world(tmp_path / "a", SMALL, progress=False)
+    digest = hashlib.sha256()
+    for _, draw in build.kitchen_clips("test", SMALL.videos_test, SMALL):
+        frames = draw()
+        digest.update(repr(frames.shape).encode() + frames.tobytes())
+    assert build.frames_hash(folder / "test") == digest.hexdigest() != build.frames_hash(folder / "val")
+    assert build.frames_hash(BUNDLED / "kitchen" / "test") is None
 
 
 def test_a_folder_keeps_one_world(tmp_path):
