@@ -209,9 +209,7 @@ def _read_packed(file: Path, videos, stamp: dict) -> FeatureReport:
         raise ExtractionError(f"{file} holds features of another network: name another file, or delete it")
     failed = json.loads(about["failed"])
     if missing := [name for name in videos if name not in names and name not in failed]:
-        raise ExtractionError(
-            f"{file} was made without {', '.join(missing)}: delete it to make it again"
-        )
+        raise ExtractionError(f"{file} was made without {', '.join(missing)}: delete it to make it again")
     return FeatureReport(kept=[name for name in videos if name in names], failed=failed)
 
 

@@ -50,9 +50,11 @@ def test_an_interrupt_is_one_line(capsys, error):
     assert capsys.readouterr().err.strip().count("\n") == 0
 
 
-def test_a_warning_is_one_message_without_a_line_of_code(capsys):
-    run(lambda: warnings.warn("bad\x1b[2J.mp4 was skipped", stacklevel=1))
-    assert capsys.readouterr().err == "minivl: bad\\x1b[2J.mp4 was skipped\n"
+def test_a_warning_is_one_message_without_a_line_of_code(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    run(lambda: None)
+    text = warnings.formatwarning("bad\x1b[2J.mp4 was skipped", UserWarning, "minivl/x.py", 7)
+    assert text == "minivl: bad\\x1b[2J.mp4 was skipped\n"
 
 
 def test_exit_status_is_passed_on():

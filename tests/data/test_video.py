@@ -10,10 +10,10 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from helpers.videos import read_frames
 from av.stream import Disposition
 from PIL import Image
 
+from helpers.videos import read_frames
 from minivl.data.video import VideoError, opened, pick_frames, probe, write_video
 
 

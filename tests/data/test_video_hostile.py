@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from helpers.videos import read_frames
 
+from helpers.videos import read_frames
 from minivl.data.cut_off import index_entries
 from minivl.data.subtitles import SubtitleError, read_transcript
 from minivl.data.video import VideoError, probe, write_video
@@ -61,7 +61,12 @@ def spliced(path, parts):
 
 @pytest.mark.parametrize(
     "shape, name",
-    [((60000, 1), "FRAME_SIDE"), ((1, 1000000), "FRAME_SIDE"), ((2, 8000), "FRAME_RATIO"), ((8192, 8192), "FRAME_PIXELS")],
+    [
+        ((60000, 1), "FRAME_SIDE"),
+        ((1, 1000000), "FRAME_SIDE"),
+        ((2, 8000), "FRAME_RATIO"),
+        ((8192, 8192), "FRAME_PIXELS"),
+    ],
 )
 def test_sizes_beyond_the_limits_are_refused_with_little_memory(tmp_path, shape, name):
     """The header of each file is true but for the size of a frame."""

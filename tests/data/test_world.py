@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.videos import read_frames
 
+from helpers.videos import read_frames
 from minivl.assets.clip_pretraining import draw_pictures
 from minivl.config import BUNDLED, ConfigError, WorldConfig, scale
 from minivl.data.video import probe
