@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from minivl.clip import ModelError
 from minivl.clip.contrastive import symmetric_contrastive
-from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig
+from minivl.config import ClipConfig, ConfigError, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.beyond.temporal import TemporalEmbedding
-from minivl.discovla.checks import require_finite, require_frame_captions, require_valid
+from minivl.discovla.checks import require_finite, require_frame_captions, require_known, require_valid
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
 from minivl.hub.checkpoints import load_weights
-from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
+from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
 
 
@@ -144,6 +145,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         S, L = ids.shape
         if L > len(clip.positional_embedding):
             raise ValueError(f"captions have {L} tokens, but this CLIP reads at most {len(clip.positional_embedding)}")
+        require_known(ids, len(clip.token_embedding.weight))
         mask, end = mask.bool(), ids.argmax(dim=-1)  # (S, L), (S,)
 
         used = mask.any(dim=0).index_fill(0, end, True)  # (L,)
@@ -268,7 +270,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         weights = self.backbone.pretrained or "the ones that come with it"
         text = _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"])
         card = model_card(text, library_name="minivl", pipeline_tag="feature-extraction")
-        write_folder(Path(folder), settings, trained, card)
+        write_folder(Path(folder), settings, {WEIGHTS: trained}, card)
 
     @classmethod
     def from_pretrained(cls, name: Path | str) -> "DiscoVLA":
@@ -278,7 +280,10 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         """
         folder = find(name)
         config, backbone = read_configs(folder, discovla=DiscoVLAConfig, clip=ClipConfig)
-        model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
+        try:
+            model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
+        except (ModelError, ConfigError) as error:
+            raise type(error)(f"{folder / CONFIG} asks for what cannot be had: {error}") from error
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
         load_weights(model, folder / WEIGHTS, allow_missing=frozen)
         return model

@@ -41,8 +41,6 @@ class UniVL(PretrainedMixin):
         super().__init__()
         self.config, self.objectives = config or UniVLConfig(), objectives or ObjectiveConfig()
         config, parts = self.config, set(self.config.parts)
-        if not parts <= {"cross", "decoder", "heads"} or parts and "cross" not in parts:
-            raise ConfigError(f"parts are cross, decoder and heads, the latter two with cross; not {config.parts}")
         self.text = BertModel(
             BertConfig(
                 vocab_size=config.vocab_size,
@@ -226,6 +224,9 @@ class UniVL(PretrainedMixin):
     ) -> Captions:
         """Captions of N clips by beam search, best first: see `minivl.univl.generation.beam_search`."""
         self.require("decoder")
+        special = (self.config.pad_token_id, self.config.bos_token_id, self.config.eos_token_id)
+        if max(special) >= self.config.vocab_size:
+            raise ConfigError(f"captions need the tokens {special}, but this model has {self.config.vocab_size} words")
         was_training = self.training
         self.eval()
         try:
