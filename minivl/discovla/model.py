@@ -19,7 +19,7 @@ from minivl.discovla.beyond.temporal import TemporalEmbedding
 from minivl.discovla.checks import require_finite, require_frame_captions, require_known, require_valid
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
-from minivl.hub.checkpoints import load_weights
+from minivl.hub.checkpoints import finite, load_weights
 from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
 
@@ -109,7 +109,8 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         g = normalize(features, dim=-1)  # (B, F, D)
         if self.temporal is not None:
             g = self.temporal(g)  # (B, F, D)
-        return (weights * g).sum(1), features
+        videos = (weights * g).sum(1)  # (B, D)
+        return (videos if self.training else finite(videos, "embeddings of videos")), features
 
     def encode_caption(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Captions of whole videos, image-level attention only: ids and mask (B, L) -> (B, D).
@@ -117,7 +118,8 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
         """
         require_valid(mask, ids.shape, "caption", "token")
-        return self._encode_text(ids, mask)
+        captions = self._encode_text(ids, mask)
+        return captions if self.training else finite(captions, "embeddings of captions")
 
     def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """One caption per frame, fused over each video: ids and mask (B, F, L) -> (B, F, D).

@@ -90,6 +90,19 @@ def load_weights(
     model.load_state_dict(state, strict=False)
 
 
+def finite(values: torch.Tensor, what: str) -> torch.Tensor:
+    """The values that a model computed, if none is NaN or infinite: such a ranking or prediction would mean nothing.
+
+    Raises CheckpointError, which says `what` they are.
+    """
+    if not values.isfinite().all():
+        raise CheckpointError(
+            f"this model computes {what} that are NaN or infinite: its weights are damaged, or do not belong to its "
+            "settings (such as mean and std of pictures). Get it again from its author"
+        )
+    return values
+
+
 def count_layers(state: Mapping[str, Any], stack: str) -> int:
     """Number of layers that names such as "`stack`.3.weight" speak of.
 

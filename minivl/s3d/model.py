@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minivl.config import S3DConfig
-from minivl.hub.checkpoints import build, load_weights, weights_of
+from minivl.hub.checkpoints import build, finite, load_weights, weights_of
 from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 
 # Channels of the blocks of S3D-G: 1x1 branch; 1x1 and 3x3x3 of the second; 1x1 and 3x3x3 of the third; pooled branch.
@@ -102,6 +102,7 @@ class S3D(PushToHubMixin, nn.Module):
         x = pool(x, (2, 2, 2), (2, 2, 2))  # (B, C, T/8, H/32, W/32)
         x = self._blocks("mixed_5", x)
         features = x.mean(dim=(2, 3, 4))  # (B, feature_dim)
+        features = features if self.training else finite(features, "features of videos")
         return S3DOutput(features, self.fc(features))
 
     def _blocks(self, stage: str, x: Tensor) -> Tensor:

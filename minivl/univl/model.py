@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig
+from minivl.hub.checkpoints import finite
 from minivl.univl.cls_only import pooled_pairs, pooled_rows
 from minivl.univl.decoder import Decoder
 from minivl.univl.encoders import CrossEncoder, VideoEncoder
@@ -99,11 +100,13 @@ class UniVL(PretrainedMixin):
                 f"token id {int(input_ids.max())}, but this model has {self.config.vocab_size} words: "
                 "use the tokenizer that it was trained with"
             )
-        return self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        text = self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return text if self.training else finite(text, "encoded texts")
 
     def encode_video(self, video: Tensor, video_mask: Tensor) -> Tensor:
         """Raw features (N, T, F) and mask (N, T) -> (N, T, D); they are normalised inside."""
-        return self.video(video, video_mask)
+        encoded = self.video(video, video_mask)
+        return encoded if self.training else finite(encoded, "encoded videos")
 
     def cross_encode(
         self, text: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, frame_position: int | None = None

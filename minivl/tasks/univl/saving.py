@@ -118,6 +118,17 @@ def read_task(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return settings["task"], settings["inputs"]
 
 
+def read_inputs(folder: Path) -> dict[str, int]:
+    """The entry "inputs" of a saved UniVL or task, {max_words, max_frames}; {} where there is none.
+
+    Raises CheckpointError for other types.
+    """
+    settings = read_settings(folder, ())
+    if "inputs" in settings:
+        _check_types(f"{folder / 'config.json'}, 'inputs'", settings["inputs"], INPUT_TYPES)
+    return settings.get("inputs", {})
+
+
 def _check_types(place: str, found: Any, types: Mapping[str, type]) -> None:
     expected = ", ".join(f"{name} ({kind.__name__})" for name, kind in types.items())
     if not isinstance(found, dict) or found.keys() != types.keys():
