@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from helpers import TESTS
+from helpers import RECORDINGS, TESTS
 from minivl.config import BUNDLED
 from minivl.config.limits import PREFIX
 from minivl.data.corpora.pickles import read_pickle
@@ -61,8 +61,10 @@ def test_weights(name):
 
 
 def test_a_name_makes_no_layers():
-    with pytest.raises(CheckpointError, match="name layer 9999999 .*, but there are only 1"):
-        UniVL.from_reference(CORPUS / "layer_9999999.pth")
+    recorded = load_file(RECORDINGS / "univl.safetensors")
+    released = {name.removeprefix("state."): value for name, value in recorded.items() if name.startswith("state.")}
+    with pytest.raises(CheckpointError, match="name layer 9999999 of bert.encoder.layer, but there are only"):
+        UniVL.from_reference(released | read_weights(CORPUS / "layer_9999999.pth"), num_heads=2)
     assert count_layers({f"a.{number}.x": 0 for number in (0, 1, 2)} | {"b.7.x": 0}, "a") == 3
     with pytest.raises(CheckpointError, match="MINIVL_LIMIT_LAYERS"):
         count_layers({f"a.{number}.x": 0 for number in range(200)}, "a")
