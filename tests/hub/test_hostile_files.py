@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from helpers import RECORDINGS, TESTS
+from helpers import RECORDINGS, TESTS, small_discovla
 from minivl.config import BUNDLED
 from minivl.config.limits import PREFIX
 from minivl.data.corpora.pickles import read_pickle
@@ -127,7 +127,9 @@ def test_sizes_that_give_no_model_are_told_with_their_file():
 
 @pytest.mark.parametrize("kind", ["sparse", "quantized"])
 def test_tensors_of_other_kinds(kind, tmp_path):
-    tensor = torch.eye(3).to_sparse() if kind == "sparse" else torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8)
+    tensor = (
+        torch.eye(3).to_sparse() if kind == "sparse" else torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8)
+    )
     torch.save({"weight": tensor}, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="no plain tensor|damaged or not a torch file"):
         read_weights(tmp_path / "a.pth")
@@ -162,3 +164,13 @@ def test_what_a_model_computes_is_finite():
     assert finite(torch.ones(2), "cosines").sum() == 2
     with pytest.raises(CheckpointError, match="computes cosines that are NaN or infinite"):
         finite(torch.tensor([1.0, torch.nan]), "cosines")
+
+
+def test_embeddings_that_are_not_finite_are_no_ranking():
+    model = small_discovla.build().eval()
+    batch = small_discovla.small_batch()
+    with pytest.raises(CheckpointError, match="embeddings of videos that are NaN or infinite"):
+        model.encode_video(batch["video"] * torch.nan)
+    model.clip.text_projection.data *= torch.inf
+    with pytest.raises(CheckpointError, match="embeddings of captions that are NaN or infinite"):
+        model.encode_caption(batch["text_ids"], batch["text_mask"])
