@@ -113,7 +113,9 @@ def saved_state(model: nn.Module, optimizer: Optimizer) -> tuple[dict, dict]:
     return get_state_dict(model, optimizer, options=options)
 
 
-def restore_state(model: nn.Module, optimizer: Optimizer, others: dict[str, Any], state: dict, origin: Path) -> None:
+def restore_state(
+    model: nn.Module, optimizer: Optimizer, others: dict[str, Any], state: dict, origin: Path | None
+) -> None:
     """Give an optimiser what `saved_state` returned, in pieces where the model is in pieces, and `others` their state.
 
     Raises TrainingError, which names the checkpoint `origin`, for what is not the state of these.

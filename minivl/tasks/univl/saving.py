@@ -118,7 +118,7 @@ def read_task(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return settings["task"], settings["inputs"]
 
 
-def read_inputs(folder: Path) -> dict[str, int]:
+def read_inputs(folder: Path) -> dict[str, Any]:
     """The entry "inputs" of a saved UniVL or task, {max_words, max_frames}; {} where there is none.
 
     Raises CheckpointError for other types.
