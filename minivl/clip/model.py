@@ -134,7 +134,7 @@ def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
     else:
         options = {}  # open_clip's own words
 
-    def make():
+    def make() -> Any:
         with _quiet():
             return open_clip.create_model(f"local-dir:{folder}", load_weights=False, device=torch.get_default_device())
 
