@@ -17,7 +17,7 @@ from torch import nn
 
 from minivl.config import ConfigError, TaskConfig, TrainConfig
 from minivl.config.limits import how_to_raise, limit
-from minivl.data.wordpiece import load_tokenizer
+from minivl.data.wordpiece import TokenizerError, load_tokenizer
 from minivl.hub.checkpoints import CheckpointError, load_weights
 from minivl.hub.folders import WEIGHTS, find, push_folder, read_settings, write_folder
 from minivl.train.engine import default_device
@@ -86,13 +86,13 @@ class SavedTask(nn.Module):
             raise CheckpointError(f"{file} is of the task {task['kind']!r}, not {cls.kind!r}: open it with load_task")
         univl = UniVL.from_pretrained(folder)
         has_tokenizer = cls.reads_text or (folder / "tokenizer.json").is_file()
-        tokenizer = load_tokenizer(folder) if has_tokenizer else None
         try:
+            tokenizer = load_tokenizer(folder) if has_tokenizer else None
             _check_sizes(univl, tokenizer, inputs, cls.parts_for(**task["settings"]))
             config = TaskConfig(TrainConfig(batch_size=task["batch_size"]), **inputs)
             made = cls(univl, tokenizer, config, **task["settings"])
-        except (ConfigError, TypeError) as error:  # TypeError: settings that this task does not have
-            raise CheckpointError(f"{file} is of no {cls.kind} that can be built: {error}") from error
+        except (ConfigError, TokenizerError, TypeError) as error:  # TypeError: settings that this task does not have
+            raise CheckpointError(f"{folder} holds no {cls.kind} that can be built: {error}") from error
         if set(made.state_dict()) - {INSIDE + weight for weight in univl.state_dict()}:
             load_weights(made, folder / HEAD, allow_missing=(INSIDE,))
         return made.to(default_device()).eval()
