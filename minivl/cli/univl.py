@@ -195,10 +195,11 @@ def caption(
 ) -> None:
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     from minivl.data.wordpiece import load_tokenizer
-    from minivl.hub.folders import find, read_settings
+    from minivl.hub.folders import find
     from minivl.s3d import S3D as Network
     from minivl.tasks.univl.data import CAPTIONER
     from minivl.tasks.univl.own_videos import caption_videos
+    from minivl.tasks.univl.saving import read_inputs
     from minivl.univl import UniVL
 
     files = _video_files(videos)
@@ -214,7 +215,7 @@ def caption(
         out=out,
         suffix=suffix,
         window_seconds=window,
-        **read_settings(find(name), ()).get("inputs", {}),
+        **read_inputs(find(name)),
     )
     if not (report.captions or report.kept):  # a warning has named each file
         raise typer.Exit(1)

@@ -5,20 +5,23 @@ error, however harmless it may be: an unknown key can be an argument that runs c
 """
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from minivl.config.limits import within
 from minivl.data.trust import UntrustedFile, read_json
 
 CONFIG = "open_clip_config.json"
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-Layers = Annotated[int, Field(ge=1, le=128)]
-Width = Annotated[int, Field(ge=1, le=16_384)]
-Pixels = Annotated[int, Field(ge=1, le=2_048)]
-Tokens = Annotated[int, Field(ge=1, le=4_096)]
+Layers = Annotated[int, Field(ge=1), AfterValidator(partial(within, "layers"))]
+Width = Annotated[int, Field(ge=1), AfterValidator(partial(within, "width"))]
+Pixels = Annotated[int, Field(ge=1), AfterValidator(partial(within, "pixels"))]
+Tokens = Annotated[int, Field(ge=1), AfterValidator(partial(within, "positions"))]
+Vocabulary = Annotated[int, Field(ge=1), AfterValidator(partial(within, "vocabulary"))]
 Ratio = Annotated[float, Field(ge=0, le=64, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")]  # no slash, no colon: nothing on a hub
 Channels = tuple[float, float, float]
@@ -58,6 +61,13 @@ class VisionConfig(_Checked):
     timm_drop: Ratio = 0.0
     timm_drop_path: Ratio | None = None
 
+    @model_validator(mode="after")
+    def _few_patches(self) -> Self:
+        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size, self.image_size)
+        if self.patch_size is not None and self.timm_model_name is None:
+            within("positions", (sides[0] // self.patch_size) * (sides[1] // self.patch_size))
+        return self
+
 
 class TokenizerArguments(_Checked):
     """Settings of a tokenizer; `trust_remote_code` is not among it."""
@@ -71,7 +81,7 @@ class TextConfig(_Checked):
     """Settings of a text tower. Towers of transformers (`hf_model_name`) are not: their sizes come from the hub."""
 
     context_length: Tokens = 77
-    vocab_size: Annotated[int, Field(ge=1, le=2_000_000)] = 49_408
+    vocab_size: Vocabulary = 49_408
     hf_tokenizer_name: str | None = None  # only says that the folder's own tokenizer.json is read
     tokenizer_mode: Name | None = None
     tokenizer_kwargs: TokenizerArguments | None = None
@@ -97,7 +107,7 @@ class DecoderConfig(_Checked):
     """The decoder of a CoCa."""
 
     context_length: Tokens = 77
-    vocab_size: Annotated[int, Field(ge=1, le=2_000_000)] = 49_408
+    vocab_size: Vocabulary = 49_408
     width: Width = 512
     heads: Width = 8
     layers: Layers = 12
@@ -149,7 +159,10 @@ def read_folder_config(folder: Path) -> FolderConfig:
     try:
         return FolderConfig.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, p['loc'])) or 'the whole file'}: {p['msg']}" for p in error.errors()]
+        problems = []
+        for problem in error.errors()[:20]:
+            place = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))  # those are pydantic's own
+            problems.append(f"  {place or 'the whole file'}: {problem['msg']}")
         raise UntrustedFile(
             "\n".join([f"{file} is not a configuration of open_clip that minivl reads:", *problems])
         ) from error

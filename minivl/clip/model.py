@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from minivl.clip.folder_config import CONFIG, read_folder_config
 from minivl.config import BUNDLED
 from minivl.data.trust import UntrustedFile, refuse_code
-from minivl.hub.checkpoints import load_weights
+from minivl.hub.checkpoints import build, load_weights
 from minivl.hub.folders import PushToHubMixin, find, model_card, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
@@ -47,9 +49,10 @@ class Clip(PushToHubMixin):
         parameters = sum(p.numel() for p in self.model.parameters())
         text = _CARD.format(name=Path(self.name).name, parameters=parameters, size=self.image_size, card=card)
         card = model_card(text, library_name="open_clip", pipeline_tag="zero-shot-image-classification")
-        write_folder(folder, settings, self.model.state_dict(), card, CONFIG, WEIGHTS)
-        if "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]:  # the others have open_clip's own
-            self.tokenizer.save_pretrained(folder)
+        own = "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]  # the others have open_clip's
+        write_folder(
+            folder, settings, {WEIGHTS: self.model.state_dict()}, card, CONFIG, self.tokenizer if own else None
+        )
 
 
 def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: bool = True) -> Clip:
@@ -130,14 +133,19 @@ def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
         options = {"trust_remote_code": False}
     else:
         options = {}  # open_clip's own words
-    try:
+
+    def make() -> Any:
         with _quiet():
-            model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
+            return open_clip.create_model(f"local-dir:{folder}", load_weights=False, device=torch.get_default_device())
+
+    model = build(make, folder / CONFIG)
     if weights:
         load_weights(model, folder / WEIGHTS)
-    return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}", **options))
+    try:
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **options)
+    except Exception as error:  # tokenizers has no kinds of errors
+        raise ModelError(f"{folder} has no tokenizer that can be read: {str(error)[:500]}") from error
+    return _clip(name, None, model, tokenizer)
 
 
 def _require(folder: Path, *files: str) -> None:

@@ -15,9 +15,19 @@ DEFAULTS = {
     "frame_ratio": 64,  # the longer side of a frame over the shorter
     "video_hours": 24,  # length of a video by its time stamps
     "json_mb": 8,  # a model's configuration; the largest tokenizer_config.json of known models has 1.2 MB
+    "tokenizer_mb": 64,  # tokenizer.json and word lists; the largest of known models have 33 MB
     "metadata_mb": 1024,  # metadata, captions, subtitles and annotations, each file
     "weights_gb": 16,  # all tensors of a model's file together, as their shapes say; the largest here has 2
     "model_gb": 16,  # parameters of a model in float32, as its configuration says
+    "layers": 128,  # of each stack of a model
+    "width": 16384,  # numbers per token, feature or embedding of a model
+    "vocabulary": 2_000_000,  # tokens that a model knows
+    "positions": 4096,  # tokens, image patches or video features that a model reads at once
+    "frames": 256,  # pictures of a video that a model reads at once
+    "batch": 4096,  # examples that a saved model asks for at once
+    "beams": 64,  # sentences that a captioner keeps at once
+    "pixels": 2048,  # side of the images that a model reads
+    "fps": 240,  # frames per second that a model asks for
     "unpacked_ratio": 200,  # bytes unpacked for each byte of a compressed file
 }
 
@@ -35,3 +45,22 @@ def limit(name: str) -> int:
 def how_to_raise(name: str) -> str:
     """The half of a message that says which limit was met and how to lift it."""
     return f"the limit is {limit(name)}; set {PREFIX + name.upper()} to allow more"
+
+
+def within(name: str, value: float) -> float:
+    """The value, if it is within a limit. Raises ConfigError otherwise."""
+    if value > limit(name):
+        raise ConfigError(f"{str(value)[:20]} is too large: {how_to_raise(name)}")
+    return value
+
+
+def require_within(name: str, config: object, *fields: str, least: float = 1) -> None:
+    """Raise ConfigError unless each of these fields is None, or is at least `least` and within a limit."""
+    for field in fields:
+        value = getattr(config, field)
+        if value is None:
+            continue
+        if not value >= least:
+            raise ConfigError(f"{type(config).__name__}.{field} must be at least {least}, not {str(value)[:20]}")
+        if value > limit(name):
+            raise ConfigError(f"{type(config).__name__}.{field} cannot be {str(value)[:20]}: {how_to_raise(name)}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from minivl.config.checks import ConfigError, fixed, require_at_least, require_one_of, require_share
+from minivl.config.limits import require_within
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -68,9 +69,9 @@ class InputConfig:
     augment: str = ""  # RandAugment of training frames as timm writes it, such as RANDAUGMENT; "": none
 
     def __post_init__(self):
-        require_at_least(1, self, "max_frames", "max_words")
-        if self.frames_per_second <= 0:
-            raise ConfigError(f"InputConfig.frames_per_second must be above 0, not {self.frames_per_second}")
+        require_within("frames", self, "max_frames")
+        require_within("positions", self, "max_words")
+        require_within("fps", self, "frames_per_second", least=0.001)
 
 
 RANDAUGMENT = "rand-m7-n4-mstd0.5-inc1"  # of the released DiscoVLA: 4 operations of strength 7, each with chance 1/2
@@ -97,8 +98,10 @@ class DiscoVLAConfig:
 
     def __post_init__(self):
         require_one_of(self, strategy=STRATEGIES, distill=("release", "paper"))
-        require_at_least(1, self, "lora_rank")
-        require_at_least(0, self, "vision_fusion_layers", "text_fusion_layers", "alpha", "beta", "temporal")
+        require_within("width", self, "lora_rank")
+        require_within("layers", self, "vision_fusion_layers", "text_fusion_layers", least=0)
+        require_within("positions", self, "temporal", least=0)
+        require_at_least(0, self, "alpha", "beta")
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ class S3DConfig:
     frames_per_second: int = 16  # of the input, even; one second makes one feature
 
     def __post_init__(self):
+        require_within("width", self, "feature_dim", "embed_dim")
+        require_within("pixels", self, "image_size")
+        require_within("fps", self, "frames_per_second")
+        if self.width <= 0:
+            raise ConfigError(f"S3DConfig.width must be above 0, not {self.width}")
         if self.feature_dim % 8 or self.image_size % 2 or self.frames_per_second % 2:
             raise ConfigError(
                 "S3D needs an even image_size, even frames_per_second and a feature_dim that is a "
@@ -140,6 +148,16 @@ class UniVLConfig:
     pad_token_id: int = field(default=0, metadata=fixed("it is the tokenizer's"))
     bos_token_id: int = field(default=101, metadata=fixed("it is the tokenizer's"))  # [CLS]: begins texts and captions
     eos_token_id: int = field(default=102, metadata=fixed("it is the tokenizer's"))  # [SEP]: ends them
+
+    def __post_init__(self):
+        require_within("layers", self, "text_layers", "video_layers", "cross_layers", "decoder_layers", least=0)
+        require_within("width", self, "video_dim", "hidden_size", "num_heads", "intermediate_size")
+        require_within("vocabulary", self, "vocab_size")
+        require_within("positions", self, "text_positions", "video_positions", "cross_positions")
+        require_at_least(0, self, "pad_token_id", "bos_token_id", "eos_token_id")
+        require_share(self, "dropout")
+        if not set(self.parts) <= {"cross", "decoder", "heads"} or self.parts and "cross" not in self.parts:
+            raise ConfigError(f"parts are cross, decoder and heads, the latter two with cross; not {self.parts}")
 
 
 OBJECTIVES = ("joint", "cmlm", "cmfm", "align", "decoder")  # of UniVL: settings of ObjectiveConfig that are weights
@@ -187,7 +205,8 @@ class NarrationConfig:
     hide_text: float = 0.0  # EnhancedV: chance that the texts of a video are hidden as a whole (0.15 in the paper)
 
     def __post_init__(self):
-        require_at_least(1, self, "clips_per_video", "max_words", "max_frames")
+        require_at_least(1, self, "clips_per_video")
+        require_within("positions", self, "max_words", "max_frames")
         require_at_least(0, self, "min_seconds")
         require_share(self, "mask_share", "hide_text")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from minivl.config.checks import ConfigError, require_at_least, require_one_of, require_share
+from minivl.config.limits import require_within
 from minivl.config.settings import NarrationConfig, ObjectiveConfig, S3DConfig, UniVLConfig, WorldConfig
 
 
@@ -103,7 +104,7 @@ class TaskConfig:
     max_frames: int = 48
 
     def __post_init__(self):
-        require_at_least(1, self, "max_words", "max_frames")
+        require_within("positions", self, "max_words", "max_frames")
         if self.train is not None and self.train.chunk_size is not None:
             raise ConfigError("UniVL's tasks cannot be trained in chunks: leave out chunk_size")
 

@@ -22,16 +22,26 @@ def replacing(path: Path | str) -> Iterator[Path]:
     After an exception `path` is as it was and nothing else is left. Several processes may write one path at once: each
     has a file of its own, and the last one stays. Raises OSError that names `path`, not the name that was given.
     """
-    path = Path(path)
-    unfinished = _name_beside(path)
+    with replacing_files(path) as (unfinished,):
+        yield unfinished
+
+
+@contextmanager
+def replacing_files(*paths: Path | str) -> Iterator[list[Path]]:
+    """`replacing` for several files: none is renamed before all are on the disk."""
+    names = {_name_beside(Path(path)): Path(path) for path in paths}
     try:
-        with _errors_about(path, unfinished):
-            yield unfinished
-            _flush(unfinished)
-            os.replace(unfinished, path)
-        _flush_folder(path.parent)
+        with _errors_about(names):
+            yield list(names)
+            for unfinished in names:
+                _flush(unfinished)
+            for unfinished, path in names.items():
+                os.replace(unfinished, path)
+        for folder in {path.parent for path in names.values()}:
+            _flush_folder(folder)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for unfinished in names:
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -44,7 +54,7 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     unfinished = _name_beside(path)
     try:
-        with _errors_about(path, unfinished):
+        with _errors_about({unfinished: path}):
             unfinished.mkdir(parents=True)
             yield unfinished
             for inside in unfinished.rglob("*"):
@@ -104,11 +114,12 @@ def _move_folder(new: Path, path: Path) -> None:
 
 
 @contextmanager
-def _errors_about(path: Path, unfinished: Path) -> Iterator[None]:
-    """An error that names no file, or the unfinished one, becomes the same error for `path`."""
+def _errors_about(names: dict[Path, Path]) -> Iterator[None]:
+    """An error that names no file, or an unfinished one, becomes the same error for the path that it stands for."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename not in (None, str(unfinished)):
+        meant = {None: next(iter(names.values()))} | {str(unfinished): path for unfinished, path in names.items()}
+        if error.errno is None or error.filename not in meant:
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror, str(meant[error.filename])) from error

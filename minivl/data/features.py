@@ -37,7 +37,8 @@ def load_features(reference: Path | str, size: int | None = None) -> np.ndarray:
             f"has {values.shape[1]} numbers per row and {size} are expected: were these "
             "features extracted with another model?",
         )
-    values = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite then, and refused below
+        values = np.array(values, np.float32)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise FeatureError(reference, f"has a NaN or infinite number in row {row}: {EXTRACT}")
@@ -114,7 +115,10 @@ def _read_npy(reference) -> np.ndarray:
 def _read_tensor(reference) -> np.ndarray:
     file, name = _open_named(reference)
     try:
-        return file.get_tensor(name).float().numpy()  # through torch, because numpy has no bfloat16
+        values = file.get_tensor(name)
+        if values.is_complex():
+            raise FeatureError(reference, f"holds complex numbers: {EXTRACT}")
+        return values.float().numpy()  # through torch, because numpy has no bfloat16
     except (SafetensorError, RuntimeError) as error:
         raise FeatureError(reference, f"cannot be read ({error}): copy the file or {EXTRACT}") from error
 

@@ -7,11 +7,13 @@ trusted and what is not stands in SECURITY.md.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+from minivl.config.limits import how_to_raise, limit
+
 CODE_KEYS = ("auto_map", "trust_remote_code", "custom_generate", "custom_pipelines")
-LARGEST = 8 * 2**20  # bytes; the largest tokenizer_config.json of known models has 1.2 MB
 
 
 class UntrustedFile(ValueError):
@@ -21,7 +23,8 @@ class UntrustedFile(ValueError):
 def refuse_code(folder: Path | str) -> None:
     """Raise UntrustedFile if a configuration in a model's folder names code. Other names than folders are passed over.
 
-    Read are all files whose name contains "config" and ends in .json: transformers looks for code in no others.
+    Read are all files whose name contains "config" and ends in .json: transformers looks for code in no others. What
+    else a tokenizer reads as text must be a file of bearable size.
     """
     if not Path(folder).is_dir():
         return
@@ -32,22 +35,36 @@ def refuse_code(folder: Path | str) -> None:
                 f"{file} names code to be run ({', '.join(named)}), and minivl runs none but its own: ask the author "
                 "for a model without custom code, or remove these entries if the model does not need them"
             )
+    for file in sorted([*Path(folder).glob("*.json"), *Path(folder).glob("*.txt")]):
+        _check_file(file, "tokenizer_mb")
 
 
 def read_json(file: Path) -> Any:
     """The content of a JSON file. Raises UntrustedFile for one that is too large, damaged or nested too deeply."""
+    _check_file(file, "json_mb")
     try:
-        if file.stat().st_size > LARGEST:
-            raise UntrustedFile(f"{file} has {file.stat().st_size / 2**20:.0f} MB; no configuration has more than 8")
-        return json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except UntrustedFile:
-        raise
+        return json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number, parse_float=_finite)
     except (OSError, ValueError, RecursionError) as error:
         raise UntrustedFile(f"{file} cannot be read as JSON: {type(error).__name__}: {error}") from error
 
 
+def _check_file(file: Path, largest: str) -> None:
+    """Raise UntrustedFile for what is no plain file, such as a pipe or a device, or is larger than that limit."""
+    if not file.is_file():
+        raise UntrustedFile(f"{file} is not there, or is no file")
+    size = file.stat().st_size
+    if size > limit(largest) * 2**20:
+        raise UntrustedFile(f"{file} has {size / 2**20:.0f} MB: {how_to_raise(largest)}")
+
+
 def _no_number(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text:.20} is too large a number")
+    return number
 
 
 def _code_keys(content: Any) -> set[str]:

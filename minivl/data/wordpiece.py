@@ -30,10 +30,10 @@ def load_tokenizer(name: Path | str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(str(name), trust_remote_code=False)
     except UntrustedFile as error:
         raise TokenizerError(str(error)) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers has no kinds of errors, and strangers' settings make it raise any
         raise TokenizerError(
             f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "
-            f"Face's hub knows and a connection to it ({str(error).splitlines()[0]})"
+            f"Face's hub knows and a connection to it ({(str(error).splitlines() or [type(error).__name__])[0]:.500})"
         ) from error
     needed = {
         "[PAD]": tokenizer.pad_token_id,

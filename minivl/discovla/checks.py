@@ -19,6 +19,14 @@ def require_valid(mask: Tensor, shape: tuple[int, ...], whole: str, part: str) -
         raise ValueError(f"{whole} without a valid {part} in rows {empty} of the mask")
 
 
+def require_known(ids: Tensor, words: int) -> None:
+    """Raise ValueError for token ids on the CPU that a vocabulary of so many words does not have."""
+    if ids.is_cpu and int(ids.max()) >= words:
+        raise ValueError(
+            f"token id {int(ids.max())}, but this CLIP has {words} words: use the tokenizer that it was trained with"
+        )
+
+
 def require_frame_captions(batch: dict[str, Tensor], frames: Tensor, config: DiscoVLAConfig) -> None:
     """Raise ValueError unless a batch has one caption for each of its frames (B, F, D)."""
     if "f_text_ids" not in batch:

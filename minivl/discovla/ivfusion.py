@@ -199,10 +199,10 @@ class IVFusionBlock(nn.Module):
 def adapt_tower(transformer: Any, rank: int, fusion_layers: int, strategy: str) -> None:
     """Replace the blocks of one of CLIP's towers, in place; the last `fusion_layers` of them follow `strategy`.
 
-    Raises ConfigError if the tower has fewer blocks than that, and for a rank below 1.
+    Raises ConfigError if the tower has fewer blocks than that, and for a rank below 1 or above the tower's width.
     """
-    if rank < 1:
-        raise ConfigError(f"LoRA rank must be at least 1, not {rank}")
+    if not 1 <= rank <= transformer.width:
+        raise ConfigError(f"LoRA rank must be from 1 to {transformer.width}, the tower's width, not {rank}")
     blocks = len(transformer.resblocks)
     if not 0 <= fusion_layers <= blocks:
         raise ConfigError(f"cannot fuse in the last {fusion_layers} blocks of a tower that has {blocks}")

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from minivl.clip import ModelError
 from minivl.clip.contrastive import symmetric_contrastive
-from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig
+from minivl.config import ClipConfig, ConfigError, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.beyond.temporal import TemporalEmbedding
-from minivl.discovla.checks import require_finite, require_frame_captions, require_valid
+from minivl.discovla.checks import require_finite, require_frame_captions, require_known, require_valid
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
-from minivl.hub.checkpoints import load_weights
-from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
+from minivl.hub.checkpoints import finite, load_weights
+from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
 
 
@@ -108,7 +109,8 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         g = normalize(features, dim=-1)  # (B, F, D)
         if self.temporal is not None:
             g = self.temporal(g)  # (B, F, D)
-        return (weights * g).sum(1), features
+        videos = (weights * g).sum(1)  # (B, D)
+        return (videos if self.training else finite(videos, "embeddings of videos")), features
 
     def encode_caption(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Captions of whole videos, image-level attention only: ids and mask (B, L) -> (B, D).
@@ -116,7 +118,8 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
         """
         require_valid(mask, ids.shape, "caption", "token")
-        return self._encode_text(ids, mask)
+        captions = self._encode_text(ids, mask)
+        return captions if self.training else finite(captions, "embeddings of captions")
 
     def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """One caption per frame, fused over each video: ids and mask (B, F, L) -> (B, F, D).
@@ -144,6 +147,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         S, L = ids.shape
         if L > len(clip.positional_embedding):
             raise ValueError(f"captions have {L} tokens, but this CLIP reads at most {len(clip.positional_embedding)}")
+        require_known(ids, len(clip.token_embedding.weight))
         mask, end = mask.bool(), ids.argmax(dim=-1)  # (S, L), (S,)
 
         used = mask.any(dim=0).index_fill(0, end, True)  # (L,)
@@ -268,7 +272,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         weights = self.backbone.pretrained or "the ones that come with it"
         text = _CARD.format(name=self.backbone.name, weights=weights, card=card, **settings["discovla"])
         card = model_card(text, library_name="minivl", pipeline_tag="feature-extraction")
-        write_folder(Path(folder), settings, trained, card)
+        write_folder(Path(folder), settings, {WEIGHTS: trained}, card)
 
     @classmethod
     def from_pretrained(cls, name: Path | str) -> "DiscoVLA":
@@ -278,7 +282,10 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         """
         folder = find(name)
         config, backbone = read_configs(folder, discovla=DiscoVLAConfig, clip=ClipConfig)
-        model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
+        try:
+            model = cls.from_open_clip(backbone.name, backbone.pretrained, config)
+        except (ModelError, ConfigError) as error:
+            raise type(error)(f"{folder / CONFIG} asks for what cannot be had: {error}") from error
         frozen = tuple(name for name, p in model.named_parameters() if not p.requires_grad)
         load_weights(model, folder / WEIGHTS, allow_missing=frozen)
         return model

@@ -1,7 +1,6 @@
 """Weights of the paper's released code, under its own names."""
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from minivl.config import DiscoVLAConfig
-from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
+from minivl.hub.checkpoints import CheckpointError, build, count_layers, load_weights, weights_of
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -41,19 +40,22 @@ def build_from_reference(
     """
     from open_clip.model import CLIP
 
-    state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
+    state, origin = weights_of(path_or_state_dict)
     try:
-        clip = CLIP(**_architecture(state), quick_gelu=True)
+        sizes = _architecture(state)
         rank = len(state["clip.visual.transformer.resblocks.0.attn.TVPt_LoRA_a"])
     except KeyError as error:
-        raise CheckpointError(f"not the weights of a released DiscoVLA: there is no {error}") from error
-    model = cls(clip, DiscoVLAConfig(rank, vision_fusion_layers, text_fusion_layers))
+        raise CheckpointError(f"{origin} are not the weights of a released DiscoVLA: there is no {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{origin} are not the weights of a released DiscoVLA: {error}") from error
+    config = DiscoVLAConfig(rank, vision_fusion_layers, text_fusion_layers)
+    model = build(lambda: cls(CLIP(**sizes, quick_gelu=True), config), origin)
 
     state = {our_name(name): tensor for name, tensor in state.items()}
     surplus = [name for name in state if ".adapter." in name and name not in model.state_dict()]
     if surplus:
         warnings.warn("left out the adapters of blocks that are not to fuse: " + ", ".join(surplus), stacklevel=3)
-    load_weights(model, {name: tensor for name, tensor in state.items() if name not in surplus})
+    load_weights(model, {name: tensor for name, tensor in state.items() if name not in surplus}, origin=origin)
     return model
 
 
@@ -73,20 +75,15 @@ def _architecture(state):
         "vision_cfg": {
             "width": width,
             "head_width": HEAD_WIDTH,
-            "layers": _layers(state, "clip.visual.transformer"),
+            "layers": count_layers(state, "clip.visual.transformer.resblocks"),
             "patch_size": patch,
             "image_size": patch * math.isqrt(positions - 1),
         },
         "text_cfg": {
             "width": text_width,
             "heads": text_width // HEAD_WIDTH,
-            "layers": _layers(state, "clip.transformer"),
+            "layers": count_layers(state, "clip.transformer.resblocks"),
             "vocab_size": vocabulary,
             "context_length": len(state["clip.positional_embedding"]),
         },
     }
-
-
-def _layers(state, tower):
-    block = re.compile(re.escape(tower) + r"\.resblocks\.(\d+)\.")
-    return 1 + max((int(match[1]) for name in state if (match := block.match(name))), default=-1)

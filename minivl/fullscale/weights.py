@@ -6,7 +6,6 @@ names comes first, then the cache of the Hugging Face hub.
 
 import dataclasses
 import pickle
-import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -206,11 +205,6 @@ def _names_and_shapes(cls, path, **options) -> dict[str, torch.Size]:
 
 def read_clip(architecture: str, path: Path) -> str:
     """An open_clip folder, or a file of weights, of this architecture with OpenAI's activation."""
-    if path.is_file() and _is_torchscript(path):
-        raise CheckpointError(
-            f"{path} is a TorchScript archive, which holds code and is not read: get the weights in "
-            "open_clip's format (open_clip_model.safetensors)"
-        )
     if path.is_file():
         model = load_clip(f"{architecture}-quickgelu", str(path)).model
     else:
@@ -224,13 +218,6 @@ def read_clip(architecture: str, path: Path) -> str:
 
 def _shapes(model):
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def read_univl(path: Path) -> str:

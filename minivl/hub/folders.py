@@ -9,9 +9,9 @@ uploads every file, for everyone to see, unless it is told otherwise.
 import dataclasses
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minivl.config import ConfigError
-from minivl.data.atomic import replacing, write_text
-from minivl.data.trust import read_json
+from minivl.data.atomic import replacing_files, write_text
+from minivl.data.trust import UntrustedFile, read_json
 from minivl.hub.checkpoints import CheckpointError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -54,16 +54,40 @@ def model_card(text: str, **metadata: Any) -> str:
 
 
 def write_folder(
-    folder: Path, settings: dict, tensors: Mapping[str, Tensor], card: str, config: str = CONFIG, weights: str = WEIGHTS
+    folder: Path,
+    settings: dict,
+    weights: Mapping[str, Mapping[str, Tensor]],
+    card: str,
+    config: str = CONFIG,
+    tokenizer: Any = None,
 ) -> None:
-    """Write a model's settings, weights and card. Each file is written whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Write a model's settings, weights (file -> name -> tensor), card, and the tokenizer's files if there is one.
+
+    All of them are written whole, or none is replaced. Raises OSError, which says so, if they cannot be written.
+    """
     texts = {config: json.dumps(settings, indent=2) + "\n", CARD: card}
-    with ExitStack() as renamed_at_the_end:
-        for name, text in texts.items():
-            renamed_at_the_end.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
-        save_file(tensors, renamed_at_the_end.enter_context(replacing(folder / weights)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".partial") as beside:
+            if tokenizer is not None:
+                tokenizer.save_pretrained(Path(beside))
+            copied = sorted(Path(beside).iterdir())
+            names = [*texts, *weights, *(file.name for file in copied)]
+            with replacing_files(*(folder / name for name in names)) as unfinished:
+                files = iter(unfinished)
+                for text in texts.values():
+                    next(files).write_text(text, encoding="utf-8")
+                for tensors in weights.values():
+                    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, next(files))
+                for file in copied:
+                    shutil.copyfile(file, next(files))
+    except Exception as error:
+        if not isinstance(error, OSError) and "os error" not in str(error):  # as libraries in Rust pass on the system's
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise OSError(
+            f"cannot write {folder}: {reason}. What was there is unchanged: free some space, or choose another folder"
+        ) from error
 
 
 def sections(data: str = "", command: str = "", scores: Mapping | None = None, limits: str = "") -> str:
@@ -125,9 +149,14 @@ def read_settings(folder: Path, needed: tuple[str, ...]) -> dict:
     file = folder / CONFIG
     try:
         settings = read_json(file)
-        return {name: settings[name] for name in needed} | settings
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{file} is not the config of a saved model of this kind: {error!r}") from error
+    except UntrustedFile as error:
+        raise CheckpointError(f"{file} is not the config of a saved model of this kind: {error}") from error
+    lacking = [name for name in needed if name not in settings] if isinstance(settings, dict) else needed
+    if lacking or not isinstance(settings, dict):
+        raise CheckpointError(
+            f"{file} is not the config of a saved model of this kind: it has no {', '.join(map(repr, lacking))}"
+        )
+    return settings
 
 
 def read_configs(folder: Path, **kinds: type) -> list[Any]:
@@ -139,19 +168,26 @@ def read_configs(folder: Path, **kinds: type) -> list[Any]:
     settings = read_settings(folder, tuple(kinds))
     try:
         return [_config(kind, settings[name]) for name, kind in kinds.items()]
-    except ValueError as error:
+    except ConfigError as error:
         raise CheckpointError(f"{folder / CONFIG} is not of a model of this version of minivl: {error}") from error
 
 
 def _config(kind: type, settings: Any) -> Any:
     """A config dataclass with settings that somebody else may have written."""
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
     if not isinstance(settings, dict) or not settings:
         raise ConfigError(f"{kind.__name__} needs settings by name, not {settings!r:.80}")
     if unknown := settings.keys() - {field.name for field in dataclasses.fields(kind)}:
-        raise ConfigError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
-    return TypeAdapter(kind).validate_json(json.dumps(settings), strict=True)  # JSON has lists for tuples
+        raise ConfigError(f"{kind.__name__} has no setting {', '.join(sorted(unknown)):.200}")
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(settings), strict=True)  # JSON has lists for tuples
+    except ValidationError as error:
+        first = error.errors()[0]
+        if isinstance(refusal := first.get("ctx", {}).get("error"), ConfigError):
+            raise refusal from error
+        place = ".".join([kind.__name__, *map(str, first["loc"])])
+        raise ConfigError(f"{place}: {first['msg']}, not {first['input']!r:.80}") from error
 
 
 def find(name: Path | str) -> Path:

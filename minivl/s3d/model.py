@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minivl.config import S3DConfig
-from minivl.hub.checkpoints import load_weights, read_weights
-from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
+from minivl.hub.checkpoints import build, finite, load_weights, weights_of
+from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 
 # Channels of the blocks of S3D-G: 1x1 branch; 1x1 and 3x3x3 of the second; 1x1 and 3x3x3 of the third; pooled branch.
 BLOCKS = {
@@ -80,9 +80,9 @@ class S3D(PushToHubMixin, nn.Module):
         Its text tower (`text_module.*`) is left out. Raises CheckpointError, which lists every mismatch, for weights
         that do not fit.
         """
-        state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
-        net = cls()
-        load_weights(net, {name: tensor for name, tensor in state.items() if not name.startswith("text_module.")})
+        state, origin = weights_of(path_or_state_dict)
+        net, state = cls(), {name: tensor for name, tensor in state.items() if not name.startswith("text_module.")}
+        load_weights(net, state, origin=origin)
         return net.eval()
 
     def forward(self, video: Tensor) -> S3DOutput:
@@ -102,6 +102,7 @@ class S3D(PushToHubMixin, nn.Module):
         x = pool(x, (2, 2, 2), (2, 2, 2))  # (B, C, T/8, H/32, W/32)
         x = self._blocks("mixed_5", x)
         features = x.mean(dim=(2, 3, 4))  # (B, feature_dim)
+        features = features if self.training else finite(features, "features of videos")
         return S3DOutput(features, self.fc(features))
 
     def _blocks(self, stage: str, x: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ class S3D(PushToHubMixin, nn.Module):
         settings = dataclasses.asdict(self.config)
         text = _CARD.format(parameters=sum(p.numel() for p in self.parameters()), card=card, **settings)
         card = model_card(text, license="mit", library_name="minivl", pipeline_tag="feature-extraction")
-        write_folder(Path(folder), {"s3d": settings}, self.state_dict(), card)
+        write_folder(Path(folder), {"s3d": settings}, {WEIGHTS: self.state_dict()}, card)
 
     @classmethod
     def from_pretrained(cls, name: Path | str) -> "S3D":
@@ -141,7 +142,8 @@ class S3D(PushToHubMixin, nn.Module):
         Raises CheckpointError if there is no such network or its weights do not fit.
         """
         folder = find(name)
-        net = cls(*read_configs(folder, s3d=S3DConfig))
+        [config] = read_configs(folder, s3d=S3DConfig)
+        net = build(lambda: cls(config), folder / CONFIG)
         load_weights(net, folder / WEIGHTS)
         return net.eval()
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,7 @@ from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 
 from minivl.config import TrainConfig
+from minivl.hub.checkpoints import BUILDING
 from minivl.train.run_folder import TrainingError
 
 if TYPE_CHECKING:
@@ -111,9 +113,47 @@ def saved_state(model: nn.Module, optimizer: Optimizer) -> tuple[dict, dict]:
     return get_state_dict(model, optimizer, options=options)
 
 
-def restore_optimizer(model: nn.Module, optimizer: Optimizer, state: dict) -> None:
-    """Give an optimiser the state that `saved_state` returned, in pieces where the model is in pieces."""
-    set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(full_state_dict=True))
+def restore_state(
+    model: nn.Module, optimizer: Optimizer, others: dict[str, Any], state: dict, origin: Path | None
+) -> None:
+    """Give an optimiser what `saved_state` returned, in pieces where the model is in pieces, and `others` their state.
+
+    Raises TrainingError, which names the checkpoint `origin`, for what is not the state of these.
+    """
+    try:
+        _check_optimizer(model, optimizer, state["optimizer"])
+        for name, part in others.items():
+            if _form(state[name]) != _form(part.state_dict()):
+                raise ValueError(f"its {name} has other entries")
+            part.load_state_dict(state[name])
+        set_optimizer_state_dict(model, optimizer, state["optimizer"], options=StateDictOptions(full_state_dict=True))
+    except BUILDING as error:
+        raise TrainingError(
+            f"{origin} is damaged, it is not the state of this training: {error}. Delete it to go on from the "
+            "checkpoint before it"
+        ) from error
+
+
+def _check_optimizer(model, optimizer, state):
+    """Raise ValueError unless tensors have the shape of their parameter and are finite, and settings are these."""
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for name, tensors in state["state"].items():
+        if name not in shapes:
+            raise ValueError(f"there is no parameter {name!s:.100}")
+        for part, tensor in tensors.items():
+            if (tensor.ndim and tensor.shape != shapes[name]) or not tensor.isfinite().all():
+                raise ValueError(f"{part!s:.100} of {name} is NaN, infinite or of another shape")
+    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        settings = [own.keys() - {"params"} for own in (saved, own)]
+        if settings[0] != settings[1] or any(_form(saved[key]) != _form(own[key]) for key in settings[1]):
+            raise ValueError("its optimiser has other settings")
+
+
+def _form(state):
+    """The types in nested dicts, lists and tuples."""
+    if isinstance(state, dict):
+        return {name: _form(part) for name, part in state.items()}
+    return [_form(part) for part in state] if isinstance(state, list | tuple) else type(state)
 
 
 def copy_trained(source: nn.Module, target: nn.Module) -> None:

@@ -45,7 +45,7 @@ from minivl.train.engine import (
     layer_options,
     make_accelerator,
     prepare,
-    restore_optimizer,
+    restore_state,
     saved_state,
 )
 from minivl.train.gradient_cache import backward_in_chunks
@@ -114,9 +114,7 @@ def fit(
     prepared_optimizer = accelerator.prepare_optimizer(optimizer)
     others = {"scheduler": scheduler} | ({"scaler": accelerator.scaler} if accelerator.scaler else {})  # fp16 only
     if done and done < steps:
-        restore_optimizer(worker, optimizer, state["optimizer"])
-        for name, part in others.items():
-            part.load_state_dict(state[name])
+        restore_state(worker, optimizer, others, state, run.newest())
 
     writes = accelerator.is_main_process
     engine.train()

@@ -18,15 +18,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from minivl.data.atomic import replacing_folder, write_text
+from minivl.hub.checkpoints import CheckpointError, read_torch, read_weights
 
 CHECKPOINTS_KEPT = 2
 # Free to differ after a restart.
@@ -51,7 +51,7 @@ class RunFolder:
 
     def saved(self) -> list[Path]:
         """The whole checkpoints, oldest first."""
-        folders = [p for p in self.checkpoints.glob("step-*") if not p.suffix]
+        folders = [p for p in self.checkpoints.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
         return sorted(folders, key=_step_of)
 
     def newest(self) -> Path | None:
@@ -63,10 +63,10 @@ class RunFolder:
         """TrainingError if the checkpoints here belong to other settings than those of `record`."""
         if not self.newest():
             return
-        stored = _flat(json.loads(self.config.read_text())) if self.config.exists() else {}
+        stored = _flat(self._read(self.config.read_text(errors="replace"), self.config)) if self.config.exists() else {}
         wanted = _flat(json.loads(json.dumps(record)))
         differing = [
-            f"{key} is {wanted.get(key)!r} now and was {stored.get(key)!r}"
+            f"{key} is {wanted.get(key)!r:.100} now and was {stored.get(key)!r:.100}"
             for key in sorted((stored.keys() | wanted.keys()) - CHANGE_NOTHING)
             if _switched_on(stored.get(key)) != _switched_on(wanted.get(key))
         ]
@@ -78,18 +78,28 @@ class RunFolder:
 
     def begin(self, record: dict, done: int) -> None:
         """Make the folder that of a run which has just finished step `done`; TrainingError if that fails."""
+        rows = [row for row in self.metrics() if row["step"] <= done]
         with _writing(self.path, "Choose a folder that can be written, or free space on its disk."):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             for partial in self.checkpoints.glob("*.partial"):
                 shutil.rmtree(partial)
             write_text(self.config, json.dumps(record, indent=2))
-            rows = [row for row in self.metrics() if row["step"] <= done]
             write_text(self.lines, "".join(json.dumps(row) + "\n" for row in rows))
 
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl; one that was cut short by a kill has no line end and is left out."""
-        lines = self.lines.read_text().splitlines(keepends=True) if self.lines.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = self.lines.read_text(errors="replace").splitlines(keepends=True) if self.lines.exists() else []
+        rows = [self._read(line, self.lines) for line in lines if line.endswith("\n")]
+        if not all(isinstance(row.get("step"), int) for row in rows):
+            raise TrainingError(f"{self.lines} is damaged: a line has no step. {self._remedy()}")
+        return rows
+
+    def _read(self, text: str, file: Path) -> dict:
+        """A JSON object that this run wrote into a file. Raises TrainingError for anything else."""
+        try:
+            return dict(json.loads(text).items())
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise TrainingError(f"{file} is damaged: {error}. {self._remedy()}") from error
 
     def log(self, row: dict) -> None:
         with _writing(self.lines, self._advice()), self.lines.open("a") as file:
@@ -155,6 +165,9 @@ class RunFolder:
             raise TrainingError(f"{'; '.join(damaged)}. Delete {self.checkpoints} to start over.")
         return 0, {}
 
+    def _remedy(self):
+        return f"Delete {self.path} to start over, or choose another run name."
+
     def _advice(self):
         return f"Free some space and run again: it continues from {self.newest() or 'the start'}."
 
@@ -162,10 +175,11 @@ class RunFolder:
 def _read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """(weights, state) of a checkpoint. Raises DamagedCheckpoint."""
     try:
-        weights = load_file(folder / "model.safetensors")
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, UnpicklingError) as error:
-        raise DamagedCheckpoint(f"{folder} is damaged ({type(error).__name__})") from error
+        weights, state = read_weights(folder / "model.safetensors"), read_torch(folder / "state.pt")
+    except (CheckpointError, OSError) as error:
+        raise DamagedCheckpoint(f"{folder} is damaged ({error})") from error
+    if wrong := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise DamagedCheckpoint(f"{folder} is damaged ({wrong[0]} is NaN or infinite)")
     if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in ("optimizer", "scheduler")):
         raise DamagedCheckpoint(f"{folder} is damaged (its state is not that of an optimiser and a schedule)")
     return weights, state
@@ -176,7 +190,7 @@ def _load_trained(model: nn.Module, saved: Mapping[str, torch.Tensor], folder: P
     changed = [
         name
         for name in sorted(saved.keys() | live.keys())
-        if name not in saved or name not in live or saved[name].shape != live[name].shape
+        if name not in saved or name not in live or _kind(saved[name]) != _kind(live[name])
     ]
     if changed:
         raise TrainingError(
@@ -186,6 +200,10 @@ def _load_trained(model: nn.Module, saved: Mapping[str, torch.Tensor], folder: P
     with torch.no_grad():
         for name, tensor in live.items():
             tensor.copy_(saved[name])
+
+
+def _kind(tensor):
+    return tensor.shape, tensor.dtype
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from minivl.config import ConfigError, UniVLConfig
+from minivl.hub.checkpoints import finite
 
 if TYPE_CHECKING:
     from minivl.univl.decoder import Decoder
@@ -122,7 +123,7 @@ class _Search:
 
     def _step(self):
         """One word more for every caption."""
-        logits = self.decoder.step(self.newest, self.cache, *self.tables)  # (N, B, V)
+        logits = finite(self.decoder.step(self.newest, self.cache, *self.tables), "words")  # (N, B, V)
         gains = logits.float().log_softmax(-1)
         if not self.release:
             gains[..., [self.config.pad_token_id, self.config.bos_token_id]] = -torch.inf

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig
+from minivl.hub.checkpoints import finite
 from minivl.univl.cls_only import pooled_pairs, pooled_rows
 from minivl.univl.decoder import Decoder
 from minivl.univl.encoders import CrossEncoder, VideoEncoder
@@ -41,8 +42,6 @@ class UniVL(PretrainedMixin):
         super().__init__()
         self.config, self.objectives = config or UniVLConfig(), objectives or ObjectiveConfig()
         config, parts = self.config, set(self.config.parts)
-        if not parts <= {"cross", "decoder", "heads"} or parts and "cross" not in parts:
-            raise ConfigError(f"parts are cross, decoder and heads, the latter two with cross; not {config.parts}")
         self.text = BertModel(
             BertConfig(
                 vocab_size=config.vocab_size,
@@ -101,11 +100,13 @@ class UniVL(PretrainedMixin):
                 f"token id {int(input_ids.max())}, but this model has {self.config.vocab_size} words: "
                 "use the tokenizer that it was trained with"
             )
-        return self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        text = self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return text if self.training else finite(text, "encoded texts")
 
     def encode_video(self, video: Tensor, video_mask: Tensor) -> Tensor:
         """Raw features (N, T, F) and mask (N, T) -> (N, T, D); they are normalised inside."""
-        return self.video(video, video_mask)
+        encoded = self.video(video, video_mask)
+        return encoded if self.training else finite(encoded, "encoded videos")
 
     def cross_encode(
         self, text: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, frame_position: int | None = None
@@ -226,6 +227,9 @@ class UniVL(PretrainedMixin):
     ) -> Captions:
         """Captions of N clips by beam search, best first: see `minivl.univl.generation.beam_search`."""
         self.require("decoder")
+        special = (self.config.pad_token_id, self.config.bos_token_id, self.config.eos_token_id)
+        if max(special) >= self.config.vocab_size:
+            raise ConfigError(f"captions need the tokens {special}, but this model has {self.config.vocab_size} words")
         was_training = self.training
         self.eval()
         try:

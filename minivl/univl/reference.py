@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from minivl.config import ObjectiveConfig, UniVLConfig
-from minivl.hub.checkpoints import CheckpointError, load_weights, read_weights
+from minivl.hub.checkpoints import CheckpointError, build, count_layers, load_weights, weights_of
 
 # The start of a released name -> the start of ours. The decoder's two attentions are called `.att` inside.
 PREFIXES = {
@@ -83,17 +83,20 @@ def build_from_reference(
     Raises CheckpointError, with every mismatch in one message, for weights that do not fit or are not a UniVL, and
     for tensors that the release ties but that differ here.
     """
-    state = path_or_state_dict if isinstance(path_or_state_dict, Mapping) else read_weights(path_or_state_dict)
+    state, origin = weights_of(path_or_state_dict)
     state = {_modern(name): tensor for name, tensor in state.items()}
     try:
         config = _config(state, num_heads, bos_token_id, eos_token_id, pad_token_id)
     except KeyError as error:
-        raise CheckpointError(f"not the weights of a released UniVL: there is no {error}") from error
+        raise CheckpointError(f"{origin} are not the weights of a released UniVL: there is no {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{origin} are not the weights of a released UniVL: {error}") from error
     _check_ties(state)
-    model = cls(config, ObjectiveConfig.release())
+    model = build(lambda: cls(config, ObjectiveConfig.release()), origin)
     load_weights(
         model,
         {our_name(name): tensor for name, tensor in state.items() if name not in TIES and not name.startswith(UNUSED)},
+        origin=origin,
     )
     return model.eval()
 
@@ -138,10 +141,10 @@ def _config(state, num_heads, bos, eos, pad):
         hidden_size=hidden,
         num_heads=num_heads,
         intermediate_size=len(state["bert.encoder.layer.0.intermediate.dense.weight"]),
-        text_layers=_layers(state, "bert.encoder.layer"),
-        video_layers=_layers(state, "visual.encoder.layer"),
-        cross_layers=_layers(state, "cross.encoder.layer"),
-        decoder_layers=_layers(state, "decoder.decoder.layer"),
+        text_layers=count_layers(state, "bert.encoder.layer"),
+        video_layers=count_layers(state, "visual.encoder.layer"),
+        cross_layers=count_layers(state, "cross.encoder.layer"),
+        decoder_layers=count_layers(state, "decoder.decoder.layer"),
         text_positions=len(state["bert.embeddings.position_embeddings.weight"]),
         video_positions=len(state["visual.embeddings.position_embeddings.weight"]),
         cross_positions=len(state["cross.embeddings.position_embeddings.weight"]) if "cross" in parts else 1024,
@@ -150,11 +153,6 @@ def _config(state, num_heads, bos, eos, pad):
         bos_token_id=bos,
         eos_token_id=eos,
     )
-
-
-def _layers(state, stack):
-    layer = re.compile(re.escape(stack) + r"\.(\d+)\.")
-    return 1 + max((int(match[1]) for name in state if (match := layer.match(name))), default=-1)
 
 
 def _check_ties(state):

@@ -8,8 +8,8 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from minivl.config import ObjectiveConfig, UniVLConfig, override
-from minivl.hub.checkpoints import load_weights, read_weights
-from minivl.hub.folders import WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
+from minivl.hub.checkpoints import build, load_weights, weights_of
+from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 
 PART_MODULES = {"cross": ("cross.", "similarity."), "decoder": ("decoder.",), "heads": ("word_head.", "frame_head.")}
 
@@ -36,9 +36,7 @@ class PretrainedMixin(PushToHubMixin, nn.Module):
             card=card,
         )
         card = model_card(text, license="mit", library_name="minivl", pipeline_tag="video-text-to-text")
-        write_folder(Path(folder), settings, self.state_dict(), card)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(folder)
+        write_folder(Path(folder), settings, {WEIGHTS: self.state_dict()}, card, tokenizer=tokenizer)
 
     @classmethod
     def from_pretrained(cls, name: Path | str, parts: tuple[str, ...] | None = None) -> Self:
@@ -53,7 +51,7 @@ class PretrainedMixin(PushToHubMixin, nn.Module):
         saved = set(config.parts)
         if parts is not None:
             config = override(config, parts=tuple(parts))
-        model = cls(config, objectives)
+        model = build(lambda: cls(config, objectives), folder / CONFIG)
         load_parts(model, folder / WEIGHTS, saved)
         return model.eval()
 
@@ -61,11 +59,11 @@ class PretrainedMixin(PushToHubMixin, nn.Module):
 def load_parts(model: "PretrainedMixin", state_or_path: Mapping[str, Tensor] | Path | str, saved: Set[str]) -> None:
     """Load weights that have the parts `saved`; parts that only one side has are left alone."""
     wanted = set(model.config.parts)
-    state = state_or_path if isinstance(state_or_path, Mapping) else read_weights(state_or_path)
+    state, origin = weights_of(state_or_path)
     surplus = tuple(prefix for part in saved - wanted for prefix in PART_MODULES[part])
     state = {name: tensor for name, tensor in state.items() if not name.startswith(surplus)}
     new = tuple(prefix for part in wanted - saved for prefix in PART_MODULES[part])
-    load_weights(model, state, allow_missing=new)
+    load_weights(model, state, allow_missing=new, origin=origin)
 
 
 _CARD = """\

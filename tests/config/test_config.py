@@ -69,7 +69,7 @@ def test_unknown_names_are_errors():
         (TrainConfig, {"warmup": 1.5}, "warmup must be between 0 and 1"),
         (WorldConfig, {"dial": 2.0}, "WorldConfig.dial must be between 0 and 1"),
         (WorldConfig, {"step_seconds": (3.0, 2.0)}, "shortest, longest"),
-        (InputConfig, {"frames_per_second": 0.0}, "above 0"),
+        (InputConfig, {"frames_per_second": 0.0}, "frames_per_second must be at least 0.001, not 0"),
         (DiscoVLAConfig, {"strategy": "none"}, "strategy must be one of image, video, average, adapter"),
         (DiscoVLAConfig, {"alpha": -0.1}, "alpha must be at least 0"),
         (NarrationConfig, {"hide_text": 15}, "hide_text must be between 0 and 1"),

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import resource
 
 import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from helpers.tiny_univl import tokenizer_in
 from helpers.univl_processes import CONFIG, random_batch, small_model
 from minivl.config import ConfigError, ObjectiveConfig
 from minivl.hub.checkpoints import CheckpointError
@@ -135,3 +137,33 @@ def test_a_model_of_the_hub(monkeypatch, saved):
 
 def test_settings_may_have_more_entries(saved):
     assert set(read_settings(saved[1], ("univl",))) == {"univl", "objectives"}
+
+
+@pytest.fixture
+def disk():
+    """disk(n): from now on no file can grow beyond n bytes, a real failure of the write; disk(None) lifts it."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+    yield limit
+    limit(None)
+
+
+@pytest.mark.parametrize("size", [0, 400, 3_000, 20_000], ids=["config", "card", "tokenizer", "weights"])
+def test_a_full_disk_while_a_model_is_saved(tmp_path, disk, size):
+    """What was there stays as it was, all of it, whichever file did not fit."""
+    tokenizer, folder = tokenizer_in(tmp_path / "words"), tmp_path / "model"
+    model = small_model()
+    model.save_pretrained(folder, tokenizer)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with torch.no_grad():
+        model.video.project.weight.zero_()
+    disk(size)
+    with pytest.raises(OSError, match=r"cannot write .*model: .*What was there is unchanged: free some space"):
+        model.save_pretrained(folder, tokenizer, card="new")
+    disk(None)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    model.save_pretrained(folder, tokenizer, card="new")
+    assert UniVL.from_pretrained(folder).video.project.weight.abs().sum() == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from minivl.data.corpora.common import SHOWN, Corpus, Problems
-from minivl.data.corpora.media import Media
+from minivl.data.corpora.media import Media, feature_arrays
 from minivl.data.cut_off import missing_bytes
 from minivl.data.features import SEPARATOR
 from minivl.data.schema import SchemaError
@@ -73,10 +73,11 @@ def _media(folder: Path, report: Report) -> Media | None:
         report.broken.append(str(error))
         return None
     report.found.append(f"{len(files.features)} features, {len(files.videos)} videos")
-    report.notes += [
-        f"{path} was not looked into: it is converted to .safetensors when it is loaded first"
-        for path in files.unconverted
-    ]
+    for path in files.unconverted:
+        try:
+            report.found.append(f"{path} holds features of {len(feature_arrays(path))} videos")
+        except SchemaError as error:
+            report.broken.append(str(error))
     report.notes += problems.lines()
     return files
 

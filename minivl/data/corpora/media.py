@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,28 +91,37 @@ class Media:
 
 
 def convert_pickle(path: Path) -> Path:
-    """Write the features of a pickle {name: array (T, F)} into a .safetensors file beside it, once; its path.
-
-    The pickle is read whole, so this needs its size in memory. Raises SchemaError for a pickle of anything else.
-    """
+    """Write the features of a pickle into a .safetensors file beside it, once; its path. Raises as `feature_arrays`."""
     from safetensors.numpy import save_file
 
     warnings.warn(f"converting {path} to .safetensors, once", stacklevel=2)
-    content = read_pickle(path)
-    if not isinstance(content, dict) or not content:
-        raise SchemaError(f"{path} must hold {{name: array of features}}")
-    tensors = {}
-    for name, values in content.items():
-        values = np.asarray(values)
-        if values.dtype.kind not in "fiu" or values.ndim != 2:
-            raise SchemaError(
-                f"{path}: the features of {name!r} must be numbers (T, F), got {values.dtype} {values.shape}"
-            )
-        tensors[str(name)] = np.ascontiguousarray(values, np.float16 if values.dtype == np.float16 else np.float32)
+    tensors = {
+        str(name): np.ascontiguousarray(values, np.float16 if values.dtype == np.float16 else np.float32)
+        for name, values in feature_arrays(path).items()
+    }
     converted = path.with_suffix(".safetensors")
     with replacing(converted) as unfinished:
         save_file(tensors, unfinished)
     return converted
+
+
+def feature_arrays(path: Path) -> dict[Any, np.ndarray]:
+    """The features in a pickle {name: array (T, F)}, which is read whole, so this needs its size in memory.
+
+    Raises SchemaError for a pickle of anything else, and for numbers that are NaN or infinite.
+    """
+    content = read_pickle(path)
+    if not isinstance(content, dict) or not content:
+        raise SchemaError(f"{path} must hold {{name: array of features}}")
+    arrays = {name: np.asarray(values) for name, values in content.items()}
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiu" or values.ndim != 2:
+            raise SchemaError(
+                f"{path}: the features of {name!r:.100} must be numbers (T, F), got {values.dtype} {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise SchemaError(f"{path}: the features of {name!r:.100} have a NaN or infinite number")
+    return arrays
 
 
 def _is_converted(path: Path) -> bool:

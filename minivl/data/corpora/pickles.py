@@ -5,6 +5,7 @@ that arrays of numbers and texts need, and refuses a file that names anything el
 own functions are not called with what a file says: a forged type would let numpy take bytes for objects.
 """
 
+import math
 import pickle
 from collections import OrderedDict, defaultdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minivl.config.limits import how_to_raise, limit
 from minivl.data.schema import SchemaError
 
 KINDS = "biufUSO"  # truth values, whole and real numbers, texts, bytes, objects that are themselves admitted
@@ -27,6 +29,7 @@ BROKEN = (
     MemoryError,
     ImportError,
     AssertionError,
+    RecursionError,
 )  # what reading a broken pickle can raise
 
 
@@ -52,6 +55,8 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state):
         version, shape, kind, fortran_order, data = state
+        if isinstance(data, list) and len(data) != math.prod(shape):  # numpy would take the memory and then compare
+            raise _Refused(f"has an array of shape {shape} with {len(data)} entries")
         super().__setstate__((version, shape, kind.type, fortran_order, data))
 
 
@@ -74,7 +79,14 @@ def _bytes(text: str, encoding: str):
     return text.encode("latin1")
 
 
+def _bytearray(data: bytes = b"", *_: Any):
+    """A number in place of the bytes would ask for that much memory."""
+    return bytearray(memoryview(data))
+
+
 ADMITTED = {
+    "builtins.bytearray": _bytearray,
+    "__builtin__.bytearray": _bytearray,
     "numpy.ndarray": ARRAY,
     "numpy.dtype": _Type,
     "_codecs.encode": _bytes,
@@ -87,25 +99,42 @@ for _core in ("numpy.core", "numpy._core"):  # of numpy 1 and of numpy 2
         f"{_core}.multiarray.scalar": _number,
         f"{_core}.numeric._frombuffer": _array_of,
     }
-for _plain in (list, dict, set, frozenset, bytearray):
+for _plain in (list, dict, set, frozenset):
     ADMITTED |= {f"builtins.{_plain.__name__}": _plain, f"__builtin__.{_plain.__name__}": _plain}
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(pickle._Unpickler):  # in Python: the one in C takes as much memory as the number of a memo says
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in ADMITTED:
             raise _Refused(f"names {module}.{name}")
         return ADMITTED[f"{module}.{name}"]
 
 
+def _expanded(part: Any, known: dict[int, int]) -> int:
+    """Number of entries of nested containers, those that occur again counted again. Each is visited once."""
+    if isinstance(part, np.ndarray) and part.dtype.kind != "O":
+        return part.nbytes
+    if not isinstance(part, dict | list | tuple | set | frozenset | np.ndarray):
+        return 1
+    if id(part) not in known:
+        known[id(part)] = 2**63  # until it is counted: what contains itself is endless
+        entries = part.values() if isinstance(part, dict) else part.flat if isinstance(part, np.ndarray) else part
+        known[id(part)] = 1 + sum(_expanded(entry, known) for entry in entries)
+    return known[id(part)]
+
+
 def read_pickle(path: Path) -> Any:
     """The content of a pickle of arrays, numbers, texts, dicts, lists, tuples and sets.
 
-    Raises SchemaError for a pickle that names anything else, with the name, and for a broken file.
+    Raises SchemaError for a pickle that names anything else, with the name, for a broken file, and for one whose
+    parts contain each other so often that they expand beyond the limit unpacked_ratio.
     """
     try:
         with open(path, "rb") as file:
-            return _Reader(file).load()
+            content = _Reader(file).load()
+        if _expanded(content, {}) > limit("unpacked_ratio") * path.stat().st_size:
+            raise _Refused(f"expands more than that (bytes for each of its own: {how_to_raise('unpacked_ratio')})")
+        return content
     except _Refused as error:
         raise SchemaError(
             f"{path} is refused: it {error}, and only arrays of numbers and texts in plain containers "

@@ -25,6 +25,7 @@ from minivl.data.text import tokenize
 from minivl.data.video import VideoError, probe
 from minivl.data.windows import windows
 from minivl.discovla import DiscoVLA
+from minivl.hub.checkpoints import finite
 from minivl.tasks.clip import faiss_lists
 from minivl.tasks.clip.index import SearchIndex
 
@@ -162,6 +163,7 @@ def search(
             for key, span in zip(keys, spans, strict=True)
         }
         keys, cosines = _best(searcher.encode_text(query), known, windows, top)
+    finite(torch.from_numpy(cosines), "cosines")
     hits = [
         Hit(path, float(cosine), start, end, part)
         for cosine, (path, start, end, part) in zip(cosines, (windows[key] for key in keys), strict=True)

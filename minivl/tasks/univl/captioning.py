@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minivl.config import ConfigError, NarrationConfig, TaskConfig
+from minivl.config.limits import within
 from minivl.data.segments import SegmentDataset, spoken_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
@@ -73,6 +74,7 @@ class Captioning(Task):
             raise ConfigError(f"stopping must be 'finished' or 'release', not {stopping!r}")
         if not isinstance(num_beams, int) or num_beams < 1:
             raise ConfigError(f"num_beams must be a number above 0, not {num_beams!r}")
+        within("beams", num_beams)
         self.text, self.references, self.num_beams, self.stopping = text, references, num_beams, stopping
         univl.require("decoder")
         univl.similarity.requires_grad_(False)  # these two are Align's: nothing reads them here

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from minivl.config import TaskConfig, TrainConfig
-from minivl.data.atomic import replacing
-from minivl.data.wordpiece import load_tokenizer
+from minivl.config import ConfigError, TaskConfig, TrainConfig
+from minivl.config.limits import how_to_raise, limit
+from minivl.data.wordpiece import TokenizerError, load_tokenizer
 from minivl.hub.checkpoints import CheckpointError, load_weights
-from minivl.hub.folders import find, push_folder, read_settings, write_folder
+from minivl.hub.folders import WEIGHTS, find, push_folder, read_settings, write_folder
 from minivl.train.engine import default_device
 from minivl.univl import UniVL
 
@@ -54,19 +53,19 @@ class SavedTask(nn.Module):
         card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
         folder = Path(folder)
-        _write_head(folder, {name: value for name, value in self.state_dict().items() if not name.startswith(INSIDE)})
+        head = {name: value for name, value in self.state_dict().items() if not name.startswith(INSIDE)}
+        weights = {WEIGHTS: self.univl.state_dict()} | ({HEAD: head} if head else {})
         settings = {
             "univl": dataclasses.asdict(self.univl.config),
             "objectives": dataclasses.asdict(self.univl.objectives),
             "inputs": {"max_words": self.config.max_words, "max_frames": self.config.max_frames},
             "task": {"kind": self.kind, "batch_size": self.config.train.batch_size, "settings": self.settings()},
         }
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(folder)
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        write_folder(
-            folder, settings, self.univl.state_dict(), _CARD.format(kind=self.kind, parameters=parameters, card=card)
-        )
+        card = _CARD.format(kind=self.kind, parameters=parameters, card=card)
+        write_folder(folder, settings, weights, card, tokenizer=self.tokenizer)
+        if not head:
+            (folder / HEAD).unlink(missing_ok=True)  # of another task that was here
 
     def push_to_hub(self, name: str, private: bool = True, card: str = "") -> str:
         """Save the task and upload it to the hub as "owner/name"; its address. Raises ShareError if that fails."""
@@ -85,15 +84,14 @@ class SavedTask(nn.Module):
         file, (task, inputs) = folder / "config.json", read_task(folder)
         if task["kind"] != cls.kind:
             raise CheckpointError(f"{file} is of the task {task['kind']!r}, not {cls.kind!r}: open it with load_task")
+        univl = UniVL.from_pretrained(folder)
+        has_tokenizer = cls.reads_text or (folder / "tokenizer.json").is_file()
         try:
-            univl = UniVL.from_pretrained(folder)
-            _check_sizes(univl, inputs, cls.parts_for(**task["settings"]))
+            tokenizer = load_tokenizer(folder) if has_tokenizer else None
+            _check_sizes(univl, tokenizer, inputs, cls.parts_for(**task["settings"]))
             config = TaskConfig(TrainConfig(batch_size=task["batch_size"]), **inputs)
-            has_tokenizer = cls.reads_text or (folder / "tokenizer.json").is_file()
-            made = cls(univl, load_tokenizer(folder) if has_tokenizer else None, config, **task["settings"])
-        except CheckpointError:
-            raise
-        except Exception as error:  # settings of strangers: whatever sizes and types make torch or transformers raise
+            made = cls(univl, tokenizer, config, **task["settings"])
+        except (ConfigError, TokenizerError, TypeError) as error:  # TypeError: settings that this task does not have
             raise CheckpointError(f"{folder} holds no {cls.kind} that can be built: {error}") from error
         if set(made.state_dict()) - {INSIDE + weight for weight in univl.state_dict()}:
             load_weights(made, folder / HEAD, allow_missing=(INSIDE,))
@@ -113,7 +111,22 @@ def read_task(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
         )
     for entry, types in (("task", TASK_TYPES), ("inputs", INPUT_TYPES)):
         _check_types(f"{file}, {entry!r}", settings.get(entry), types)
+    if settings["task"]["batch_size"] > limit("batch"):
+        raise CheckpointError(
+            f"{file}: batch_size is {str(settings['task']['batch_size'])[:20]}: {how_to_raise('batch')}"
+        )
     return settings["task"], settings["inputs"]
+
+
+def read_inputs(folder: Path) -> dict[str, Any]:
+    """The entry "inputs" of a saved UniVL or task, {max_words, max_frames}; {} where there is none.
+
+    Raises CheckpointError for other types.
+    """
+    settings = read_settings(folder, ())
+    if "inputs" in settings:
+        _check_types(f"{folder / 'config.json'}, 'inputs'", settings["inputs"], INPUT_TYPES)
+    return settings.get("inputs", {})
 
 
 def _check_types(place: str, found: Any, types: Mapping[str, type]) -> None:
@@ -126,25 +139,18 @@ def _check_types(place: str, found: Any, types: Mapping[str, type]) -> None:
             raise CheckpointError(f"{place}: {name} must be {kind.__name__}, numbers above 0; got {value!r:.60}")
 
 
-def _check_sizes(univl: UniVL, inputs: Mapping[str, int], parts: tuple[str, ...]) -> None:
-    """ValueError for lengths that the model cannot read, or parts that it lacks."""
+def _check_sizes(univl: UniVL, tokenizer: Any, inputs: Mapping[str, int], parts: tuple[str, ...]) -> None:
+    """ConfigError for lengths or words that the model cannot read, or parts that it lacks."""
     sizes = univl.config
     if inputs["max_words"] > sizes.text_positions or inputs["max_frames"] > sizes.video_positions:
-        raise ValueError(
+        raise ConfigError(
             f"its lengths are {dict(inputs)}, its model reads {sizes.text_positions} words and "
             f"{sizes.video_positions} frames"
         )
     if missing := set(parts) - set(sizes.parts):
-        raise ValueError(f"its model has no {', '.join(sorted(missing))}")
-
-
-def _write_head(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write the weights beyond UniVL's, whole or not at all; without any there is no such file."""
-    if not weights:
-        return (folder / HEAD).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / HEAD) as unfinished:
-        save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, unfinished)
+        raise ConfigError(f"its model has no {', '.join(sorted(missing))}")
+    if tokenizer is not None and len(tokenizer) > sizes.vocab_size:
+        raise ConfigError(f"its tokenizer has {len(tokenizer)} words, its model {sizes.vocab_size}")
 
 
 _CARD = """\

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from minivl.config import ConfigError, TaskConfig
 from minivl.data.features import FeatureReader
 from minivl.data.schema import SchemaError
+from minivl.hub.checkpoints import finite
 from minivl.metrics.segmentation import majority_baseline, segmentation_metrics
 from minivl.tasks.univl.base import Task, place_of
 from minivl.tasks.univl.whole_videos import in_windows, read_videos, require_columns
@@ -119,7 +120,8 @@ class Segmentation(Task):
         """Encoded frames (..., D) -> logits (..., C). Raises TrainingError before `fit`."""
         if self.classifier is None:
             raise TrainingError("this segmentation knows no steps yet: call fit with labelled videos first")
-        return self.classifier(encoded)
+        logits = self.classifier(encoded)
+        return logits if self.training else finite(logits, "scores of steps")
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropy, mean over the real frames of all windows; 0 if there is none."""

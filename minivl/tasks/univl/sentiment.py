@@ -16,6 +16,7 @@ from torch import Tensor
 from minivl.config import ConfigError, TaskConfig
 from minivl.data.schema import SchemaError
 from minivl.data.segments import SegmentDataset
+from minivl.hub.checkpoints import finite
 from minivl.metrics.sentiment import sentiment_metrics
 from minivl.tasks.univl.base import Task, place_of
 from minivl.tasks.univl.whole_videos import name_of, require_columns
@@ -102,7 +103,7 @@ class Sentiment(Task):
         self.eval()
         batches = self.clips(rows).segment_batches(self.config.train.batch_size, progress)
         scores = [self.scores(self.move(batch)) for batch in batches]  # of (<= batch,)
-        return torch.cat(scores).clamp(LOWEST, HIGHEST).float().cpu().numpy()
+        return finite(torch.cat(scores), "sentiments").clamp(LOWEST, HIGHEST).float().cpu().numpy()
 
     def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
         """For each row its place and {"sentiment"}, from -3 to 3."""
