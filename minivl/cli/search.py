@@ -1,12 +1,14 @@
 """Search videos by text, and adapt CLIP to them with DiscoVLA."""
 
+import math
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.cli.errors import printable
+from minivl.cli.errors import printable, told
 from minivl.cli.options import (
     DryRunOption,
     RecipeOption,
@@ -37,8 +39,11 @@ ModelOption = Annotated[
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="what to look for, in words")],
-    folder: Annotated[Path, typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file")],
+    query: Annotated[str, typer.Argument(help="what to look for, in words; with --interactive it may be left out")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file", show_default=False),
+    ] = None,
     model: ModelOption = "kitchen",
     top: Annotated[int, typer.Option(min=1, help="how many answers")] = 5,
     picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None,
@@ -52,19 +57,76 @@ def search(
             "new and changed files only [default: the cache]"
         ),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="that decode new videos [default: one per core, at most 8]")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="stay, and answer each line of the input; an empty one, or quit, ends")
+    ] = False,
 ) -> None:
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
+    first: str | None = query
+    if folder is None and interactive:
+        first, folder = None, Path(query)
+    elif folder is None:
+        raise ConfigError(
+            f"what is to be searched for {query!r}? Give a folder of videos, or one file, after the query"
+        )
+    if not math.isfinite(window):
+        raise ConfigError(f"--window must be a number of seconds, not {window}")
+    _require_picture(picture)
+    find = _videos_of(folder)
+    find()  # a wrong name is told before anything is loaded
+    from minivl.tasks.clip.search import open_searcher
+
+    searcher = open_searcher(model, window, processes)
+    place = folder.parent if folder.is_file() else folder
+    queries = ([first] if first is not None else []) if not interactive else _typed(first)
+    for text in queries:
+        try:
+            _answer(text, find(), place, searcher, top, index, picture)
+        except (ValueError, OSError) as error:
+            if not interactive:
+                raise
+            print(f"minivl: {told(error)}", file=sys.stderr)
+
+
+def _videos_of(folder: Path) -> Callable[[], list[Path]]:
+    """What lists the videos of a folder, or the one file."""
     from minivl.data.folder import find_videos
-    from minivl.tasks.clip.retrieval import load_model
-    from minivl.tasks.clip.search import Searcher, frames_of
+
+    return (lambda: [folder]) if folder.is_file() else (lambda: find_videos(folder))
+
+
+def _require_picture(picture: Path | None) -> None:
+    """Raise ConfigError for a name that no picture can be saved under."""
+    if picture and (picture.suffix.lower() != ".png" or picture.is_dir()):
+        raise ConfigError(f"--picture {picture}: name a file that ends in .png")
+
+
+def _typed(first: str | None) -> Iterator[str]:
+    """Queries: the one of the command line, then the lines of the input up to an empty one, "quit" or its end."""
+    if first is not None:
+        yield first
+    prompt = "search: " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(prompt).strip()
+        except EOFError:
+            return
+        if line in ("", "quit"):
+            return
+        yield line
+
+
+def _answer(query, paths, folder, searcher, top, index, picture):
+    """Print the answers to a query, and draw them."""
+    from minivl.tasks.clip.search import frames_of
     from minivl.tasks.clip.search import search as search_videos
 
-    paths = [folder] if folder.is_file() else find_videos(folder)
-    clip, network, inputs = load_model(model)
-    searcher = Searcher(network, clip, inputs, window)
-    hits, skipped = search_videos(query, paths, searcher, top, folder.parent if folder.is_file() else folder, index)
+    hits, skipped = search_videos(query, paths, searcher, top, folder, index)
     for rank, hit in enumerate(hits, start=1):
-        print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}")
+        print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}", flush=True)
     if skipped:
         print(f"skipped {len(skipped)} of {len(paths)} videos:", file=sys.stderr)
         for path, reason in skipped:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minivl.clip.folder_config import CONFIG, read_folder_config
+from minivl.clip.folder_config import CONFIG, ModelConfig, read_folder_config
 from minivl.config import BUNDLED
 from minivl.data.trust import UntrustedFile, refuse_code
 from minivl.hub.checkpoints import load_weights
@@ -15,7 +15,7 @@ from minivl.hub.folders import PushToHubMixin, find, model_card, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
 HUB = "hf-hub:"  # as open_clip marks names of the hub
-WEIGHTS = "open_clip_model.safetensors"
+WEIGHTS, TOKENIZER = "open_clip_model.safetensors", "tokenizer.json"
 
 
 class ModelError(ValueError):
@@ -39,7 +39,7 @@ class Clip(PushToHubMixin):
 
         card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
-        folder, source = Path(folder), _folder_of(self.name)
+        folder, source = Path(folder), folder_of(self.name)
         if source is None:
             settings = _architecture(self.name, self.pretrained, self.mean, self.std)
         else:
@@ -66,7 +66,7 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     """
     import open_clip
 
-    folder = _folder_of(name)
+    folder = folder_of(name)
     if folder is not None:
         return _load_folder(name, folder, weights)
     if name not in open_clip.list_models():
@@ -94,7 +94,7 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
 
 
-def _folder_of(name: str) -> Path | None:
+def folder_of(name: str) -> Path | None:
     """The folder of a CLIP that is one, or is on the hub; None for an architecture."""
     if name == "kitchen":
         return KITCHEN
@@ -117,19 +117,10 @@ def _architecture(name, pretrained, mean, std) -> dict:
 
 
 def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
+    config = checked_config(folder, weights)
     import open_clip
 
-    _require(folder, CONFIG, *([WEIGHTS] if weights else []))
-    try:
-        refuse_code(folder)
-        text = read_folder_config(folder).model_cfg.text_cfg
-    except UntrustedFile as error:
-        raise ModelError(str(error)) from error
-    if text.hf_tokenizer_name:
-        _require(folder, "tokenizer.json")
-        options = {"trust_remote_code": False}
-    else:
-        options = {}  # open_clip's own words
+    options = {"trust_remote_code": False} if config.text_cfg.hf_tokenizer_name else {}  # open_clip's own words
     try:
         with _quiet():
             model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
@@ -138,6 +129,19 @@ def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
     if weights:
         load_weights(model, folder / WEIGHTS)
     return _clip(name, None, model, open_clip.get_tokenizer(f"local-dir:{folder}", **options))
+
+
+def checked_config(folder: Path, weights: bool = True) -> ModelConfig:
+    """The configuration of an open_clip folder that has all files it needs and names no code; else ModelError."""
+    _require(folder, CONFIG, *([WEIGHTS] if weights else []))
+    try:
+        refuse_code(folder)
+        config = read_folder_config(folder).model_cfg
+    except UntrustedFile as error:
+        raise ModelError(str(error)) from error
+    if config.text_cfg.hf_tokenizer_name:
+        _require(folder, TOKENIZER)
+    return config
 
 
 def _require(folder: Path, *files: str) -> None:

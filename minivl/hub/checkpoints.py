@@ -2,11 +2,11 @@
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -113,3 +113,15 @@ def _describe(state):
         return f"a {type(state).__name__}"
     name, value = next((name, value) for name, value in state.items() if not torch.is_tensor(value))
     return f"a mapping in which {name!r} is a {type(value).__name__}"
+
+
+def read_part(path: Path | str, names: Container[str]) -> dict[str, torch.Tensor]:
+    """Those tensors of a `.safetensors` file that have one of these names; the others are not read from the disk.
+
+    Raises CheckpointError for a file that is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name in names}  # noqa: SIM118  (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing, damaged or not a safetensors file: {error}") from error
