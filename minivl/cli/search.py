@@ -10,6 +10,7 @@ import typer
 
 from minivl.cli.errors import printable, told
 from minivl.cli.options import (
+    HUB,
     DryRunOption,
     RecipeOption,
     ScaleOption,
@@ -21,6 +22,8 @@ from minivl.cli.options import (
     is_first_process,
     length,
     print_dry_run,
+    require_clip,
+    require_png,
     sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
@@ -74,7 +77,8 @@ def search(
         )
     if not math.isfinite(window):
         raise ConfigError(f"--window must be a number of seconds, not {window}")
-    _require_picture(picture)
+    require_png(picture)
+    require_clip(model)
     find = _videos_of(folder)
     find()  # a wrong name is told before anything is loaded
     from minivl.tasks.clip.search import open_searcher
@@ -96,12 +100,6 @@ def _videos_of(folder: Path) -> Callable[[], list[Path]]:
     from minivl.data.folder import find_videos
 
     return (lambda: [folder]) if folder.is_file() else (lambda: find_videos(folder))
-
-
-def _require_picture(picture: Path | None) -> None:
-    """Raise ConfigError for a name that no picture can be saved under."""
-    if picture and (picture.suffix.lower() != ".png" or picture.is_dir()):
-        raise ConfigError(f"--picture {picture}: name a file that ends in .png")
 
 
 def _typed(first: str | None) -> Iterator[str]:
@@ -155,7 +153,11 @@ def adapt(
     ] = None,
     captions: Annotated[
         Path | None,
-        typer.Option(help="a JSON file of pseudo captions, as released; else the column frame_captions of the clips"),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="a JSON file of pseudo captions, as released; else the column frame_captions of the clips",
+        ),
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="weight of PImgAlign [default: the scale's]")] = None,
     beta: Annotated[float | None, typer.Option(help="weight of AlignDistill [default: the scale's]")] = None,
@@ -195,14 +197,20 @@ def adapt(
     clips_from = () if data else ("world",) if settings.world is not None else ("data",)
     settings = changed(settings, changes, ("clip", "inputs", "discovla", "adapt", *clips_from), options)
     _check_frame_captions(settings.discovla, captions, changes)
+    if clip is not None:
+        require_clip(clip)
+    if data is not None and plan is None:
+        require_split(data, "train")
     if dry_run:
         return print_dry_run(plan, settings)
     from minivl.clip import load_clip
+    from minivl.discovla import DiscoVLA
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
     from minivl.tasks.clip import retrieval
 
     known = read_pseudo_captions(captions) if captions else None
     model = load_clip(settings.clip.name, settings.clip.pretrained)
+    DiscoVLA(model.model, settings.discovla)  # a CLIP that cannot be adapted like this is told before clips are read
     train = _clips(plan, data, "train", model, settings, subset)
     if known:
         train = with_pseudo_captions(train, known, allow_missing=True)
@@ -219,7 +227,7 @@ def _clip_of(name):
     """The fields that --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
     if name is None:
         return {}
-    architecture, _, tag = (name, "", "") if Path(name).exists() else name.partition("/")
+    architecture, _, tag = (name, "", "") if name.startswith(HUB) or Path(name).exists() else name.partition("/")
     return {"clip.name": architecture, "clip.pretrained": tag or "none"}
 
 
@@ -269,7 +277,12 @@ def evaluate(
     """Scores of a model: retrieval with a CLIP on captioned clips, or the task that `minivl finetune` saved."""
     import dataclasses
 
-    settings, task = scale(scale_name), is_task(model)
+    settings = scale(scale_name)
+    if model.startswith(HUB) or not is_task(model):
+        require_clip(model)
+    if data is not None:
+        require_split(data, split)
+    task = is_task(model)
     reads = sources(settings) if task else ("inputs",)
     new = changed(settings, changes, reads)  # a mistake is told before anything is loaded
     if task:

@@ -9,6 +9,7 @@ from typing import Any
 
 from minivl.clip.folder_config import CONFIG, ModelConfig, read_folder_config
 from minivl.config import BUNDLED
+from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import UntrustedFile, refuse_code
 from minivl.hub.checkpoints import load_weights
 from minivl.hub.folders import PushToHubMixin, find, model_card, write_folder
@@ -81,12 +82,13 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
         raise ModelError(
             f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags {', '.join(tags)}"
         )
+    online = tag is None or hub_answers()
     try:
         with _quiet():
             model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
     except Exception as error:  # open_clip passes on whatever the hub client raised
         raise ModelError(
-            f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
+            f"the weights {tag!r} of {name} could not be had: {error if online else HELP}\nWithout a network, give the "
             "path of a weights file in place of the tag."
         ) from error
     if file is not None:
