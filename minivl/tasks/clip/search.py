@@ -13,6 +13,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from minivl.clip import Clip
+from minivl.clip import Clip, ModelError
 from minivl.config import InputConfig, cache_dir
 from minivl.data.images import preprocess
 from minivl.data.text import tokenize
@@ -34,6 +35,7 @@ from minivl.tasks.clip.reading import WindowReader, read_windows
 
 WINDOW = 30.0  # seconds; clips of retrieval corpora are mostly shorter, so they are searched as they are evaluated
 WINDOWS_AT_ONCE = 8
+SMALL_MODEL = 10_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Searcher:
         """Embedding (D,) of a query, of length 1."""
         device = next(self.text.parameters()).device
         ids, mask = tokenize(self.tokenizer, [query], self.inputs.max_words)
-        text = self.text.encode_caption(ids.to(device), mask.to(device))[0]
+        with _threads_for(self.text):
+            text = self.text.encode_caption(ids.to(device), mask.to(device))[0]
         return torch.nn.functional.normalize(text, dim=-1).float().cpu().numpy()
 
     def encode_videos(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Encoded | VideoError]]:
@@ -106,7 +109,13 @@ class Searcher:
         clip, model = self._whole
         pixels = torch.stack([preprocess(frames, clip.image_size, clip.mean, clip.std) for frames in windows])
         device = next(model.parameters()).device
-        return model.eval().encode_video(pixels.to(device))[0].float().cpu().numpy()
+        with _threads_for(model):
+            rows = model.eval().encode_video(pixels.to(device))[0].float().cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise ModelError(
+                "this model's embeddings of videos are not finite: its weights or its preprocessing are damaged"
+            )
+        return rows
 
     @property
     def reader(self) -> WindowReader:
@@ -118,6 +127,18 @@ class Searcher:
     @cached_property
     def _whole(self) -> tuple[Clip, DiscoVLA]:
         return self.load()
+
+
+@contextmanager
+def _threads_for(model: torch.nn.Module) -> Iterator[None]:
+    """Run a small model on one thread: several would wait for each other four times longer than they compute."""
+    before = torch.get_num_threads()
+    if sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def open_searcher(name: str, window: float = WINDOW, processes: int | None = None) -> Searcher:

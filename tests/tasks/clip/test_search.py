@@ -14,8 +14,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from minivl.clip import ModelError
 from minivl.clip.model import KITCHEN as KITCHEN_CLIP
 from minivl.config import BUNDLED, InputConfig
 from minivl.data.folder import find_videos
@@ -173,6 +175,33 @@ def test_a_file_of_a_folder_is_searched_alone(grey, tmp_path):
     assert search("x", [dark, bright], grey, folder=tmp_path, index=tmp_path / "i", progress=False)[0][0].path == bright
     hits, _ = search("x", [dark], grey, folder=tmp_path, index=tmp_path / "i", progress=False)
     assert [hit.path for hit in hits] == [dark]
+
+
+def test_embeddings_that_are_no_numbers_are_an_error(grey, tmp_path):
+    class Broken(Brightness):
+        def encode_video(self, frames):
+            return torch.full((len(frames), 2), torch.nan), None
+
+    path = video(tmp_path / "a.mp4", 10)
+    with pytest.raises(ModelError, match="not finite"):
+        search("x", [path], dataclasses.replace(grey, load=lambda: (GreyClip(), Broken())), index=tmp_path / "i")
+
+
+def test_small_models_run_on_one_thread(grey, tmp_path):
+    seen = []
+
+    class Asking(Brightness):
+        def encode_video(self, frames):
+            seen.append(torch.get_num_threads())
+            return super().encode_video(frames)
+
+    path, before = video(tmp_path / "a.mp4", 10), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        list(dataclasses.replace(grey, load=lambda: (GreyClip(), Asking())).encode_videos([path]))
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 # Long videos
@@ -362,24 +391,89 @@ def test_many_small_files_of_rows_are_joined(tmp_path, monkeypatch):
     assert len(list((tmp_path / "i").glob("rows-*"))) == len(index.parts)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda place: (place / "manifest.json").write_text("{broken"),
-        lambda place: (place / "manifest.json").write_text('{"format": 1}'),
-        lambda place: next(place.glob("rows-*")).write_bytes(b"cut off"),
-        lambda place: next(place.glob("rows-*")).unlink(),
-        lambda place: (place / "manifest.json").write_text((place / "manifest.json").read_text().replace(": 4", ": 3")),
-    ],
-)
+def manifest_as(change):
+    """Damage that writes another manifest: the text that `change` makes of the old one's content."""
+
+    def damage(place):
+        file = place / "manifest.json"
+        file.write_text(change(json.loads(file.read_text())))
+
+    return damage
+
+
+def entry_with(**values):
+    """Damage of a file's entry."""
+    return manifest_as(lambda old: json.dumps({**old, "files": {**old["files"], "001.mp4": values}}))
+
+
+def rows_with(change):
+    """Damage of rows in a file that can still be read."""
+
+    def damage(place):
+        file = next(place.glob("rows-*"))
+        rows = change(load_file(file))
+        file.unlink()
+        save_file(rows, file)
+
+    return damage
+
+
+ENTRY = {"size": 1, "changed": 0, "first": 2, "windows": [[0.0, 1.0], [1.0, 2.0]]}
+DAMAGES = {
+    "cut off": lambda place: (place / "manifest.json").write_text("{broken"),
+    "nothing": lambda place: (place / "manifest.json").write_bytes(b""),
+    "bytes": lambda place: (place / "manifest.json").write_bytes(bytes(range(256))),
+    "list": manifest_as(lambda old: "[]"),
+    "null": manifest_as(lambda old: "null"),
+    "text": manifest_as(lambda old: '"format"'),
+    "nested": manifest_as(lambda old: "[" * 100_000),
+    "format alone": manifest_as(lambda old: json.dumps({"format": old["format"]})),
+    "another version": manifest_as(lambda old: json.dumps({**old, "format": 99})),
+    "version of another type": manifest_as(lambda old: json.dumps({**old, "format": [2]})),
+    "without parts": manifest_as(lambda old: json.dumps({k: v for k, v in old.items() if k != "parts"})),
+    "without entries": manifest_as(lambda old: json.dumps({**old, "files": None})),
+    "entries as a list": manifest_as(lambda old: json.dumps({**old, "files": list(old["files"].items())})),
+    "another key": manifest_as(lambda old: json.dumps({**old, "next_key": -1})),
+    "infinite": entry_with(**{**ENTRY, "windows": [[0.0, float("inf")]]}),
+    "nan": entry_with(**{**ENTRY, "windows": [[float("nan"), 1.0]]}),
+    "rows of another file": entry_with(**{**ENTRY, "first": 0}),
+    "rows that are not there": entry_with(**{**ENTRY, "first": 10**30}),
+    "seconds as text": entry_with(**{**ENTRY, "windows": "ab"}),
+    "no entry": entry_with(),
+    "absolute": manifest_as(lambda old: json.dumps(old).replace("001.mp4", "/etc/hostname")),
+    "outside": manifest_as(lambda old: json.dumps(old).replace("rows-", "../rows-")),
+    "fewer rows": manifest_as(lambda old: json.dumps(old).replace("[4, ", "[3, ")),
+    "a folder": lambda place: ((place / "manifest.json").unlink(), (place / "manifest.json").mkdir()),
+    "rows cut off": lambda place: next(place.glob("rows-*")).write_bytes(b"cut off"),
+    "rows gone": lambda place: next(place.glob("rows-*")).unlink(),
+    "a number is nan": rows_with(lambda rows: {**rows, "embeddings": rows["embeddings"] + np.float32("nan")}),
+    "a number is another": rows_with(lambda rows: {**rows, "embeddings": rows["embeddings"] + np.float32(1)}),
+    "another shape": rows_with(lambda rows: {**rows, "embeddings": rows["embeddings"][:, :1].copy()}),
+    "another type": rows_with(lambda rows: {**rows, "keys": rows["keys"].astype(np.float32)}),
+    "other names": rows_with(lambda rows: {"rows": rows["keys"]}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_index_is_made_anew(tmp_path, damage):
     paths = files(tmp_path / "videos", 2)
     updated(tmp_path / "i", tmp_path / "videos", paths)
-    damage(tmp_path / "i")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    DAMAGES[damage](tmp_path / "i")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         index, seen = updated(tmp_path / "i", tmp_path / "videos", paths)
     assert len(seen) == 2 and contents(index, paths)["001.mp4"] == [[1, 1], [1, 2]]
+    assert damage == "a folder" or ["is damaged and made anew" in str(warning.message) for warning in told] == [True]
+
+
+def test_damaged_rows_of_a_large_index_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_index, "CHECKED", 1)
+    paths = files(tmp_path / "videos", 2)
+    updated(tmp_path / "i", tmp_path / "videos", paths)
+    DAMAGES["a number is nan"](tmp_path / "i")
+    index, _ = updated(tmp_path / "i", tmp_path / "videos", paths)
+    with index.locked(), pytest.raises(ValueError, match="is damaged: remove the folder"):
+        index.embeddings()
 
 
 def test_an_index_of_an_older_format_is_made_anew(tmp_path, monkeypatch):
