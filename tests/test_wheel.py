@@ -85,9 +85,9 @@ def test_the_main_commands_run_from_the_installed_package(installed, minivl):
     assert len([line for line in found.splitlines() if ".mp4" in line]) == 2
     assert "0:00 -" in minivl("caption", samples / "kitchen" / "test" / "test-00000.mp4")
     minivl("lesson", "01_data_and_world")
-    assert (minivl.folder / "runs" / "lessons" / "01_data_and_world.ipynb").is_file()
+    assert (minivl.folder / "runs" / "lessons-tiny" / "01_data_and_world.ipynb").is_file()
     minivl("demo")
-    assert (minivl.folder / "runs" / "quickstart" / "scores.csv").is_file()
+    assert (minivl.folder / "runs" / "quickstart-tiny" / "scores.csv").is_file()
     assert files(package) == before, "nothing is written into the installed package"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import app
+from minivl.cli.options import app, require_png
 
 data = typer.Typer(no_args_is_help=True, help="Real corpora: what they are, and what of them is on disk.")
 app.add_typer(data, name="data")
@@ -45,6 +45,7 @@ def data_audit(
     picture: Annotated[Path | None, typer.Option(help="also draw the shares: a .png file")] = None,
 ) -> None:
     """Who and what appears in a corpus' texts: counts of words, shares of clips, who is named with which activity."""
+    require_png(picture)
     from minivl.data import corpora
     from minivl.data.audit import audit
     from minivl.data.schema import load_split

@@ -7,19 +7,26 @@ from typing import Annotated
 import typer
 
 from minivl.cli.options import ScaleOption, SetOption, app, changed
-from minivl.config import BUNDLED, CHECKOUT, NOTEBOOKS, ConfigError, runs_dir, scale
+from minivl.config import BUNDLED, CHECKOUT, NOTEBOOKS, ConfigError, Scale, runs_dir, scale
 
 
 @app.command()
 def demo(
     out: Annotated[
-        Path | None, typer.Option(help="where the executed notebook and figures go [default: runs/quickstart]")
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="where the executed notebook and figures go [default: runs/quickstart, or with another scale than "
+            "small runs/quickstart-SCALE]",
+        ),
     ] = None,
     videos: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
+            file_okay=False,
             help="search these clips instead of the bundled ones: a folder "
-            "with train/, val/, test/, each with metadata.jsonl"
+            "with train/, val/, test/, each with metadata.jsonl",
         ),
     ] = None,
     changes: SetOption = None,
@@ -32,7 +39,7 @@ def demo(
     changed(settings, changes, reads, own=("adapt.seed",))  # a mistake is told before the notebook begins
     from minivl.lessons import run_lesson
 
-    out = out or runs_dir() / "quickstart"
+    out = out or _folder("quickstart", settings)
     environment = {"MINIVL_SET": json.dumps(changes or [])}
     if videos:
         environment["MINIVL_VIDEOS"] = str(videos.resolve())
@@ -44,7 +51,12 @@ def demo(
 def lesson(
     name: Annotated[str, typer.Argument(help="for example 01_data_and_world")],
     out: Annotated[
-        Path | None, typer.Option(help="folder for the executed notebook and what it writes [default: runs/lessons]")
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="folder for the executed notebook and what it writes [default: runs/lessons, or with another scale "
+            "than small runs/lessons-SCALE]",
+        ),
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/ (of a clone)")] = False,
     sources: Annotated[
@@ -62,16 +74,24 @@ def lesson(
         )
     settings = scale(scale_name)
     changed(settings, changes, tuple(vars(settings)))
+    if not (NOTEBOOKS / f"{name}.ipynb").is_file():
+        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
+        raise ConfigError(f"there is no lesson {name!r}; there are {known}")
     from minivl.lessons import refresh_sources, run_lesson
 
     if sources:
         print(f"{name}: {refresh_sources(name)} of the shown pieces of source had changed")
         return
     environment = {"MINIVL_SET": json.dumps(changes or [])}
-    notebook = run_lesson(name, out or runs_dir() / "lessons", scale_name, environment)
+    notebook = run_lesson(name, out or _folder("lessons", settings), scale_name, environment)
     if update:
         shutil.copy(notebook, NOTEBOOKS)
     print(f"\nThe executed notebook: {notebook}")
+
+
+def _folder(name: str, settings: Scale) -> Path:
+    """A folder of a scale's own: runs of one scale are not continued at another."""
+    return runs_dir() / (name if settings.name == "small" else f"{name}-{settings.name}")
 
 
 @app.command()

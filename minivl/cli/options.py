@@ -1,9 +1,11 @@
 """The program itself, and the options that several commands share."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,8 @@ import typer
 
 from minivl.config import ConfigError, Scale, WorldConfig, names_of, scale, with_changes
 from minivl.fullscale.recipes import Recipe, find_recipe
+
+HUB = "hf-hub:"  # how names on the hub begin where a name could mean something else
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,6 +87,35 @@ def changed(
 
 def _within(name, sections):
     return any(name == section or name.startswith(f"{section}.") for section in sections)
+
+
+def require_clip(name: str) -> None:
+    """Raise ConfigError unless a CLIP can have this name, see `minivl.tasks.clip.models.find_model`; loads nothing."""
+    if name == "kitchen" or Path(name).is_dir():
+        return
+    if name.startswith(HUB):
+        return require_folder_or_id(name.removeprefix(HUB), "a CLIP")
+    library = find_spec("open_clip")  # not imported, which takes seconds
+    assert library is not None and library.origin is not None
+    architectures = {path.stem for path in (Path(library.origin).parent / "model_configs").glob("*.json")}
+    architecture, _, tag = name.partition("/")
+    if not tag or architecture not in architectures:
+        raise ConfigError(
+            f"unknown model {name!r}: give 'kitchen', a folder on disk, hf-hub:owner/name, or an architecture of "
+            "open_clip with a tag or file of its weights, such as ViT-B-32/openai"
+        )
+
+
+def require_png(picture: Path | None) -> None:
+    """Raise ConfigError for a name that no picture can be saved under."""
+    if picture and (picture.suffix.lower() != ".png" or picture.is_dir()):
+        raise ConfigError(f"--picture {picture}: name a file that ends in .png")
+
+
+def require_folder_or_id(name: str, what: str) -> None:
+    """Raise ConfigError unless this is a folder, or has the form of a name on the hub."""
+    if not Path(name).is_dir() and (Path(name).exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", name)):
+        raise ConfigError(f"no model {name}: give a folder with {what}, or its name on the hub, owner/name")
 
 
 def length(section: str, steps: int | None) -> dict[str, object]:

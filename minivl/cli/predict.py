@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import app
+from minivl.cli.options import HUB, app
 from minivl.config import ConfigError, Scale
-
-HUB = "hf-hub:"  # how names on the hub begin where a name could mean something else
 
 
 @app.command()

@@ -73,7 +73,7 @@ def recipe_dry_run(
         int | None,
         typer.Option(min=1, help="examples of the real step [default: 1 on a CPU, on a GPU the most that fits]"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="also write the numbers into this .csv")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="also write the numbers into this .csv")] = None,
     changes: SetOption = None,
 ) -> None:
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
@@ -103,7 +103,9 @@ def _write_table(path: Path, rows: list[dict]) -> None:
 def weights_check(
     folder: Annotated[
         Path | None,
-        typer.Option(help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"),
+        typer.Option(
+            exists=True, help="where they lie [default: MINIVL_DATA/weights]; then the hub's cache is looked into"
+        ),
     ] = None,
 ) -> None:
     """Pretrained weights that are here, and whether they can be read. Ends with 1 if one cannot be."""
@@ -118,8 +120,10 @@ def weights_check(
 @weights.command("convert")
 def weights_convert(
     kind: Annotated[str, typer.Argument(help="univl or s3d")],
-    file: Annotated[Path, typer.Argument(help="univl.pretrained.bin or s3d_howto100m.pth")],
-    folder: Annotated[Path, typer.Argument(help="where the model goes, for --model or --s3d")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="univl.pretrained.bin or s3d_howto100m.pth")
+    ],
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="where the model goes, for --model or --s3d")],
     bert: Annotated[str, typer.Option(help="UniVL's tokenizer: a folder or hub name")] = "bert-base-uncased",
 ) -> None:
     """Make a model folder of released weights, which every command takes."""

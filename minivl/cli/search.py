@@ -1,13 +1,16 @@
 """Search videos by text, and adapt CLIP to them with DiscoVLA."""
 
+import math
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.cli.errors import printable
+from minivl.cli.errors import printable, told
 from minivl.cli.options import (
+    HUB,
     DryRunOption,
     RecipeOption,
     ScaleOption,
@@ -19,6 +22,8 @@ from minivl.cli.options import (
     is_first_process,
     length,
     print_dry_run,
+    require_clip,
+    require_png,
     sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
@@ -37,8 +42,11 @@ ModelOption = Annotated[
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="what to look for, in words")],
-    folder: Annotated[Path, typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file")],
+    query: Annotated[str, typer.Argument(help="what to look for, in words; with --interactive it may be left out")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="a folder of videos (mp4, webm, avi, mov, mkv), or one file", show_default=False),
+    ] = None,
     model: ModelOption = "kitchen",
     top: Annotated[int, typer.Option(min=1, help="how many answers")] = 5,
     picture: Annotated[Path | None, typer.Option(help="also draw the answers as film strips, as PNG")] = None,
@@ -52,19 +60,71 @@ def search(
             "new and changed files only [default: the cache]"
         ),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="that decode new videos [default: one per core, at most 8]")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="stay, and answer each line of the input; an empty one, or quit, ends")
+    ] = False,
 ) -> None:
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
+    first: str | None = query
+    if folder is None and interactive:
+        first, folder = None, Path(query)
+    elif folder is None:
+        raise ConfigError(
+            f"what is to be searched for {query!r}? Give a folder of videos, or one file, after the query"
+        )
+    if not math.isfinite(window):
+        raise ConfigError(f"--window must be a number of seconds, not {window}")
+    require_png(picture)
+    require_clip(model)
+    find = _videos_of(folder)
+    find()  # a wrong name is told before anything is loaded
+    from minivl.tasks.clip.search import open_searcher
+
+    searcher = open_searcher(model, window, processes)
+    place = folder.parent if folder.is_file() else folder
+    queries = ([first] if first is not None else []) if not interactive else _typed(first)
+    for text in queries:
+        try:
+            _answer(text, find(), place, searcher, top, index, picture)
+        except (ValueError, OSError) as error:
+            if not interactive:
+                raise
+            print(f"minivl: {told(error)}", file=sys.stderr)
+
+
+def _videos_of(folder: Path) -> Callable[[], list[Path]]:
+    """What lists the videos of a folder, or the one file."""
     from minivl.data.folder import find_videos
-    from minivl.tasks.clip.retrieval import load_model
-    from minivl.tasks.clip.search import Searcher, frames_of
+
+    return (lambda: [folder]) if folder.is_file() else (lambda: find_videos(folder))
+
+
+def _typed(first: str | None) -> Iterator[str]:
+    """Queries: the one of the command line, then the lines of the input up to an empty one, "quit" or its end."""
+    if first is not None:
+        yield first
+    prompt = "search: " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(prompt).strip()
+        except EOFError:
+            return
+        if line in ("", "quit"):
+            return
+        yield line
+
+
+def _answer(query, paths, folder, searcher, top, index, picture):
+    """Print the answers to a query, and draw them."""
+    from minivl.tasks.clip.search import frames_of
     from minivl.tasks.clip.search import search as search_videos
 
-    paths = [folder] if folder.is_file() else find_videos(folder)
-    clip, network, inputs = load_model(model)
-    searcher = Searcher(network, clip, inputs, window)
-    hits, skipped = search_videos(query, paths, searcher, top, folder.parent if folder.is_file() else folder, index)
+    hits, skipped = search_videos(query, paths, searcher, top, folder, index)
     for rank, hit in enumerate(hits, start=1):
-        print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}")
+        print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}", flush=True)
     if skipped:
         print(f"skipped {len(skipped)} of {len(paths)} videos:", file=sys.stderr)
         for path, reason in skipped:
@@ -93,7 +153,11 @@ def adapt(
     ] = None,
     captions: Annotated[
         Path | None,
-        typer.Option(help="a JSON file of pseudo captions, as released; else the column frame_captions of the clips"),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="a JSON file of pseudo captions, as released; else the column frame_captions of the clips",
+        ),
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="weight of PImgAlign [default: the scale's]")] = None,
     beta: Annotated[float | None, typer.Option(help="weight of AlignDistill [default: the scale's]")] = None,
@@ -133,14 +197,20 @@ def adapt(
     clips_from = () if data else ("world",) if settings.world is not None else ("data",)
     settings = changed(settings, changes, ("clip", "inputs", "discovla", "adapt", *clips_from), options)
     _check_frame_captions(settings.discovla, captions, changes)
+    if clip is not None:
+        require_clip(clip)
+    if data is not None and plan is None:
+        require_split(data, "train")
     if dry_run:
         return print_dry_run(plan, settings)
     from minivl.clip import load_clip
+    from minivl.discovla import DiscoVLA
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
     from minivl.tasks.clip import retrieval
 
     known = read_pseudo_captions(captions) if captions else None
     model = load_clip(settings.clip.name, settings.clip.pretrained)
+    DiscoVLA(model.model, settings.discovla)  # a CLIP that cannot be adapted like this is told before clips are read
     train = _clips(plan, data, "train", model, settings, subset)
     if known:
         train = with_pseudo_captions(train, known, allow_missing=True)
@@ -157,7 +227,7 @@ def _clip_of(name):
     """The fields that --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
     if name is None:
         return {}
-    architecture, _, tag = (name, "", "") if Path(name).exists() else name.partition("/")
+    architecture, _, tag = (name, "", "") if name.startswith(HUB) or Path(name).exists() else name.partition("/")
     return {"clip.name": architecture, "clip.pretrained": tag or "none"}
 
 
@@ -207,7 +277,12 @@ def evaluate(
     """Scores of a model: retrieval with a CLIP on captioned clips, or the task that `minivl finetune` saved."""
     import dataclasses
 
-    settings, task = scale(scale_name), is_task(model)
+    settings = scale(scale_name)
+    if model.startswith(HUB) or not is_task(model):
+        require_clip(model)
+    if data is not None:
+        require_split(data, split)
+    task = is_task(model)
     reads = sources(settings) if task else ("inputs",)
     new = changed(settings, changes, reads)  # a mistake is told before anything is loaded
     if task:

@@ -1,6 +1,7 @@
 """Share models and data on the Hugging Face hub, with their cards."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,18 +14,25 @@ from minivl.config import ConfigError
 
 @app.command()
 def push(
-    folder: Annotated[Path, typer.Argument(help="a saved model, or data with */metadata.jsonl")],
+    folder: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="a saved model, or data with */metadata.jsonl")
+    ],
     name: Annotated[str, typer.Argument(help="owner/name on the hub")],
     data: Annotated[str, typer.Option(help="for the card: what the model was trained on")] = "",
     command: Annotated[str, typer.Option(help="for the card: the command that made it")] = "",
     scores: Annotated[
-        Path | None, typer.Option(help="for the card: a JSON file, {name: number or [mean, standard deviation]}")
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="for the card: a JSON file, {name: number or [mean, standard deviation]}"
+        ),
     ] = None,
     limits: Annotated[str, typer.Option(help="for the card: what it is not good for")] = "",
     public: Annotated[bool, typer.Option("--public", help="for everyone to see; else only for its owner")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="complete the card and stop")] = False,
 ) -> None:
     """Upload a model or data to the Hugging Face hub, once the card is complete. Needs `hf auth login`."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise ConfigError(f"{name!r} is no name for the hub, expected owner/name")
     from minivl.hub.folders import push_folder
 
     if any(folder.glob("*/metadata.jsonl")):

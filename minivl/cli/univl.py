@@ -17,12 +17,26 @@ from minivl.cli.options import (
     is_first_process,
     length,
     print_dry_run,
+    require_folder_or_id,
     sources,
     world_of,
 )
-from minivl.cli.predict import print_scores
+from minivl.cli.predict import print_scores, require_split
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
 
+TASKS = (
+    "joint",
+    "align",
+    "captioning",
+    "captioning-video",
+    "captioning-both",
+    "captioning-raw",
+    "segmentation",
+    "localization",
+    "sentiment",
+)
+SUFFIXES = (".srt", ".vtt", ".json")  # of saved captions
+WORLDS = ("narrated", "opinions")
 UNIVL, S3D = str(BUNDLED / "univl_kitchen"), str(BUNDLED / "s3d_kitchen")
 UniVLOption = Annotated[
     str,
@@ -42,7 +56,7 @@ S3DOption = Annotated[
 
 @app.command("feature-world")
 def feature_world(
-    folder: Annotated[Path, typer.Argument(help="where to write it")],
+    folder: Annotated[Path, typer.Argument(help="where to write it", file_okay=False)],
     kind: Annotated[str, typer.Option(help="narrated or opinions")] = "narrated",
     s3d: S3DOption = S3D,
     share: Annotated[float, typer.Option(min=0.0, help="of the usual number of clips")] = 1.0,
@@ -53,17 +67,18 @@ def feature_world(
 
     settings = changed(dataclasses.replace(scale("small"), world=NARRATED_WORLD), changes, ("world",))
     world = world_of(settings, "is there to render")
-    from minivl.assets.feature_world import KINDS, write_feature_world
+    if kind not in WORLDS:
+        raise ConfigError(f"--kind must be one of {', '.join(WORLDS)}, not {kind!r}")
+    require_folder_or_id(s3d, "S3D weights")
+    from minivl.assets.feature_world import write_feature_world
     from minivl.s3d import S3D as Network
 
-    if kind not in KINDS:
-        raise ConfigError(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}")
     print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), world, share)}")
 
 
 @app.command("pretrain")
 def pretrain_command(
-    out: Annotated[Path, typer.Argument(help="folder for the model")],
+    out: Annotated[Path, typer.Argument(help="folder for the model", file_okay=False)],
     staged: Annotated[
         bool | None,
         typer.Option("--staged/--no-staged", help="StagedP: Joint alone first [default: the scale's, staged]"),
@@ -112,12 +127,7 @@ def _print_stages(settings):
 @app.command()
 def finetune(
     task: Annotated[
-        str | None,
-        typer.Argument(
-            help="joint, align (retrieval), captioning, captioning-video, "
-            "captioning-both, captioning-raw, segmentation, localization "
-            "or sentiment; or leave it to --recipe"
-        ),
+        str | None, typer.Argument(help=f"{', '.join(TASKS)} (joint and align are retrieval); or leave it to --recipe")
     ] = None,
     recipe: RecipeOption = None,
     name: Annotated[
@@ -141,14 +151,20 @@ def finetune(
         task, split = plan.task, split or plan.split
     elif plan is not None or task is None:
         raise ConfigError("give a task or --recipe, which has one")
+    if task not in TASKS:
+        raise ConfigError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+    if not scratch:
+        require_folder_or_id(model, "a pretrained UniVL")
     section = f"univl_tasks.{task.partition('-')[0]}"
     options = {f"{section}.train.seed": seed, **length(f"{section}.train", steps)}
     settings = changed(settings, changes, (section, *sources(settings)), options)
     if dry_run:
         return print_dry_run(plan, settings)
+    split, folder = split or "val", runs_dir() / (name or recipe or task)
+    if settings.world is not None:  # a recipe's own split is known to be there
+        require_split(BUNDLED / "opinion_features" if task == "sentiment" else settings.narrated, split)
     from minivl.tasks.univl import finetuning
 
-    split, folder = split or "val", runs_dir() / (name or recipe or task)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, subset=subset)
     if not is_first_process():  # one of several processes is enough for the rest
         return
@@ -161,28 +177,31 @@ def finetune(
 
 @app.command()
 def features(
-    videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
-    out: Annotated[Path, typer.Option(help="a folder for one .npy per video")] = Path("features"),
+    videos: Annotated[list[Path], typer.Argument(exists=True, help="video files, or folders of them")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="a folder for one .npy per video")] = Path("features"),
     s3d: S3DOption = S3D,
 ) -> None:
     """S3D features of videos of any length, one vector per second. Finished ones are kept, bad files skipped."""
     from minivl.data.folder import named_videos
+
+    files = named_videos(videos)
+    require_folder_or_id(s3d, "S3D weights")
     from minivl.s3d import S3D as Network
     from minivl.s3d.features import write_features
 
-    files = named_videos(videos)
     report = write_features(files, Network.from_pretrained(s3d), out)
     print(f"{len(report.written)} written and {len(report.kept)} kept in {out}, {len(report.failed)} failed")
 
 
 @app.command()
 def caption(
-    videos: Annotated[list[Path], typer.Argument(help="video files, or folders of them")],
+    videos: Annotated[list[Path], typer.Argument(exists=True, help="video files, or folders of them")],
     transcript: Annotated[
-        Path | None, typer.Option(help="what is said: .srt, .vtt or .txt; only for one video")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="what is said: .srt, .vtt or .txt; only for one video"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="also save the captions in this folder")] = None,
-    suffix: Annotated[str, typer.Option(help="of saved captions: .srt, .vtt or .json")] = ".srt",
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="also save the captions in this folder")] = None,
+    suffix: Annotated[str, typer.Option(help=f"of saved captions: {', '.join(SUFFIXES)}")] = ".srt",
     window: Annotated[float, typer.Option(min=1.0, help="seconds per caption")] = 4.0,
     model: Annotated[
         str | None,
@@ -194,6 +213,14 @@ def caption(
     s3d: S3DOption = S3D,
 ) -> None:
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
+    files = _video_files(videos)
+    if transcript is not None and len(files) > 1:
+        raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}")
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"--suffix must be one of {', '.join(SUFFIXES)}, not {suffix!r}")
+    for given, what in ((model, "a UniVL fine-tuned for captions"), (s3d, "S3D weights")):
+        if given is not None:
+            require_folder_or_id(given, what)
     from minivl.data.wordpiece import load_tokenizer
     from minivl.hub.folders import find
     from minivl.s3d import S3D as Network
@@ -202,9 +229,6 @@ def caption(
     from minivl.tasks.univl.saving import read_inputs
     from minivl.univl import UniVL
 
-    files = _video_files(videos)
-    if transcript is not None and len(files) > 1:
-        raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}")
     name = model or str(CAPTIONER)
     report = caption_videos(
         files,
@@ -220,6 +244,8 @@ def caption(
     if not (report.captions or report.kept):  # a warning has named each file
         raise typer.Exit(1)
     print(report)
+    if not report.captions and not report.kept:
+        raise typer.Exit(1)
 
 
 def _video_files(paths):

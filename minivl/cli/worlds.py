@@ -11,7 +11,7 @@ from minivl.config import runs_dir, scale
 
 @app.command("world")
 def render_world(
-    folder: Annotated[Path, typer.Argument(help="where to write it")],
+    folder: Annotated[Path, typer.Argument(help="where to write it", file_okay=False)],
     opinions: Annotated[bool, typer.Option("--opinions", help="clips with a sentiment instead")] = False,
     changes: SetOption = None,
     scale_name: ScaleOption = None,
@@ -27,7 +27,7 @@ def render_world(
 
 @app.command("pretrain-clip")
 def pretrain_clip_command(
-    out: Annotated[Path, typer.Argument(help="folder for the model")],
+    out: Annotated[Path, typer.Argument(help="folder for the model", file_okay=False)],
     changes: SetOption = None,
     scale_name: ScaleOption = None,
 ) -> None:
@@ -46,7 +46,7 @@ def pretrain_clip_command(
 
 @app.command("pretrain-s3d")
 def pretrain_s3d_command(
-    out: Annotated[Path, typer.Argument(help="folder for the network")],
+    out: Annotated[Path, typer.Argument(help="folder for the network", file_okay=False)],
     changes: SetOption = None,
     scale_name: ScaleOption = None,
 ) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
-from minivl.clip.folder_config import CONFIG, read_folder_config
+from minivl.clip.folder_config import CONFIG, ModelConfig, read_folder_config
 from minivl.config import BUNDLED
+from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import UntrustedFile, refuse_code
 from minivl.hub.checkpoints import build, load_weights
 from minivl.hub.folders import PushToHubMixin, find, model_card, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
 HUB = "hf-hub:"  # as open_clip marks names of the hub
-WEIGHTS = "open_clip_model.safetensors"
+WEIGHTS, TOKENIZER = "open_clip_model.safetensors", "tokenizer.json"
 
 
 class ModelError(ValueError):
@@ -41,7 +42,7 @@ class Clip(PushToHubMixin):
 
         card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
         """
-        folder, source = Path(folder), _folder_of(self.name)
+        folder, source = Path(folder), folder_of(self.name)
         if source is None:
             settings = _architecture(self.name, self.pretrained, self.mean, self.std)
         else:
@@ -69,7 +70,7 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     """
     import open_clip
 
-    folder = _folder_of(name)
+    folder = folder_of(name)
     if folder is not None:
         return _load_folder(name, folder, weights)
     if name not in open_clip.list_models():
@@ -84,12 +85,13 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
         raise ModelError(
             f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags {', '.join(tags)}"
         )
+    online = tag is None or hub_answers()
     try:
         with _quiet():
             model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
     except Exception as error:  # open_clip passes on whatever the hub client raised
         raise ModelError(
-            f"the weights {tag!r} of {name} could not be had: {error}\nWithout a network, give the "
+            f"the weights {tag!r} of {name} could not be had: {error if online else HELP}\nWithout a network, give the "
             "path of a weights file in place of the tag."
         ) from error
     if file is not None:
@@ -97,7 +99,7 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
 
 
-def _folder_of(name: str) -> Path | None:
+def folder_of(name: str) -> Path | None:
     """The folder of a CLIP that is one, or is on the hub; None for an architecture."""
     if name == "kitchen":
         return KITCHEN
@@ -120,19 +122,10 @@ def _architecture(name, pretrained, mean, std) -> dict:
 
 
 def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
+    config = checked_config(folder, weights)
     import open_clip
 
-    _require(folder, CONFIG, *([WEIGHTS] if weights else []))
-    try:
-        refuse_code(folder)
-        text = read_folder_config(folder).model_cfg.text_cfg
-    except UntrustedFile as error:
-        raise ModelError(str(error)) from error
-    if text.hf_tokenizer_name:
-        _require(folder, "tokenizer.json")
-        options = {"trust_remote_code": False}
-    else:
-        options = {}  # open_clip's own words
+    options = {"trust_remote_code": False} if config.text_cfg.hf_tokenizer_name else {}  # open_clip's own words
 
     def make() -> Any:
         with _quiet():
@@ -146,6 +139,19 @@ def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
     except Exception as error:  # tokenizers has no kinds of errors
         raise ModelError(f"{folder} has no tokenizer that can be read: {str(error)[:500]}") from error
     return _clip(name, None, model, tokenizer)
+
+
+def checked_config(folder: Path, weights: bool = True) -> ModelConfig:
+    """The configuration of an open_clip folder that has all files it needs and names no code; else ModelError."""
+    _require(folder, CONFIG, *([WEIGHTS] if weights else []))
+    try:
+        refuse_code(folder)
+        config = read_folder_config(folder).model_cfg
+    except UntrustedFile as error:
+        raise ModelError(str(error)) from error
+    if config.text_cfg.hf_tokenizer_name:
+        _require(folder, TOKENIZER)
+    return config
 
 
 def _require(folder: Path, *files: str) -> None:

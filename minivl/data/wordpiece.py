@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from minivl.data.atomic import write_bytes
+from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import UntrustedFile, refuse_code
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # [PAD] first: padding is id 0
@@ -23,6 +24,7 @@ def load_tokenizer(name: Path | str) -> Any:
 
     Raises TokenizerError if there is none, or if it lacks a special token of BERT's.
     """
+    online = Path(name).is_dir() or hub_answers()
     from transformers import AutoTokenizer
 
     try:
@@ -31,6 +33,8 @@ def load_tokenizer(name: Path | str) -> Any:
     except UntrustedFile as error:
         raise TokenizerError(str(error)) from error
     except Exception as error:  # tokenizers has no kinds of errors, and strangers' settings make it raise any
+        if not online and isinstance(error, OSError):
+            raise TokenizerError(f"no tokenizer {name}: {HELP}") from error
         raise TokenizerError(
             f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "
             f"Face's hub knows and a connection to it ({(str(error).splitlines() or [type(error).__name__])[0]:.500})"

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from minivl.clip.quick_gelu import QuickGELU
 from minivl.config import ConfigError
 from minivl.discovla.lora import LoRA
-from minivl.discovla.quick_gelu import QuickGELU
 
 
 class FusionAdapter(nn.Module):
@@ -179,12 +179,10 @@ class IVFusionBlock(nn.Module):
     """A transformer block of CLIP with the attention above; everything else is open_clip's, frozen."""
 
     def __init__(self, block: Any, rank: int, strategy: str = "image"):
-        import open_clip.transformer
-
         super().__init__()
         self.ln_1, self.ls_1 = block.ln_1, block.ls_1
         self.ln_2, self.ls_2, self.mlp = block.ln_2, block.ls_2, block.mlp
-        if isinstance(self.mlp.gelu, open_clip.transformer.QuickGELU):
+        if type(self.mlp.gelu).__name__ == "QuickGELU":  # open_clip's; a query does without importing it
             self.mlp.gelu = QuickGELU()
         self.attn = IVFusionAttention(block.attn, rank, strategy)
 

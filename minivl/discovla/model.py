@@ -16,9 +16,10 @@ from minivl.config import ClipConfig, ConfigError, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.backbone import require_vit_clip
 from minivl.discovla.beyond.temporal import TemporalEmbedding
-from minivl.discovla.checks import require_finite, require_frame_captions, require_known, require_valid
+from minivl.discovla.checks import require_finite, require_frame_captions, require_valid
 from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
 from minivl.discovla.pimgalign import image_level_similarity
+from minivl.discovla.text import encode_text
 from minivl.hub.checkpoints import finite, load_weights
 from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
@@ -118,7 +119,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
         """
         require_valid(mask, ids.shape, "caption", "token")
-        captions = self._encode_text(ids, mask)
+        captions = encode_text(self.clip, ids, mask)
         return captions if self.training else finite(captions, "embeddings of captions")
 
     def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
@@ -130,7 +131,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         B, F, L = ids.shape
         require_valid(mask, (B, F, L), "frame caption", "token")
         video_tokens = None if frame_mask is None else self._video_tokens(frame_mask, L)  # (B*F, L)
-        features = self._encode_text(ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
+        features = encode_text(self.clip, ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
         return features.view(B, F, -1)
 
     def _video_tokens(self, frame_mask: Tensor, tokens: int) -> Tensor | None:
@@ -138,28 +139,6 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         if not self.config.mask_padding:
             return None
         return frame_mask.bool().flatten()[:, None].expand(-1, tokens)
-
-    def _encode_text(
-        self, ids: Tensor, mask: Tensor, frames: int | None = None, video_tokens: Tensor | None = None
-    ) -> Tensor:
-        """ids and mask (S, L) -> (S, D), read out at the end-of-text token, which has the largest id."""
-        clip = self.clip
-        S, L = ids.shape
-        if L > len(clip.positional_embedding):
-            raise ValueError(f"captions have {L} tokens, but this CLIP reads at most {len(clip.positional_embedding)}")
-        require_known(ids, len(clip.token_embedding.weight))
-        mask, end = mask.bool(), ids.argmax(dim=-1)  # (S, L), (S,)
-
-        used = mask.any(dim=0).index_fill(0, end, True)  # (L,)
-        L = int(used.nonzero().max()) + 1  # the rest is padding everywhere
-        ids, mask = ids[:, :L], mask[:, :L]  # (S, L) each
-        causal = torch.ones(L, L, dtype=torch.bool, device=ids.device).tril()  # (L, L)
-        image_mask = causal & mask[:, None]  # (S, L, L)
-        video_tokens = mask if video_tokens is None else mask & video_tokens[:, :L]  # (S, L)
-        layout = Layout(token_index(end), frames, image_mask, video_tokens)
-        x = clip.token_embedding(ids) + clip.positional_embedding[:L]  # (S, L, W)
-        x = class_features(clip.transformer, x, layout)  # (S, W)
-        return clip.ln_final(x) @ clip.text_projection  # (S, D)
 
     @staticmethod
     def similarity(captions: Tensor, videos: Tensor) -> Tensor:

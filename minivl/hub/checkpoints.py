@@ -2,11 +2,12 @@
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -258,3 +259,15 @@ def _describe(state: Any) -> str:
         (name, value) for name, value in state.items() if not torch.is_tensor(value) or name != str(name)
     )
     return f"a mapping in which {name!r:.60} is a {type(value).__name__}"
+
+
+def read_part(path: Path | str, names: Container[str]) -> dict[str, torch.Tensor]:
+    """Those tensors of a `.safetensors` file that have one of these names; the others are not read from the disk.
+
+    Raises CheckpointError for a file that is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name in names}  # noqa: SIM118  (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing, damaged or not a safetensors file: {error}") from error

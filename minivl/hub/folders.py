@@ -20,6 +20,7 @@ from torch import Tensor
 
 from minivl.config import ConfigError
 from minivl.data.atomic import replacing_files, write_text
+from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import UntrustedFile, read_json
 from minivl.hub.checkpoints import CheckpointError
 
@@ -202,9 +203,12 @@ def find(name: Path | str) -> Path:
         raise CheckpointError(f"no model {name}: not a folder on disk, and the hub's are named owner/name")
     from huggingface_hub import snapshot_download
 
+    online = hub_answers()
     try:
         return Path(snapshot_download(str(name), allow_patterns=DOWNLOADED))
     except Exception as error:  # the hub client has dozens of kinds; most mean: no network, or no such model
+        if not online:
+            raise CheckpointError(f"{name} is no folder here, and on the hub it cannot be looked up: {HELP}") from error
         raise CheckpointError(f"{name} is neither a folder here nor could it be downloaded: {error}") from error
 
 

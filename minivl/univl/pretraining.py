@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minivl.config import ConfigError, NarrationConfig, TrainConfig, UniVLConfig, UniVLPretrainConfig
+from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import refuse_code
 from minivl.train.loop import SizedDataset, fit, seed_everything
 from minivl.univl.model import UniVL
@@ -84,6 +85,7 @@ def load_bert(model: UniVL, name: str) -> None:
 
     Raises ModelError if it cannot be had, CheckpointError if its sizes are others or tensors are missing.
     """
+    online = Path(name).is_dir() or hub_answers()
     from transformers import BertModel
 
     from minivl.clip import ModelError
@@ -96,6 +98,8 @@ def load_bert(model: UniVL, name: str) -> None:
         )
         bert, found = loaded
     except (OSError, ValueError) as error:
+        if not online:
+            raise ModelError(f"no BERT weights {name}: {HELP}") from error
         raise ModelError(
             f"no BERT weights in {name}: expected a folder with config.json and model.safetensors, or a "
             f"name on the hub and a connection to it ({str(error).splitlines()[0]})"

@@ -1,20 +1,23 @@
 """The index of a search on disk: embeddings of the windows of videos, brought up to date when files change.
 
-    manifest.json             file -> size, time of change, and its windows in seconds, or why it was skipped
+    manifest.json             file -> size, time of change, and its windows in seconds, or why it was skipped; checksums
     rows-<key>.safetensors    "embeddings" (n, D) and "keys" (n,): every window has a number of its own
     neighbours.faiss          only for large collections, see `minivl.tasks.clip.faiss_lists`
 
 Rows are written before the manifest that names them, each file whole or not at all: what a killed process leaves is
-either used or removed. One process at a time writes; others wait for it and then find its work done.
+either used or removed. One process at a time writes; others wait for it and then find its work done. An index that
+does not fit its checksums is made anew.
 """
 
 import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -22,11 +25,14 @@ from tqdm import tqdm
 from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 
-FORMAT = 1  # raise it when the files above change their meaning
+FORMAT, OLDER = 2, (1,)  # raise it when the files above change their meaning
 BATCH = 64  # windows that are written together; an interruption loses at most those
 SMALL, MOST_SMALL = 16_384, 64  # files with fewer rows than this are joined when there are more of them than that
+CHECKED = 100_000  # windows; rows of a larger index are compared with their checksums when they are needed
 
-Encoder = Callable[[Path], tuple[list[tuple[float, float]], np.ndarray]]
+
+Encoded = tuple[list[tuple[float, float]], np.ndarray]
+Encoder = Callable[[Sequence[Path]], Iterator[tuple[Path, Encoded | VideoError]]]
 
 
 class SearchIndex:
@@ -41,31 +47,35 @@ class SearchIndex:
     def __init__(self, place: Path, folder: Path):
         self.place, self.folder = place, folder.absolute()
         self.files: dict[str, dict] = {}  # {size, changed, first, windows} or {size, changed, skipped}
-        self.parts: dict[str, int] = {}  # file of rows -> how many
+        self.parts: dict[str, tuple[int, int]] = {}  # file of rows -> how many, and their checksum
         self.next_key = 0
-        self._unwritten: dict[str, dict[str, np.ndarray]] = {}  # file of rows -> {keys, embeddings}
+        self._loaded: dict[str, dict[str, np.ndarray]] = {}  # file of rows -> {keys, embeddings}
         self.kept = True  # whether it can be written
 
     def update(self, paths: list[Path], encode: Encoder, progress: bool = True) -> None:
         """Read what is there, forget files that are gone, encode those of `paths` that are new or have changed.
 
-        `encode(path)` gives the windows (start, end) in seconds and their embeddings (n, D); a file for which it raises
-        VideoError is remembered as skipped, and tried again when it has changed. What is done is kept, whatever
-        interrupts the rest.
+        `encode(paths)` gives for each, in any order, its windows (start, end) in seconds and their embeddings (n, D). A
+        file for which it gives a VideoError is remembered as skipped, and tried again when it has changed. What is done
+        is kept, whatever interrupts the rest.
         """
         self._read()
         gone = [name for name in self.files if not (self.folder / name).exists()]
         for name in gone:
             del self.files[name]
-        new = [path for path in paths if not self._is_current(path)]
+        # Before they are read: a file that changes meanwhile is read again next time.
+        new = {path: _identity(path) for path in dict.fromkeys(paths) if not self._is_current(path)}
         waiting: list[tuple[str, dict, np.ndarray | None]] = []
+        bar = tqdm(total=len(new), desc="reading videos", unit="video", disable=not (progress and new))
         try:
-            for path in tqdm(new, desc="reading videos", unit="video", disable=not (progress and new)):
-                waiting.append(self._encoded(path, encode))
+            for path, found in encode(list(new)) if new else ():
+                waiting.append(self._entry(path, new[path], found))
+                bar.update()
                 if sum(len(entry.get("windows", "1")) for _, entry, _ in waiting) >= BATCH:
                     self._add(waiting)
                     waiting = []
         finally:
+            bar.close()
             if waiting or gone:
                 self._add(waiting)
         if (new or gone) and self.kept:
@@ -82,6 +92,11 @@ class SearchIndex:
         """Number of windows of files that are there."""
         return sum(len(entry.get("windows", ())) for entry in self.files.values())
 
+    @property
+    def _stored(self) -> int:
+        """Number of rows on disk, those of files that are gone included."""
+        return sum(count for count, _ in self.parts.values())
+
     def skipped(self, path: Path) -> str | None:
         """Why a file was skipped; None if it was not."""
         return self.files[self._name(path)].get("skipped")
@@ -96,9 +111,7 @@ class SearchIndex:
 
     def _rows(self, parts) -> tuple[np.ndarray, np.ndarray]:
         """Keys and embeddings of some files of rows."""
-        from safetensors.numpy import load_file
-
-        loaded = [self._unwritten[name] if name in self._unwritten else load_file(self.place / name) for name in parts]
+        loaded = [self._loaded.get(name) or self._load(name) for name in parts]
         return (
             np.concatenate([part["keys"] for part in loaded] or [np.empty(0, np.int64)]),
             np.concatenate([part["embeddings"] for part in loaded] or [np.empty((0, 1), np.float32)]),
@@ -111,12 +124,24 @@ class SearchIndex:
         entry = self.files.get(self._name(path))
         return entry is not None and _identity(path).items() <= entry.items()
 
-    def _encoded(self, path: Path, encode: Encoder) -> tuple[str, dict, np.ndarray | None]:
-        identity = _identity(path)  # before it is read: a file that changes meanwhile is read again next time
+    def _load(self, name: str) -> dict[str, np.ndarray]:
+        """A file of rows. Raises ValueError if it is not what was written."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
         try:
-            windows, rows = encode(path)
-        except VideoError as error:
-            return self._name(path), {**identity, "skipped": error.reason}, None
+            part = load_file(self.place / name)
+            damaged = self.parts[name][1] != _checksum(part)
+        except SafetensorError:
+            damaged = True
+        if damaged:
+            raise ValueError(f"{self.place / name} is damaged: remove the folder, and the index is made anew")
+        return part
+
+    def _entry(self, path: Path, identity: dict, found: Encoded | VideoError) -> tuple[str, dict, np.ndarray | None]:
+        if isinstance(found, VideoError):
+            return self._name(path), {**identity, "skipped": found.reason}, None
+        windows, rows = found
         return self._name(path), {**identity, "windows": windows}, rows.astype(np.float32)
 
     def _add(self, encoded) -> None:
@@ -140,27 +165,29 @@ class SearchIndex:
         """Write new rows, then the manifest."""
         from safetensors.numpy import save
 
-        self.parts |= {name: len(part["keys"]) for name, part in new.items()}
-        self._unwritten |= new
-        manifest = {"format": FORMAT, "next_key": self.next_key, "parts": self.parts, "files": self.files}
+        self.parts |= {name: (len(part["keys"]), _checksum(part)) for name, part in new.items()}
+        self._loaded |= new
+        content = {"next_key": self.next_key, "parts": self.parts, "files": self.files}
+        manifest = {"format": FORMAT, "checksum": _checksum({"": content}), **content}
         try:
             if self.kept:
                 for name, part in new.items():
                     write_bytes(self.place / name, save(part))
                 write_bytes(self.place / "manifest.json", json.dumps(manifest).encode())
-                self._unwritten.clear()
+                if self._stored > CHECKED:  # too many to keep in memory
+                    self._loaded.clear()
         except OSError as error:
             self._not_kept(error)
 
     def _tidy(self) -> None:
         """Join small files of rows, drop rows of files that are gone, remove what the manifest does not name."""
-        small = [name for name, count in self.parts.items() if count < SMALL]
-        mostly_gone = 2 * self.count < sum(self.parts.values())
+        small = [name for name, (count, _) in self.parts.items() if count < SMALL]
+        mostly_gone = 2 * self.count < self._stored
         joined = list(self.parts) if mostly_gone else small if len(small) > MOST_SMALL else []
         if joined:
             keys, rows = self.embeddings()
             chosen = np.isin(keys, self._rows(joined)[0])
-            self.parts = {name: count for name, count in self.parts.items() if name not in joined}
+            self.parts = {name: part for name, part in self.parts.items() if name not in joined}
             name = f"rows-{self.next_key:012d}.safetensors"
             self.next_key += 1  # its name is taken
             self._save({name: {"keys": keys[chosen], "embeddings": rows[chosen]}} if chosen.any() else {})
@@ -169,21 +196,26 @@ class SearchIndex:
                 path.unlink(missing_ok=True)
 
     def _read(self) -> None:
-        """Read what is on disk; nothing if there is none, or it is damaged."""
-        from safetensors import SafetensorError, safe_open
-
+        """Read what is on disk; nothing if there is none, it is of another format, or damaged."""
+        file = self.place / "manifest.json"
         self.files, self.parts, self.next_key = {}, {}, 0
-        try:
-            manifest = json.loads((self.place / "manifest.json").read_text(encoding="utf-8"))
-            if manifest["format"] == FORMAT:
-                for name, count in manifest["parts"].items():
-                    with safe_open(self.place / name, "np") as part:  # reads the header only
-                        if part.get_slice("keys").get_shape() != [count]:
-                            raise ValueError(f"{name} is of another index")
-                self.parts, self.files, self.next_key = manifest["parts"], manifest["files"], manifest["next_key"]
-        except (FileNotFoundError, NotADirectoryError):
+        if not file.is_file():
             return
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        try:
+            manifest = json.loads(file.read_bytes())
+            version, checksum = (manifest.pop(name, None) for name in ("format", "checksum"))
+            if version in OLDER:
+                return
+            if version != FORMAT or checksum != _checksum({"": manifest}):
+                raise ValueError(f"{file} is not what was written")
+            self.files, self.parts, self.next_key = manifest["files"], manifest["parts"], manifest["next_key"]
+            missing = [name for name in self.parts if not (self.place / name).is_file()]
+            if missing:
+                raise ValueError(f"{missing[0]} is missing")
+            if self._stored <= CHECKED:
+                self._loaded = {name: self._load(name) for name in self.parts}
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+            self.files, self.parts, self.next_key, self._loaded = {}, {}, 0, {}
             warnings.warn(f"the index in {self.place} is damaged and made anew ({error})", stacklevel=4)
 
     @contextmanager
@@ -222,3 +254,13 @@ def _identity(path: Path) -> dict:
     except OSError:
         return {"size": 0, "changed": 0}
     return {"size": status.st_size, "changed": status.st_mtime_ns}
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    """A number that changes with any damage to arrays or other values by name."""
+    number = 0
+    for name, value in sorted(content.items()):
+        array = isinstance(value, np.ndarray)
+        data = f"{value.dtype}{value.shape}".encode() + value.tobytes() if array else json.dumps(value).encode()
+        number = zlib.crc32(name.encode() + data, number)
+    return number

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from minivl.clip import HUB, Clip, ModelError, load_clip
-from minivl.config import DiscoVLAConfig, InputConfig, Scale, TrainConfig, scale
+from minivl.clip import Clip
+from minivl.config import DiscoVLAConfig, Scale, TrainConfig
 from minivl.data.clips import ClipDataset
 from minivl.data.schema import load_split
 from minivl.data.world.build import cached_world, frames_hash
@@ -17,12 +17,12 @@ from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
 from minivl.discovla.beyond.temporal import ReversedTwins, twin_losses
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
-from minivl.hub.folders import find, read_configs, read_settings, sections
+from minivl.hub.folders import sections
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
-from minivl.train.engine import default_device
+from minivl.tasks.clip.models import ZERO_SHOT as ZERO_SHOT
+from minivl.tasks.clip.models import load_model as load_model
+from minivl.tasks.clip.models import zero_shot as zero_shot
 from minivl.train.loop import fit, model_losses, seed_everything
-
-ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
 
 
 def data_folder(settings: Scale, progress: bool = True) -> Path:
@@ -36,46 +36,6 @@ def clips(folder: Path, split: str, backbone: Clip, settings: Scale, subset: int
     if subset is not None:
         rows = rows.select(range(min(subset, len(rows))))
     return ClipDataset(rows, backbone, settings.inputs, keep_frames=settings.world is not None)
-
-
-def zero_shot(backbone: Clip) -> DiscoVLA:
-    """Plain CLIP used on videos: the mean of the normalised frame embeddings, nothing trained.
-
-    This is DiscoVLA without fusion layers before its first training step. Half of LoRA starts at random; here it is
-    always the same, so that an index on disk can tell whether it was made with this model.
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return DiscoVLA(backbone.model, ZERO_SHOT).eval().to(default_device())
-
-
-def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
-    """A model for search by its name, with its CLIP and how it samples clips.
-
-    name: a folder saved by `adapt`; else a CLIP as `load_clip` names it, with "/tag" for open_clip's weights
-    ("ViT-B-32/openai"), used zero-shot; or either of them on the hub ("hf-hub:owner/name").
-    Raises ModelError or CheckpointError if there is no such model.
-    """
-    if name.startswith(HUB):
-        name = str(find(name.removeprefix(HUB)))
-    if (Path(name) / "config.json").is_file():
-        model = DiscoVLA.from_pretrained(name).eval().to(default_device())
-        assert model.backbone is not None  # a saved model knows its CLIP
-        backbone = load_clip(model.backbone.name, model.backbone.pretrained)
-        if "inputs" in read_settings(Path(name), ()):
-            [inputs] = read_configs(Path(name), inputs=InputConfig)
-            return backbone, model, inputs
-    else:
-        architecture, _, tag = name.partition("/") if not Path(name).exists() else (name, "", "")
-        if not tag and not Path(name).is_dir() and name != "kitchen":
-            known = (
-                "'kitchen', a folder on disk, hf-hub:owner/name, or an open_clip name with a weights tag such as "
-                "ViT-B-32/openai"
-            )
-            raise ModelError(f"unknown model {name!r}: give {known}")
-        backbone = load_clip(architecture, tag or None)
-        model = zero_shot(backbone)
-    return backbone, model, scale("small" if backbone.name == "kitchen" else "full").inputs
 
 
 @dataclass

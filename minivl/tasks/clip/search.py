@@ -3,34 +3,40 @@
     score = cos( text, window )        window: some seconds of a video, encoded as DiscoVLA encodes a clip
 
 A clip of up to one and a half windows is encoded as a whole, with the frames that training would show of it. Longer
-videos are cut into windows, and read from beginning to end with one window in memory at a time.
+videos are cut into windows, and read from beginning to end with a few windows in memory at a time.
+
+Where all videos are in the index already, nothing is loaded but the text tower.
 """
 
 import hashlib
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from minivl.clip import Clip
+from minivl.clip import Clip, ModelError
 from minivl.config import InputConfig, cache_dir
-from minivl.data.images import crop_square, preprocess
-from minivl.data.sampling import sample_frames
+from minivl.data.images import preprocess
 from minivl.data.text import tokenize
-from minivl.data.video import VideoError, probe
-from minivl.data.windows import windows
+from minivl.data.video import VideoError
 from minivl.discovla import DiscoVLA
 from minivl.hub.checkpoints import finite
 from minivl.tasks.clip import faiss_lists
-from minivl.tasks.clip.index import SearchIndex
+from minivl.tasks.clip.index import Encoded, SearchIndex
+from minivl.tasks.clip.models import find_model, load_text, load_whole
+from minivl.tasks.clip.reading import WindowReader, read_windows
 
 WINDOW = 30.0  # seconds; clips of retrieval corpora are mostly shorter, so they are searched as they are evaluated
 WINDOWS_AT_ONCE = 8
+SMALL_MODEL = 10_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -55,70 +61,92 @@ class Hit:
         return f", {clock(self.start)} - {clock(self.end)}" if self.part else ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Searcher:
-    """A model, and how it looks at videos."""
+    """A model, and how it looks at videos. `open_searcher` makes one by the name of a model."""
 
-    model: DiscoVLA
-    backbone: Clip
+    text: Any  # DiscoVLA or AdaptedText: encodes captions
+    tokenizer: Callable
     inputs: InputConfig
+    model_identity: str  # changes with whatever changes embeddings
+    load: Callable[[], tuple[Clip, DiscoVLA]]  # the whole model, which videos need
     window: float = WINDOW  # seconds
+    processes: int | None = None  # that decode videos, see `read_windows`
 
     @torch.inference_mode()
     def encode_text(self, query: str) -> np.ndarray:
         """Embedding (D,) of a query, of length 1."""
-        device = next(self.model.parameters()).device
-        ids, mask = tokenize(self.backbone.tokenizer, [query], self.inputs.max_words)
-        text = self.model.encode_caption(ids.to(device), mask.to(device))[0]
+        device = next(self.text.parameters()).device
+        ids, mask = tokenize(self.tokenizer, [query], self.inputs.max_words)
+        with _threads_for(self.text):
+            text = self.text.encode_caption(ids.to(device), mask.to(device))[0]
         return torch.nn.functional.normalize(text, dim=-1).float().cpu().numpy()
 
+    def encode_videos(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Encoded | VideoError]]:
+        """For each video, in any order, its windows (start, end) in seconds and their embeddings (n, D).
+
+        For what cannot be read a VideoError. A video is encoded on its own, so it does not matter what else there is.
+        """
+        spans: dict[Path, list[tuple[float, float]]] = {}
+        rows: dict[Path, list[np.ndarray]] = {}
+        waiting: dict[Path, list[np.ndarray]] = {}  # frames
+        for path, found in read_windows(paths, self.reader, self.processes):
+            if isinstance(found, tuple):
+                start, end, frames = found
+                spans.setdefault(path, []).append((start, end))
+                waiting.setdefault(path, []).append(frames)
+            if path in waiting and (found is None or len(waiting[path]) == WINDOWS_AT_ONCE):
+                rows.setdefault(path, []).append(self._encode(waiting.pop(path)))
+            if found is None:
+                yield path, (spans.pop(path), np.concatenate(rows.pop(path)))
+            elif isinstance(found, VideoError):
+                for of_it in (spans, rows, waiting):
+                    of_it.pop(path, None)
+                yield path, found
+
     @torch.inference_mode()
-    def encode_video(self, path: Path) -> tuple[list[tuple[float, float]], np.ndarray]:
-        """Windows (start, end) in seconds and their embeddings (n, D). Raises VideoError for what cannot be read."""
-        self.model.eval()
-        device = next(self.model.parameters()).device
-        spans, rows, batch = [], [], []
-        for start, end, frames in self.windows(path):
-            spans.append((start, end))
-            batch.append(preprocess(frames, self.backbone.image_size, self.backbone.mean, self.backbone.std))
-            if len(batch) == WINDOWS_AT_ONCE:
-                rows.append(self.model.encode_video(torch.stack(batch).to(device))[0])  # (8, F, 3, H, W) -> (8, D)
-                batch = []
-        if batch:
-            rows.append(self.model.encode_video(torch.stack(batch).to(device))[0])
-        return spans, torch.cat(rows).float().cpu().numpy()
+    def _encode(self, windows: list[np.ndarray]) -> np.ndarray:
+        """Frames (F, size, size, 3) of up to eight windows -> (n, D)."""
+        clip, model = self._whole
+        pixels = torch.stack([preprocess(frames, clip.image_size, clip.mean, clip.std) for frames in windows])
+        device = next(model.parameters()).device
+        with _threads_for(model):
+            rows = model.eval().encode_video(pixels.to(device))[0].float().cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise ModelError(
+                "this model's embeddings of videos are not finite: its weights or its preprocessing are damaged"
+            )
+        return rows
 
-    def windows(self, path: Path) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Start, end and frames, uint8 (F, size, size, 3), of each window of a video."""
-        F, size, duration = self.inputs.max_frames, self.backbone.image_size, probe(path).duration
-        if duration <= 1.5 * self.window:
-            frames, _ = sample_frames(path, F, self.inputs.frames_per_second)
-            yield 0.0, duration, crop_square(frames, size)
-            return
-        for number, frames in enumerate(windows(path, self.window, F, size)):
-            start, end = number * self.window, (number + 1) * self.window
-            if len(frames) < F:  # the video ends here
-                end = start + len(frames) / F * self.window
-                frames = frames[np.linspace(0, len(frames) - 1, F).astype(int)]
-            yield start, end, frames
-
-    def identity(self) -> str:
-        """Changes with whatever changes embeddings."""
-        digest = hashlib.sha256(
-            repr(
-                (
-                    self.inputs,
-                    self.window,
-                    self.backbone.image_size,
-                    self.backbone.mean,
-                    self.backbone.std,
-                    self.model.config,
-                )
-            ).encode()
+    @property
+    def reader(self) -> WindowReader:
+        """What samples windows of videos as the model sees them."""
+        return WindowReader(
+            self.inputs.max_frames, self.inputs.frames_per_second, self._whole[0].image_size, self.window
         )
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
+
+    @cached_property
+    def _whole(self) -> tuple[Clip, DiscoVLA]:
+        return self.load()
+
+
+@contextmanager
+def _threads_for(model: torch.nn.Module) -> Iterator[None]:
+    """Run a small model on one thread: several would wait for each other four times longer than they compute."""
+    before = torch.get_num_threads()
+    if sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def open_searcher(name: str, window: float = WINDOW, processes: int | None = None) -> Searcher:
+    """The searcher of a model, see `find_model` for its name; its vision tower is loaded when a video needs it."""
+    source = find_model(name)
+    text, tokenizer = load_text(source)
+    return Searcher(text, tokenizer, source.inputs, source.identity(), lambda: load_whole(source), window, processes)
 
 
 def index_place(folder: Path, searcher: Searcher, root: Path | None = None) -> Path:
@@ -127,7 +155,8 @@ def index_place(folder: Path, searcher: Searcher, root: Path | None = None) -> P
     Another model, or another way of looking at videos, has another index.
     """
     folder = folder.absolute()
-    name = hashlib.sha256(f"{folder}\n{searcher.identity()}".encode()).hexdigest()[:16]
+    looks = f"{folder}\n{searcher.window}\n{searcher.model_identity}"
+    name = hashlib.sha256(looks.encode(errors="surrogateescape")).hexdigest()[:16]
     return (root or cache_dir() / "search") / f"{folder.name}-{name}"
 
 
@@ -151,7 +180,7 @@ def search(
     folder = folder or Path(os.path.commonpath([path.absolute().parent for path in paths]))
     known = SearchIndex(index_place(folder, searcher, index), folder)
     with known.locked():
-        known.update(paths, searcher.encode_video, progress)
+        known.update(paths, searcher.encode_videos, progress)
         skipped = [(path, reason) for path in paths if (reason := known.skipped(path))]
         if len(skipped) == len(paths):
             listing = "".join(f"\n  {path}: {reason}" for path, reason in skipped)
@@ -172,7 +201,7 @@ def search(
 
 
 def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tuple[list[int], np.ndarray]:
-    """Keys and cosines of the `top` nearest of these windows."""
+    """Keys and cosines of the `top` nearest of these windows; of equally near ones the first."""
     if index.kept and index.count == len(windows) > faiss_lists.EXACT:
         try:
             keys, cosines = faiss_lists.nearest_windows(
@@ -188,14 +217,14 @@ def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tupl
                 f"{len(windows)} windows are searched one by one, which is slow: pip install minivl[index]",
                 stacklevel=3,
             )
-    keys, rows = index.embeddings()  # (n,), (n, D)
-    asked = np.isin(keys, np.fromiter(windows, np.int64, len(windows)))
-    keys, rows = keys[asked], rows[asked]
+    keys, rows = index.embeddings()  # (n,), ascending, and (n, D)
+    asked = np.fromiter(windows, np.int64, len(windows))
+    rows = rows[np.searchsorted(keys, asked)]
     cosines = rows @ text / np.linalg.norm(rows, axis=1)  # (n,)
     order = np.argsort(-cosines, kind="stable")[:top]
-    return keys[order].tolist(), cosines[order]
+    return asked[order].tolist(), cosines[order]
 
 
 def frames_of(hit: Hit, searcher: Searcher) -> np.ndarray:
     """The frames of an answer as the model saw them, uint8 (F, size, size, 3)."""
-    return next(frames for start, _, frames in searcher.windows(hit.path) if math.isclose(start, hit.start))
+    return next(frames for start, _, frames in searcher.reader.windows(hit.path) if math.isclose(start, hit.start))

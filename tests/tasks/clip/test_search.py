@@ -1,5 +1,6 @@
 """Search of videos by text: the index on disk, where in a long video an answer is, and what goes wrong with files."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -13,10 +14,12 @@ import av
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from minivl.clip import load_clip
-from minivl.config import BUNDLED, InputConfig, scale
+from minivl.clip import ModelError
+from minivl.clip.model import KITCHEN as KITCHEN_CLIP
+from minivl.config import BUNDLED, InputConfig
 from minivl.data.folder import find_videos
 from minivl.data.images import preprocess
 from minivl.data.sampling import sample_frames
@@ -25,16 +28,15 @@ from minivl.tasks.clip import faiss_lists
 from minivl.tasks.clip import index as search_index
 from minivl.tasks.clip import search as search_module
 from minivl.tasks.clip.index import SearchIndex
-from minivl.tasks.clip.retrieval import load_model, zero_shot
-from minivl.tasks.clip.search import Hit, Searcher, frames_of, index_place, search
+from minivl.tasks.clip.models import find_model
+from minivl.tasks.clip.search import Hit, Searcher, frames_of, index_place, open_searcher, search
 
 KITCHEN = BUNDLED / "kitchen" / "test"
 
 
 @pytest.fixture(scope="module")
 def kitchen():
-    clip, model, inputs = load_model("kitchen")
-    return Searcher(model, clip, inputs)
+    return open_searcher("kitchen")
 
 
 class Brightness(nn.Module):
@@ -56,13 +58,22 @@ class Brightness(nn.Module):
 
 class GreyClip:
     image_size, mean, std, name = 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "grey"
-    tokenizer = None
 
 
 @pytest.fixture
 def grey(monkeypatch):
     monkeypatch.setattr(search_module, "tokenize", lambda *_: (torch.zeros(1, 1), torch.zeros(1, 1)))
-    return Searcher(Brightness(), GreyClip(), InputConfig(max_frames=4, frames_per_second=1.0), window=10.0)
+    return searcher_of(Brightness(), 10.0)
+
+
+def searcher_of(model, window, kind=Searcher):
+    """A searcher with a model of this test's."""
+    inputs = InputConfig(max_frames=4, frames_per_second=1.0)
+    return kind(model, None, inputs, "a model", lambda: (GreyClip(), model), window, processes=1)
+
+
+def encoded(searcher, path):
+    return dict(searcher.encode_videos([path]))[path]
 
 
 def video(path, *greys, fps=1):
@@ -78,12 +89,16 @@ class Counting:
     def __init__(self, stop_at=None):
         self.seen, self.stop_at = [], stop_at
 
-    def __call__(self, path):
+    def __call__(self, paths):
+        for path in paths:
+            yield path, self.encode(path)
+
+    def encode(self, path):
         if len(self.seen) == self.stop_at:
             raise KeyboardInterrupt
         self.seen.append(path.name)
         if path.read_bytes() == b"bad":
-            raise VideoError(path, "is bad")
+            return VideoError(path, "is bad")
         return [(0.0, 1.0), (1.0, 2.0)], np.array([[path.read_bytes()[0], 1], [path.read_bytes()[0], 2]], np.float32)
 
 
@@ -102,6 +117,10 @@ def updated(place, folder, paths, encoder=None):
     return index, encoder.seen
 
 
+def stored(index):
+    return sum(count for count, _ in index.parts.values())
+
+
 def contents(index, paths):
     """Embeddings by file and window."""
     with index.locked():
@@ -116,14 +135,14 @@ def contents(index, paths):
 def test_scores_are_those_of_retrieval(kitchen, tmp_path):
     """A short clip is encoded as training and evaluation see it, whether it comes from its file or from the index."""
     paths = find_videos(KITCHEN)[:5]
-    inputs, clip = kitchen.inputs, kitchen.backbone
+    inputs, (clip, model) = kitchen.inputs, kitchen.load()
     ids, mask = search_module.tokenize(clip.tokenizer, ["a red pot"], inputs.max_words)
-    text, expected = kitchen.model.encode_caption(ids, mask), {}
+    text, expected = model.encode_caption(ids, mask), {}
     for path in paths:
         pixels = preprocess(
             sample_frames(path, inputs.max_frames, inputs.frames_per_second)[0], clip.image_size, clip.mean, clip.std
         )[None]
-        expected[path] = kitchen.model.similarity(text, kitchen.model.encode_video(pixels)[0]).item()
+        expected[path] = model.similarity(text, model.encode_video(pixels)[0]).item()
     for _ in range(2):
         hits, skipped = search("a red pot", paths, kitchen, top=9, index=tmp_path, progress=False)
         assert {hit.path: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6) and not skipped
@@ -158,6 +177,33 @@ def test_a_file_of_a_folder_is_searched_alone(grey, tmp_path):
     assert [hit.path for hit in hits] == [dark]
 
 
+def test_embeddings_that_are_no_numbers_are_an_error(grey, tmp_path):
+    class Broken(Brightness):
+        def encode_video(self, frames):
+            return torch.full((len(frames), 2), torch.nan), None
+
+    path = video(tmp_path / "a.mp4", 10)
+    with pytest.raises(ModelError, match="not finite"):
+        search("x", [path], dataclasses.replace(grey, load=lambda: (GreyClip(), Broken())), index=tmp_path / "i")
+
+
+def test_small_models_run_on_one_thread(grey, tmp_path):
+    seen = []
+
+    class Asking(Brightness):
+        def encode_video(self, frames):
+            seen.append(torch.get_num_threads())
+            return super().encode_video(frames)
+
+    path, before = video(tmp_path / "a.mp4", 10), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        list(dataclasses.replace(grey, load=lambda: (GreyClip(), Asking())).encode_videos([path]))
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 # Long videos
 
 
@@ -168,7 +214,7 @@ def test_an_answer_says_where_in_a_long_video(grey, tmp_path):
     assert len(hits) == 5 and (hits[0].start, hits[0].end) == (20.0, 30.0) and hits[0].place == ", 0:20 - 0:30"
     assert hits[1].start >= 30 and hits[1].score < hits[0].score - 0.1
     assert abs(frames_of(hits[0], grey).mean() - 220) < 4 and frames_of(hits[0], grey).shape == (4, 16, 16, 3)
-    spans, rows = grey.encode_video(path)
+    spans, rows = encoded(grey, path)
     assert spans == [(0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, 60), (60, 65)] and rows.shape == (7, 2)
 
 
@@ -191,7 +237,7 @@ def test_places_are_by_time_stamps(grey, tmp_path):
 
 @pytest.mark.parametrize("seconds, windows", [(15, 1), (16, 2), (20, 2), (21, 3)])
 def test_up_to_one_and_a_half_windows_are_a_clip(grey, tmp_path, seconds, windows):
-    spans, rows = grey.encode_video(video(tmp_path / "a.mp4", *[100] * seconds))
+    spans, rows = encoded(grey, video(tmp_path / "a.mp4", *[100] * seconds))
     assert len(spans) == len(rows) == windows and spans[0][0] == 0
     assert seconds <= spans[-1][1] <= seconds + 2.5  # a sample stands for two and a half seconds
 
@@ -208,7 +254,7 @@ def test_memory_does_not_grow_with_the_video(grey, tmp_path):
     def peak(seconds):
         write_video(tmp_path / "a.mp4", np.broadcast_to(np.uint8(100), (seconds, 32, 32, 3)), 1)
         tracemalloc.start()
-        windows = sum(1 for _ in grey.windows(tmp_path / "a.mp4"))
+        windows = sum(1 for _ in grey.reader.windows(tmp_path / "a.mp4"))
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return windows, highest
@@ -247,7 +293,7 @@ def test_removed_files_are_forgotten(tmp_path):
         path.unlink()
     index, seen = updated(tmp_path / "i", tmp_path / "videos", paths[4:])
     assert seen == [] and set(index.files) == {"004.mp4", "005.mp4"} and index.count == 4
-    assert sum(index.parts.values()) == 4, "their rows are gone from the disk, too"
+    assert stored(index) == 4, "their rows are gone from the disk, too"
     assert contents(index, paths[4:]) == {"004.mp4": [[4, 1], [4, 2]], "005.mp4": [[5, 1], [5, 2]]}
     index, seen = updated(tmp_path / "i", tmp_path / "videos", files(tmp_path / "videos", 1))
     assert seen == ["000.mp4"] and contents(index, paths[:1]) == {"000.mp4": [[0, 1], [0, 2]]}
@@ -279,12 +325,13 @@ def test_an_interruption_loses_nothing_that_is_done(tmp_path):
 def _encode_until_killed(place, folder, paths, batch):
     search_index.BATCH = batch
 
-    def encode(path):
-        if path.name == "007.mp4":
-            os.kill(os.getpid(), 9)
-        return Counting()(path)
+    class Killed(Counting):
+        def encode(self, path):
+            if path.name == "007.mp4":
+                os.kill(os.getpid(), 9)
+            return super().encode(path)
 
-    updated(place, folder, paths, type("Encoder", (), {"__call__": staticmethod(encode), "seen": []})())
+    updated(place, folder, paths, Killed())
 
 
 def test_a_killed_process_loses_at_most_a_batch(tmp_path):
@@ -303,11 +350,11 @@ def test_a_killed_process_loses_at_most_a_batch(tmp_path):
 
 def _slowly(place, folder, paths, log):
     class Slow(Counting):
-        def __call__(self, path):
+        def encode(self, path):
             time.sleep(0.005)
             with open(log, "a") as file:
                 file.write(f"{path.name}\n")
-            return super().__call__(path)
+            return super().encode(path)
 
     search_index.BATCH = 4
     updated(place, folder, paths, Slow())
@@ -338,36 +385,102 @@ def test_many_small_files_of_rows_are_joined(tmp_path, monkeypatch):
     everything = files(tmp_path / "videos", 12)
     for count in range(1, 13):
         index, _ = updated(tmp_path / "i", tmp_path / "videos", everything[:count])
-        assert len(index.parts) <= 3 + count // 4 and index.count == 2 * count == sum(index.parts.values())
-    assert max(index.parts.values()) >= 7
+        assert len(index.parts) <= 3 + count // 4 and index.count == 2 * count == stored(index)
+    assert max(count for count, _ in index.parts.values()) >= 7
     assert contents(index, everything) == {path.name: [[n, 1], [n, 2]] for n, path in enumerate(everything)}
     assert len(list((tmp_path / "i").glob("rows-*"))) == len(index.parts)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda place: (place / "manifest.json").write_text("{broken"),
-        lambda place: (place / "manifest.json").write_text('{"format": 1}'),
-        lambda place: next(place.glob("rows-*")).write_bytes(b"cut off"),
-        lambda place: next(place.glob("rows-*")).unlink(),
-        lambda place: (place / "manifest.json").write_text((place / "manifest.json").read_text().replace(": 4", ": 3")),
-    ],
-)
+def manifest_as(change):
+    """Damage that writes another manifest: the text that `change` makes of the old one's content."""
+
+    def damage(place):
+        file = place / "manifest.json"
+        file.write_text(change(json.loads(file.read_text())))
+
+    return damage
+
+
+def entry_with(**values):
+    """Damage of a file's entry."""
+    return manifest_as(lambda old: json.dumps({**old, "files": {**old["files"], "001.mp4": values}}))
+
+
+def rows_with(change):
+    """Damage of rows in a file that can still be read."""
+
+    def damage(place):
+        file = next(place.glob("rows-*"))
+        rows = change(load_file(file))
+        file.unlink()
+        save_file(rows, file)
+
+    return damage
+
+
+ENTRY = {"size": 1, "changed": 0, "first": 2, "windows": [[0.0, 1.0], [1.0, 2.0]]}
+DAMAGES = {
+    "cut off": lambda place: (place / "manifest.json").write_text("{broken"),
+    "nothing": lambda place: (place / "manifest.json").write_bytes(b""),
+    "bytes": lambda place: (place / "manifest.json").write_bytes(bytes(range(256))),
+    "list": manifest_as(lambda old: "[]"),
+    "null": manifest_as(lambda old: "null"),
+    "text": manifest_as(lambda old: '"format"'),
+    "nested": manifest_as(lambda old: "[" * 100_000),
+    "format alone": manifest_as(lambda old: json.dumps({"format": old["format"]})),
+    "another version": manifest_as(lambda old: json.dumps({**old, "format": 99})),
+    "version of another type": manifest_as(lambda old: json.dumps({**old, "format": [2]})),
+    "without parts": manifest_as(lambda old: json.dumps({k: v for k, v in old.items() if k != "parts"})),
+    "without entries": manifest_as(lambda old: json.dumps({**old, "files": None})),
+    "entries as a list": manifest_as(lambda old: json.dumps({**old, "files": list(old["files"].items())})),
+    "another key": manifest_as(lambda old: json.dumps({**old, "next_key": -1})),
+    "infinite": entry_with(**{**ENTRY, "windows": [[0.0, float("inf")]]}),
+    "nan": entry_with(**{**ENTRY, "windows": [[float("nan"), 1.0]]}),
+    "rows of another file": entry_with(**{**ENTRY, "first": 0}),
+    "rows that are not there": entry_with(**{**ENTRY, "first": 10**30}),
+    "seconds as text": entry_with(**{**ENTRY, "windows": "ab"}),
+    "no entry": entry_with(),
+    "absolute": manifest_as(lambda old: json.dumps(old).replace("001.mp4", "/etc/hostname")),
+    "outside": manifest_as(lambda old: json.dumps(old).replace("rows-", "../rows-")),
+    "fewer rows": manifest_as(lambda old: json.dumps(old).replace("[4, ", "[3, ")),
+    "a folder": lambda place: ((place / "manifest.json").unlink(), (place / "manifest.json").mkdir()),
+    "rows cut off": lambda place: next(place.glob("rows-*")).write_bytes(b"cut off"),
+    "rows gone": lambda place: next(place.glob("rows-*")).unlink(),
+    "a number is nan": rows_with(lambda rows: {**rows, "embeddings": rows["embeddings"] + np.float32("nan")}),
+    "a number is another": rows_with(lambda rows: {**rows, "embeddings": rows["embeddings"] + np.float32(1)}),
+    "another shape": rows_with(lambda rows: {**rows, "embeddings": rows["embeddings"][:, :1].copy()}),
+    "another type": rows_with(lambda rows: {**rows, "keys": rows["keys"].astype(np.float32)}),
+    "other names": rows_with(lambda rows: {"rows": rows["keys"]}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_index_is_made_anew(tmp_path, damage):
     paths = files(tmp_path / "videos", 2)
     updated(tmp_path / "i", tmp_path / "videos", paths)
-    damage(tmp_path / "i")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    DAMAGES[damage](tmp_path / "i")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         index, seen = updated(tmp_path / "i", tmp_path / "videos", paths)
     assert len(seen) == 2 and contents(index, paths)["001.mp4"] == [[1, 1], [1, 2]]
+    assert damage == "a folder" or ["is damaged and made anew" in str(warning.message) for warning in told] == [True]
+
+
+def test_damaged_rows_of_a_large_index_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_index, "CHECKED", 1)
+    paths = files(tmp_path / "videos", 2)
+    updated(tmp_path / "i", tmp_path / "videos", paths)
+    DAMAGES["a number is nan"](tmp_path / "i")
+    index, _ = updated(tmp_path / "i", tmp_path / "videos", paths)
+    with index.locked(), pytest.raises(ValueError, match="is damaged: remove the folder"):
+        index.embeddings()
 
 
 def test_an_index_of_an_older_format_is_made_anew(tmp_path, monkeypatch):
     paths = files(tmp_path / "videos", 1)
     updated(tmp_path / "i", tmp_path / "videos", paths)
-    monkeypatch.setattr(search_index, "FORMAT", 2)
+    monkeypatch.setattr(search_index, "FORMAT", 3)
+    monkeypatch.setattr(search_index, "OLDER", (2,))
     assert updated(tmp_path / "i", tmp_path / "videos", paths)[1] == ["000.mp4"]
 
 
@@ -407,18 +520,17 @@ def test_nothing_is_written_beside_the_videos(grey, tmp_path, monkeypatch):
 
 
 def test_another_model_has_another_index(kitchen, tmp_path):
-    with torch.no_grad():
-        changed = zero_shot(kitchen.backbone)
-        changed.clip.visual.proj.mul_(1.5)
-    same = Searcher(zero_shot(load_clip("kitchen")), kitchen.backbone, kitchen.inputs)
+    a, b, _ = (open_searcher(str(shutil.copytree(KITCHEN_CLIP, tmp_path / name))) for name in "abc")
+    os.utime(tmp_path / "c" / "open_clip_model.safetensors", ns=(1, 1))
+    changed = open_searcher(str(tmp_path / "c"))
     others = [
-        Searcher(changed, kitchen.backbone, kitchen.inputs),
-        Searcher(kitchen.model, kitchen.backbone, kitchen.inputs, 5),
-        Searcher(kitchen.model, kitchen.backbone, scale("full").inputs),
+        changed,
+        dataclasses.replace(a, window=5.0),
+        dataclasses.replace(a, model_identity=find_model("kitchen").identity()),  # it samples frames differently
     ]
-    places = [index_place(tmp_path, searcher, tmp_path) for searcher in (kitchen, same, *others)]
+    places = [index_place(tmp_path, searcher, tmp_path) for searcher in (a, b, *others)]
     assert places[0] == places[1] and len(set(places)) == 4
-    assert index_place(tmp_path / "other", kitchen, tmp_path) != places[0]
+    assert index_place(tmp_path / "other", kitchen, tmp_path) != index_place(tmp_path, kitchen, tmp_path)
 
 
 def test_a_manifest_is_plain_json(tmp_path):
@@ -446,15 +558,16 @@ def large(tmp_path, monkeypatch):
             return self.query
 
     class Many(Searcher):
-        def encode_video(self, path):
-            own = np.random.default_rng(path.read_bytes()[0] * 256 + path.read_bytes()[1])
-            rows = centres[own.integers(40)] + 0.4 * own.normal(size=(3, 8))
-            return [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)], rows.astype(np.float32)
+        def encode_videos(self, paths):
+            for path in paths:
+                own = np.random.default_rng(path.read_bytes()[0] * 256 + path.read_bytes()[1])
+                rows = centres[own.integers(40)] + 0.4 * own.normal(size=(3, 8))
+                yield path, ([(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)], rows.astype(np.float32))
 
     (tmp_path / "videos").mkdir()
     for number in range(1000):
         (tmp_path / "videos" / f"{number:04d}.mp4").write_bytes(bytes(divmod(number, 256)))
-    searcher = Many(Random(), GreyClip(), InputConfig(max_frames=4))
+    searcher = searcher_of(Random(), 30.0, Many)
 
     def answers(exact=False):
         monkeypatch.setattr(faiss_lists, "EXACT", 10**9 if exact else 100)

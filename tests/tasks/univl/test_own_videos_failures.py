@@ -1,5 +1,6 @@
 """Files as phones, disks and accidents make them, through features, captions and search."""
 
+import dataclasses
 import multiprocessing
 import resource
 import warnings
@@ -19,8 +20,7 @@ from minivl.data.video import VideoError, probe, write_video
 from minivl.data.windows import windows
 from minivl.s3d.features import ExtractionError, extract_features, seconds_of_video, write_features
 from minivl.s3d.model import S3D
-from minivl.tasks.clip.retrieval import load_model
-from minivl.tasks.clip.search import Searcher, search
+from minivl.tasks.clip.search import open_searcher, search
 from minivl.tasks.univl.own_videos import caption_video, caption_videos
 
 MILLISECOND = Fraction(1, 1000)
@@ -41,8 +41,8 @@ def univl(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def searcher():
-    clip, model, _ = load_model("kitchen")
-    return Searcher(model, clip, InputConfig(max_frames=4, frames_per_second=2.0), window=10.0)
+    inputs = InputConfig(max_frames=4, frames_per_second=2.0)
+    return dataclasses.replace(open_searcher("kitchen", 10.0), inputs=inputs)
 
 
 def captions(path, net, univl, **options):
