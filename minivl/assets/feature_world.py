@@ -51,9 +51,7 @@ KINDS: dict[str, tuple[tuple[Part, ...], Callable]] = {
 }
 
 
-def write_feature_world(
-    folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0, progress: bool = True
-) -> Path:
+def write_feature_world(folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0) -> Path:
     """Write all splits of a feature world into `folder` and return it; what is there already is kept.
 
     kind    "narrated" (split "pretrain" has transcripts only, as HowTo100M; the others have steps and captions) or
@@ -65,7 +63,7 @@ def write_feature_world(
         directory = folder / part.name
         if not (directory / "metadata.jsonl").exists():
             directory.mkdir(parents=True, exist_ok=True)
-            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world, progress)
+            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world)
     return folder
 
 
@@ -104,11 +102,11 @@ def _narrated(part: Part, world: WorldConfig) -> Iterator[dict]:
     return (row for row, _ in islice(clips, part.first, None))
 
 
-def _write_part(directory, part, make_clips, count, net, world, progress):
+def _write_part(directory, part, make_clips, count, net, world):
     clips = islice(make_clips(part.world_split, part.first + count, world), part.first, part.first + count)
     rows, videos = [], {}
     with tempfile.TemporaryDirectory() as rendered:
-        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video", disable=not progress):
+        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video"):
             path = videos[row["video_id"]] = Path(rendered) / row["file_name"]
             write_video(path, draw(), world.fps)
             rows.append(
@@ -119,7 +117,7 @@ def _write_part(directory, part, make_clips, count, net, world, progress):
                     **{name: row[name] for name in part.columns},
                 }
             )
-        write_features(videos, net, directory / "features.safetensors", batch_size=32, progress=progress)
+        write_features(videos, net, directory / "features.safetensors", batch_size=32)
     _write_rows(directory, rows)
 
 

@@ -10,7 +10,7 @@ FILES = ["README.md", "*.json", "*.jsonl", "*.mp4", "*.webm", "*.npy", "*.safete
 UNKNOWN = "of this data set's own"
 
 
-def data_card(folder: Path | str, command: str = "", limits: str = "", licence: str = "other") -> str:
+def data_card(folder: Path | str, command: str = "", limits: str = "") -> str:
     """The Markdown of a card: rows and columns of every split; for a rendered world also its settings.
 
     Raises FileNotFoundError for a folder without data, SchemaError for broken lines.
@@ -26,7 +26,6 @@ def data_card(folder: Path | str, command: str = "", limits: str = "", licence: 
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in splits.items())
     parts = [
         _CARD.format(
-            licence=licence,
             name=folder.absolute().name,
             counts=counts,
             split=next(iter(splits)),
@@ -47,7 +46,7 @@ def data_card(folder: Path | str, command: str = "", limits: str = "", licence: 
 
 _CARD = """\
 ---
-license: {licence}
+license: other
 task_categories: [video-text-to-text]
 configs:
 - config_name: default

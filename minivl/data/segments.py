@@ -80,7 +80,6 @@ class SegmentDataset(torch.utils.data.Dataset):
         tokenizer: Any,
         settings: NarrationConfig,
         text: str | None = "caption",
-        keep_features: bool = False,
         feature_size: int | None = None,
     ):
         if text not in ("caption", "transcript", None):
@@ -91,7 +90,7 @@ class SegmentDataset(torch.utils.data.Dataset):
                 f"{', '.join(rows.column_names)}"
             )
         self.rows, self.tokenizer, self.settings, self.text = rows, tokenizer, settings, text
-        self._read = FeatureReader(feature_size, keep_features)
+        self._read = FeatureReader(feature_size)
         self.captions, self.video_of_text = captions_of(rows)
         if text == "caption" and not self.captions:
             raise ValueError(f"these segments have no `caption` or `captions`, only {', '.join(rows.column_names)}")

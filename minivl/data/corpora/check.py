@@ -123,7 +123,7 @@ def evenly(items: list) -> list:
     return items[:: -(-len(items) // LOOKED_AT)] if items else []
 
 
-def probe_features(references: list[tuple[str, tuple[float, float]]], found: list[str], rate: float = 1.0) -> list[str]:
+def probe_features(references: list[tuple[str, tuple[float, float]]], found: list[str]) -> list[str]:
     """Find what is wrong with some of the features, each given with begin and end of its last caption, in seconds."""
     broken, sizes = [], set()
     for reference, (start, end) in evenly(references):
@@ -136,9 +136,9 @@ def probe_features(references: list[tuple[str, tuple[float, float]]], found: lis
             broken.append(f"{reference} has shape {shape}, expected (T, F)")
             continue
         sizes.add(shape[1])
-        if shape[0] / rate <= start or shape[0] / rate < end - SPARE:
+        if shape[0] <= start or shape[0] < end - SPARE:
             broken.append(
-                f"{reference} is shorter than its captions: {shape[0] / rate:g} seconds of features, "
+                f"{reference} is shorter than its captions: {shape[0]} seconds of features, "
                 f"captions up to second {end:g}"
             )
     if references:

@@ -211,22 +211,6 @@ def rerank(joint: np.ndarray, align_of_pairs: Callable, k: int) -> np.ndarray:
     return result
 
 
-def evaluate_reranked(
-    joint: Retrieval, align: Retrieval, rows: "Dataset", k: int, progress: bool = True
-) -> dict[str, float]:
-    """`Retrieval.evaluate` where FT-Align re-ranks the k best videos of every text and the k best texts of every video.
-
-    These are 2 k N pairs instead of N x N. For k = all the scores are FT-Align's.
-    """
-    similarity, pairs = joint.predict(rows, progress), align.pair_scorer(rows, progress)
-    video_of_text = joint.dataset(rows).video_of_text
-    by_text = rerank(similarity, lambda texts, videos: pairs(texts, videos, progress), k)
-    by_video = rerank(similarity.T, lambda videos, texts: pairs(texts, videos, progress), k).T
-    t2v, v2t = (retrieval_metrics(matrix, video_of_text) for matrix in (by_text, by_video))
-    recalls = sum(scores[name] for scores in (t2v["t2v"], v2t["v2t"]) for name in scores if name.startswith("R@"))
-    return _flat({"t2v": t2v["t2v"], "v2t": v2t["v2t"], "R@sum": recalls})
-
-
 def _flat(metrics: dict) -> dict[str, float]:
     """{"t2v": {"R@1": ...}, ..., "R@sum"} -> {"t2v R@1": ..., ..., "R@sum"}."""
     return {
