@@ -1,6 +1,6 @@
 """The papers' corpora, read from the files that circulate into the one schema of minivl.data.schema.
 
-One module per corpus; its CARD says where to get it, its splits, protocols and expected files.
+One module per corpus; its docstring is its card and says where to get it, its splits, protocols and expected files.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def check(name: str, folder: Path | str, media: Path | str | None = None) -> Rep
 
 def card(name: str) -> str:
     """Card of a corpus: where to get it, its licence, size, splits, protocols and expected files."""
-    return _corpus(name).CARD
+    return _corpus(name).CORPUS.card
 
 
 def _corpus(name: str):
