@@ -11,8 +11,6 @@ from pathlib import Path
 from minivl.config import ConfigError, CorpusConfig, Scale, scale, with_changes
 from minivl.fullscale.recipes.base import CorpusSize, Hyperparameter, Recipe, Result, hyperparameters
 
-__all__ = ["Hyperparameter", "Recipe", "Result", "find_recipe", "hyperparameters", "recipes"]
-
 
 def recipes() -> dict[str, Recipe]:
     """All recipes by name. Their data is in MINIVL_DATA as it is set now."""
