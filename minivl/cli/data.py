@@ -53,7 +53,7 @@ def data_audit(
     found = audit(rows if corpus or subset is None else rows.select(range(min(subset, len(rows)))))
     print(found)
     print(
-        "\nCounted are the words of minivl/data/audit_words.py, in texts only. Who is shown but not named, and what "
+        "\nCounted are the words of minivl/data/audit_words.toml, in texts only. Who is shown but not named, and what "
         "a word means, is not seen."
     )
     if picture:
