@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 
 from minivl.metrics.bootstrap import paired_seeds
-from minivl.plots.picture import Picture, method_color, panels
+from minivl.plots.picture import Picture, draw_heat_map, method_color, panels
 
 
 def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
@@ -110,21 +110,11 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
     ]
     shown = grid(differences["difference"])
     figure, axis = plt.subplots(figsize=(1.35 * shown.shape[1] + 2.4, 0.62 * shown.shape[0] + 1.9))
-    sns.heatmap(
-        shown,
-        annot=grid(marks),
-        fmt="",
-        cmap="RdBu_r",
-        center=0,
-        annot_kws={"fontsize": 8},
-        ax=axis,
-        cbar_kws={"label": f"{score}: what it adds"},
-        linewidths=1,
-    )
+    look = {"annot": grid(marks), "fmt": "", "annot_kws": {"fontsize": 8}, "linewidths": 1}
+    draw_heat_map(axis, shown, f"{score}: what it adds", center=0, **look)
     axis.set(xlabel="", ylabel="")
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=25)
-    axis.tick_params(axis="y", rotation=0)
     words = "; ".join(
         f"{row.component} in {row.regime}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
         f"{' (excludes 0)' if row.sure else ''}"

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minivl.plots.picture import COLORS, Picture
+from minivl.plots.picture import COLORS, Picture, draw_heat_map
 
 GROUPS = ("people", "pronouns", "activities", "places")
 
@@ -57,18 +57,8 @@ def pair_map(pairs: pd.DataFrame, title: str = "") -> Picture:
     stars = drawn.assign(mark=np.where(drawn["sure"], "*", "")).pivot(index="people", columns="activity", values="mark")
     limit = max(0.5, float(np.nanmax(np.abs(table.to_numpy(dtype=float)))))
     figure, axis = plt.subplots(figsize=(0.45 * table.shape[1] + 3, 0.4 * table.shape[0] + 1.7))
-    sns.heatmap(
-        table,
-        annot=stars.fillna(""),
-        fmt="",
-        cmap="RdBu_r",
-        center=0,
-        vmin=-limit,
-        vmax=limit,
-        ax=axis,
-        linewidths=0.5,
-        cbar_kws={"label": "log2 (clips / by chance)"},
-    )
+    look = {"annot": stars.fillna(""), "fmt": "", "vmin": -limit, "vmax": limit, "linewidths": 0.5}
+    draw_heat_map(axis, table, "log2 (clips / by chance)", center=0, **look)
     axis.set(xlabel="", ylabel="")
     axis.set_title(title, fontsize=10)
     sure = "; ".join(
