@@ -6,6 +6,7 @@ import torch
 from helpers.univl_processes import in_videos, random_batch, small_model
 from minivl.config import ObjectiveConfig
 from minivl.config.settings import OBJECTIVES
+from minivl.univl.pretraining_batch import NEEDS
 from minivl.univl.pretraining_step import UNREAD, encode_batch
 
 LENGTHS = ([9, 4, 2, 6], [5, 7, 1, 2], [8, 3, 1, 6])
@@ -24,6 +25,12 @@ READS = {
 
 def model_with(active):
     return small_model(ObjectiveConfig(**{**NOTHING, **dict.fromkeys(active, 1.0)}))
+
+
+def test_each_objective_says_what_it_needs_and_is_computed():
+    assert tuple(NEEDS) == OBJECTIVES
+    losses = model_with(OBJECTIVES).losses(random_batch(*LENGTHS))
+    assert tuple(losses) == (*OBJECTIVES, "total")
 
 
 @pytest.mark.parametrize("active", READS)

@@ -17,16 +17,10 @@ from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos,
 from minivl.train.engine import default_device
 from minivl.train.loop import SizedDataset, fit, seed_everything
 from minivl.univl import UniVL
-from minivl.univl.layers import init_weights, used_length
+from minivl.univl.layers import init_weights
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-FIELDS_OF = {
-    "attention_mask": ("input_ids", "attention_mask"),
-    "video_mask": ("video", "video_mask"),
-    "decoder_mask": ("input_caption_ids", "decoder_mask", "output_caption_ids"),
-}
 
 
 class Task(SavedTask, ABC):
@@ -134,6 +128,12 @@ class Task(SavedTask, ABC):
         for row, features in read_videos(rows, self.univl.config.video_dim, progress):
             yield row, encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
 
+    def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Texts (N, W, D) with their mask, and videos (N, T, D) with theirs, as the two encoders see a batch."""
+        text = self.univl.encode_text(batch["input_ids"], batch["attention_mask"])
+        video = self.univl.encode_video(batch["video"], batch["video_mask"])
+        return text, batch["attention_mask"], video, batch["video_mask"]
+
     def new_head(self, outputs: int) -> nn.Linear:
         """A linear layer (D -> outputs) on UniVL's hidden states, with random weights."""
         head = nn.Linear(self.univl.config.hidden_size, outputs)
@@ -150,11 +150,3 @@ def place_of(row: dict) -> dict[str, Any]:
     """The clip that a row is about: {"video_id"}, and "start" and "end" in seconds where it is part of a video."""
     window = {name: row[name] for name in ("start", "end") if row.get(name) is not None}
     return {"video_id": name_of(row), **window}
-
-
-def without_padding(batch: dict, *masks: str) -> dict:
-    """A batch in which the fields of these masks end where the longest row does: the rest is padding everywhere."""
-    cut = dict(batch)
-    for mask in masks:
-        cut |= {name: batch[name][:, : used_length(batch[mask])] for name in FIELDS_OF[mask]}
-    return cut

@@ -17,10 +17,11 @@ from minivl.config import ConfigError, NarrationConfig, TaskConfig
 from minivl.data.segments import SegmentDataset, spoken_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
-from minivl.tasks.univl.base import Task, place_of, without_padding
+from minivl.tasks.univl.base import Task, place_of
 from minivl.train.loop import SizedDataset
 from minivl.univl import UniVL
 from minivl.univl.generation import NOTHING
+from minivl.univl.pretraining_batch import without_padding
 from minivl.univl.pretraining_step import caption_loss
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ class Captioning(Task):
         batch = without_padding(
             batch, "attention_mask", "video_mask", *([] if univl.objectives.count_padding else ["decoder_mask"])
         )
-        text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = univl.encode_text(batch["input_ids"], text_mask)  # (N, W, D)
-        video = univl.encode_video(batch["video"], video_mask)  # (N, T, D)
+        text, text_mask, video, video_mask = self.encode(batch)
         cross, _ = univl.cross_encode(text, text_mask, video, video_mask, position)  # (N, W+T, D)
         cross_mask = torch.cat([text_mask, video_mask], dim=1)
         return {"total": caption_loss(univl, batch, cross, cross_mask, across_processes=True)}

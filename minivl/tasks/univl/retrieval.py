@@ -19,11 +19,12 @@ from minivl.config import ConfigError, TaskConfig
 from minivl.data.schema import captions_of
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.retrieval import retrieval_metrics
-from minivl.tasks.univl.base import Task, place_of, without_padding
+from minivl.tasks.univl.base import Task, place_of
 from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl import UniVL
 from minivl.univl.layers import used_length
 from minivl.univl.objectives import max_margin
+from minivl.univl.pretraining_batch import without_padding
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,9 +77,7 @@ class Retrieval(Task):
         batch = without_padding(batch, "attention_mask")
         if processes() == 1:  # videos that are gathered have the same shape in every process
             batch = without_padding(batch, "video_mask")
-        text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = univl.encode_text(batch["input_ids"], text_mask)  # (N, W, D)
-        video = univl.encode_video(batch["video"], video_mask)  # (N, T, D)
+        text, text_mask, video, video_mask = self.encode(batch)  # (N, W, D), (N, W), (N, T, D), (N, T)
         if self.method == "joint":
             texts = normalize(share(univl.pool_text(text, text_mask)), dim=-1)  # (N, D)
             videos = normalize(share(univl.pool_video(video, video_mask)), dim=-1)  # (N, D)
