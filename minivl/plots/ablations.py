@@ -2,10 +2,9 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 
 from minivl.metrics.bootstrap import paired_seeds
-from minivl.plots.picture import Picture, draw_heat_map, method_color, panels
+from minivl.plots.picture import Picture, draw_bars, draw_heat_map, draw_lines, method_color, panels
 
 
 def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
@@ -14,21 +13,8 @@ def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
     figure, axes = panels(len(scores), 3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2, sharey=True)
     words = []
     for axis, score in zip(axes, scores, strict=True):
-        sns.barplot(
-            table,
-            y="cell",
-            x=score,
-            order=order,
-            hue="cell",
-            hue_order=order,
-            legend=False,
-            alpha=0.6,
-            palette=[method_color(cell) for cell in order],
-            errorbar="sd",
-            capsize=0.3,
-            ax=axis,
-        )
-        sns.stripplot(table, y="cell", x=score, order=order, color="black", size=3, ax=axis)
+        look = {"palette": [method_color(cell) for cell in order], "alpha": 0.6, "capsize": 0.3, "legend": False}
+        draw_bars(axis, table, x=score, y="cell", order=order, hue="cell", hue_order=order, **look)
         axis.set(ylabel="", xlabel=score)
         summary = table.groupby("cell", sort=False)[score].agg(["mean", "std"])
         words.append(
@@ -50,12 +36,8 @@ def paired_differences(table: pd.DataFrame, baseline: str, scores: list[str]) ->
             axis.plot(found["difference"], lane, "o", color=color, fillstyle="full" if found["sure"] else "none")
             words.append(f"{cell}, {score}: {found['difference']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]")
         axis.axvline(0, color="grey", lw=1)
-        axis.set(
-            xlabel=f"{score}, minus {baseline}",
-            yticks=range(len(others)),
-            yticklabels=others,
-            ylim=(len(others) - 0.5, -0.5),
-        )
+        axis.set(xlabel=f"{score}, minus {baseline}", ylim=(len(others) - 0.5, -0.5))
+        axis.set_yticks(range(len(others)), others)
     return Picture(figure, f"Differences to {baseline}, paired by seed, with 95 % intervals. " + "; ".join(words) + ".")
 
 
@@ -78,17 +60,12 @@ def regime_differences(
     Raises KeyError for a cell that the table does not have.
     """
     wide = table.pivot(index="seed", columns="cell", values=score)
-    return pd.DataFrame(
-        [
-            {
-                "regime": regime,
-                "component": component,
-                **difference(wide[[cells.format(a), cells.format(b)]].dropna(), cells.format(a), cells.format(b)),
-            }
-            for regime, cells in regimes.items()
-            for component, (a, b) in components.items()
-        ]
-    )
+    rows = []
+    for regime, cells in regimes.items():
+        for component, methods in components.items():
+            a, b = (cells.format(method) for method in methods)
+            rows.append({"regime": regime, "component": component, **difference(wide[[a, b]].dropna(), a, b)})
+    return pd.DataFrame(rows)
 
 
 def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Picture:
@@ -139,18 +116,7 @@ def cost_against_frames(table: pd.DataFrame, measures: dict[str, str]) -> Pictur
     figure, axes = panels(len(measures), 3.5 * len(measures) + 0.5, 3.2)
     words = []
     for axis, (column, label) in zip(axes, measures.items(), strict=True):
-        sns.lineplot(
-            table,
-            x="frames",
-            y=column,
-            hue="strategy",
-            style="strategy",
-            markers=True,
-            palette=palette,
-            errorbar="sd",
-            ax=axis,
-            legend=axis is axes[0],
-        )
+        draw_lines(axis, table, "strategy", x="frames", y=column, palette=palette, legend=axis is axes[0])
         axis.set_xscale("log", base=2)
         if table[column].max() >= 4 * table[column].min() > 0:
             axis.set_yscale("log", base=2)

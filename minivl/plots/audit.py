@@ -19,27 +19,13 @@ def mention_shares(corpora: dict[str, pd.DataFrame]) -> Picture:
     long = long[long.groupby(["group", "category"])["share"].transform("max") > 0]
     groups = [group for group in GROUPS if group in set(long["group"])]
     sizes = [long[long["group"] == group]["category"].nunique() for group in groups]
-    figure, axes = plt.subplots(
-        len(groups),
-        1,
-        figsize=(7, 0.24 * len(corpora) * sum(sizes) + 0.5 * len(groups) + 0.6),
-        height_ratios=sizes,
-        sharex=True,
-        squeeze=False,
-    )
+    figsize = 7, 0.24 * len(corpora) * sum(sizes) + 0.5 * len(groups) + 0.6
+    figure, axes = plt.subplots(len(groups), 1, figsize=figsize, height_ratios=sizes, sharex=True, squeeze=False)
     words = []
     for axis, group in zip(axes[:, 0], groups, strict=True):
         rows = long[long["group"] == group]
-        sns.barplot(
-            rows,
-            y="category",
-            x="share",
-            hue="corpus",
-            hue_order=list(corpora),
-            ax=axis,
-            legend=axis is axes[0, 0],
-            palette=dict(zip(corpora, COLORS, strict=False)),
-        )
+        colors = {"hue": "corpus", "hue_order": list(corpora), "palette": dict(zip(corpora, COLORS, strict=False))}
+        sns.barplot(rows, y="category", x="share", ax=axis, legend=axis is axes[0, 0], **colors)
         axis.set(ylabel="", xlabel="", title=group, xlim=(0, 100))
         words += [f"{row.corpus}, {group}: {row.category} {row.share:.0f} %" for row in rows.itertuples()]
     axes[0, 0].legend(title="", fontsize=8)

@@ -61,6 +61,24 @@ def draw_heat_map(axis: Axes, table: pd.DataFrame, label: str, center: float | N
     axis.tick_params(axis="y", rotation=0)
 
 
+def draw_bars(axis: Axes, table: pd.DataFrame, seeds: dict[str, Any] | None = None, **options: Any) -> None:
+    """Draw means as bars with their standard deviations, and every single row as a dot.
+
+    options   of `seaborn.barplot`; those of x, y and order are the dots', too, beside `seeds` of their own
+    """
+    sns.barplot(table, ax=axis, errorbar="sd", **options)
+    shared = {name: options[name] for name in ("x", "y", "order") if name in options}
+    sns.stripplot(table, ax=axis, size=3, **shared, **(seeds or {"color": "black"}))
+
+
+def draw_lines(axis: Axes, table: pd.DataFrame, hue: str, **options: Any) -> None:
+    """Draw a line with points for each value of a column, and the standard deviation of repeated rows.
+
+    options   of `seaborn.lineplot`
+    """
+    sns.lineplot(table, ax=axis, hue=hue, style=hue, markers=True, errorbar="sd", **options)
+
+
 @dataclass
 class Picture:
     """A figure and what it shows in words."""
