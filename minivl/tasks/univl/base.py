@@ -2,13 +2,12 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import default_collate
 
 from minivl.config import NarrationConfig, TaskConfig
 from minivl.data.segments import SegmentDataset
@@ -35,9 +34,6 @@ class Task(SavedTask, ABC):
     rows are `datasets.Dataset`s with `features` and `feature_rate`, and the columns that the task names.
     """
 
-    parts: ClassVar[tuple[str, ...]] = ()  # of UniVL, beyond the two encoders
-    collate: Callable = staticmethod(default_collate)
-
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__()
         self.univl, self.tokenizer, self.config = univl, tokenizer, config
@@ -56,10 +52,6 @@ class Task(SavedTask, ABC):
             univl = UniVL(univl.config, univl.objectives)
         return cls(univl, tokenizer, config, **settings).to(default_device())
 
-    @classmethod
-    def parts_for(cls, **settings: Any) -> tuple[str, ...]:
-        return cls.parts
-
     @property
     def inputs(self) -> NarrationConfig:
         """Lengths of texts and videos, as the data sets take them."""
@@ -73,19 +65,8 @@ class Task(SavedTask, ABC):
             "univl": dataclasses.asdict(self.univl.config),
             **self.run_settings(),
         }
-        fit(
-            self,
-            self.dataset(rows),
-            self.config.train,
-            run_dir,
-            collate=self.collate,
-            settings=settings,
-            progress=progress,
-        )
+        fit(self, self.dataset(rows), self.config.train, run_dir, settings=settings, progress=progress)
         return self
-
-    def settings(self) -> dict[str, Any]:
-        return {}
 
     def run_settings(self) -> dict[str, Any]:
         """Settings that a run of this task depends on beyond its configuration, for the run's record."""

@@ -54,7 +54,7 @@ def test_loss_and_prediction_are_those_of_the_plain_model(tokenizer, tmp_path, m
     univl = tiny_univl(tokenizer, Retrieval.parts_for(method), loud=True)
     retrieval = Retrieval(univl, tokenizer, config(batch_size=3), method)
     data = retrieval.dataset(rows)
-    batch = retrieval.collate([data[i] for i in range(4)])
+    batch = torch.utils.data.default_collate([data[i] for i in range(4)])
     assert batch["video_mask"].sum(1).tolist() == [3, 6, 5, 2]
     encoded = (
         univl.encode_text(batch["input_ids"], batch["attention_mask"]),
