@@ -27,6 +27,11 @@ def spoken_within(transcript: list[dict] | None, start: float | None, end: float
     return [said for said in transcript or [] if said["start"] < end and said["end"] > start]
 
 
+def speech_within(transcript: list[dict] | None, start: float | None, end: float | None) -> str:
+    """The sentences of `spoken_within` as one text; "" where nobody speaks."""
+    return " ".join(said["text"] for said in spoken_within(transcript, start, end))
+
+
 def segments_of(videos: "Dataset", distinct: bool = False) -> "Dataset":
     """One row per step of videos that have `steps` and `step_captions`, as a `datasets.Dataset` in the one schema.
 
@@ -138,8 +143,7 @@ class SegmentDataset(torch.utils.data.Dataset):
     def _spoken(self, row: dict) -> str:
         if self.text is None:
             return ""
-        said = spoken_within(row.get("transcript"), row.get("start"), row.get("end"))
-        return " ".join(sentence["text"] for sentence in said) or NOTHING_SAID
+        return speech_within(row.get("transcript"), row.get("start"), row.get("end")) or NOTHING_SAID
 
 
 def _first(encoded: tuple[torch.Tensor, ...], names: tuple[str, ...]) -> dict[str, torch.Tensor]:

@@ -39,7 +39,7 @@ def load(name: str, folder: Path | str, split: str, **settings: Any) -> "Dataset
     """
     if name.startswith(HUB):
         return load_hub(name.removeprefix(HUB), folder, split, **settings)
-    return _corpus(name).load(folder, split, **settings)
+    return _corpus(name).CORPUS.load(folder, split, **settings)
 
 
 def check(name: str, folder: Path | str, media: Path | str | None = None) -> Report:

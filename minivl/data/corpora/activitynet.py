@@ -49,4 +49,3 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
 
 
 CORPUS = Corpus("activitynet", __doc__, tuple(FILES), read, ("paragraphs", "segments"))
-load = CORPUS.load

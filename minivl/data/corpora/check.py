@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minivl.data.corpora.common import SHOWN, Corpus, Problems
+from minivl.data.corpora.common import Corpus, Problems
 from minivl.data.corpora.media import Media
 from minivl.data.cut_off import missing_bytes
 from minivl.data.features import SEPARATOR
-from minivl.data.schema import SchemaError
+from minivl.data.schema import SHOWN, SchemaError
 
 LOOKED_AT = 200  # files whose first bytes are read, evenly chosen
 SPARE = 5.0  # seconds by which features may end before the last caption does: DiDeMo's last piece is shorter than that

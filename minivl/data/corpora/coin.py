@@ -45,4 +45,3 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
 
 
 CORPUS = Corpus("coin", __doc__, ("train", "test"), read)
-load = CORPUS.load

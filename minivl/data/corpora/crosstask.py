@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from minivl.data.corpora.common import Corpus, Problems, clean_segments
-from minivl.data.corpora.files import find_file, read_table, read_text
+from minivl.data.corpora.files import find_file, find_optional, read_table, read_text
 from minivl.data.corpora.narrations import CAPTIONS, caption_entries, spoken
 from minivl.data.schema import SchemaError
 
@@ -88,7 +88,7 @@ def _videos(path: Path, tasks: dict, problems: Problems) -> list[tuple[str, str]
 
 def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, list[dict]] | None:
     """Transcripts of some videos, if HowTo100M's captions are there; JSON is read video by video."""
-    captions = next((folder / name for name in CAPTIONS if (folder / name).is_file()), None)
+    captions = find_optional(folder, *CAPTIONS)
     if captions is None:
         return None
     said = {
@@ -100,9 +100,8 @@ def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, lis
 
 
 def _steps(folder: Path, task: str, video: str, labels: list[str]) -> list[dict] | None:
-    try:
-        path = find_file(folder, *(f"{place}annotations/{task}_{video}.csv" for place in ("", "crosstask_release/")))
-    except FileNotFoundError:
+    path = find_optional(folder, *(f"{place}annotations/{task}_{video}.csv" for place in ("", "crosstask_release/")))
+    if path is None:
         return None
     steps = []
     for where, line in read_table(path, ("step", "start", "end"), header=False) if path.stat().st_size else ():
@@ -113,4 +112,3 @@ def _steps(folder: Path, task: str, video: str, labels: list[str]) -> list[dict]
 
 
 CORPUS = Corpus("crosstask", __doc__, ("train", "val", "test"), read, tuple(f"draw-{n}" for n in range(20)), True)
-load = CORPUS.load

@@ -62,4 +62,3 @@ def _check_times(entry: dict, pieces: int, where: str, problems: Problems) -> No
 
 
 CORPUS = Corpus("didemo", __doc__, ("train", "val", "test"), read, ("paragraphs",))
-load = CORPUS.load

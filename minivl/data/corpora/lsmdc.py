@@ -37,4 +37,3 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
 
 
 CORPUS = Corpus("lsmdc", __doc__, tuple(FILES), read)
-load = CORPUS.load

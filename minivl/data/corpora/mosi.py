@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minivl.data.corpora.common import Corpus, Problems, clean_segments
-from minivl.data.corpora.files import find_file, read_json, read_table, read_text, seconds
+from minivl.data.corpora.files import find_file, find_optional, read_json, read_table, read_text, seconds
 from minivl.data.schema import SchemaError
 
 COLUMNS = ("start", "end", "video", "number", "sentiment")
@@ -78,8 +78,7 @@ def _sentiment(text: str, where: str) -> float:
 
 def _transcript(folder: Path, video: str) -> dict[str, str]:
     """Number of an opinion -> what is said."""
-    names = [f"{place}Transcript/Segmented/{video}.annotprocessed" for place in ("", "Raw/")]
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    path = find_optional(folder, *(f"{place}Transcript/Segmented/{video}.annotprocessed" for place in ("", "Raw/")))
     if path is None:
         return {}
     texts = {}
@@ -118,4 +117,3 @@ def _assignments(path: Path) -> dict:
 
 
 CORPUS = Corpus("mosi", __doc__, ("train", "val", "test"), read)
-load = CORPUS.load

@@ -66,4 +66,3 @@ def _by_order(path: Path, data: dict, split: str) -> list[str]:
 
 
 CORPUS = Corpus("msrvtt", __doc__, ("train", "val", "test"), read, ("9k", "7k", "captioning"))
-load = CORPUS.load

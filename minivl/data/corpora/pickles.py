@@ -16,18 +16,6 @@ from minivl.data.schema import SchemaError
 
 KINDS = "biufUSO"  # truth values, whole and real numbers, texts, bytes, objects that are themselves admitted
 ARRAY = "numpy.ndarray"  # stands for the class, which pickles hand to `_reconstruct`
-BROKEN = (
-    EOFError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-    ImportError,
-    AssertionError,
-)  # what reading a broken pickle can raise
 
 
 class _Refused(pickle.UnpicklingError):
@@ -106,10 +94,12 @@ def read_pickle(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             return _Reader(file).load()
+    except OSError:
+        raise
     except _Refused as error:
         raise SchemaError(
             f"{path} is refused: it {error}, and only arrays of numbers and texts in plain containers "
             "are read from pickles, because others can run code"
         ) from error
-    except (pickle.UnpicklingError, *BROKEN) as error:
+    except Exception as error:  # whatever the bytes of a broken pickle bring about
         raise SchemaError(f"{path} is not a readable pickle: {error!r:.200}") from error

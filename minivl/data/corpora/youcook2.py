@@ -74,4 +74,3 @@ def _official(path: Path, split: str, problems: Problems):
 
 
 CORPUS = Corpus("youcook2", __doc__, ("train", "val"), read)
-load = CORPUS.load

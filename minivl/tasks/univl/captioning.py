@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from minivl.config import ConfigError, NarrationConfig, TaskConfig
-from minivl.data.segments import SegmentDataset, spoken_within
+from minivl.data.segments import SegmentDataset, speech_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
 from minivl.tasks.univl.base import Task, place_of
@@ -121,14 +121,9 @@ class Captioning(Task):
         data = self._segments(rows)
         found_tokens: list[Tensor] = []
         scores: list[Tensor] = []
+        search = {"num_beams": self.num_beams, "max_length": self.config.max_words, "stopping": self.stopping}
         for batch in data.segment_batches(self.config.train.batch_size, progress):
-            found = self.univl.generate(
-                **self.move(batch),
-                num_beams=self.num_beams,
-                num_return=num_return,
-                max_length=self.config.max_words,
-                stopping=self.stopping,
-            )
+            found = self.univl.generate(**self.move(batch), num_return=num_return, **search)
             found_tokens += found.tokens.cpu()  # (R, L), L by batch
             scores.append(found.scores.cpu())
         longest = max(rows.shape[1] for rows in found_tokens)
@@ -164,7 +159,7 @@ class Captioning(Task):
         guesses = {
             "majority": [Counter(train).most_common(1)[0][0]] * len(rows),
             "random": [train[number] for number in rng.integers(len(train), size=len(rows))],
-            "transcript": [_said(row) for row in rows],
+            "transcript": [speech_within(row.get("transcript"), row.get("start"), row.get("end")) for row in rows],
         }
         truth = _references(rows)
         if tokenizer is not None:
@@ -188,8 +183,3 @@ def _references(rows: "Dataset") -> list[list[str]]:
             f"first is row {lacking[0]}: leave them out, or use `predict`"
         )
     return captions
-
-
-def _said(row: dict) -> str:
-    said = spoken_within(row.get("transcript"), row.get("start"), row.get("end"))
-    return " ".join(sentence["text"] for sentence in said)
