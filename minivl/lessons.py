@@ -174,20 +174,14 @@ def _talking_client(notebook, sockets):
 
     # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel. In a folder
     # of their own, as two kernels that begin at the same moment would choose the same names.
-    config = Config(
-        {
-            "KernelManager": {
-                "transport": "ipc" if os.name == "posix" else "tcp",
-                "connection_file": str(Path(sockets) / "kernel.json"),
-            }
-        }
-    )
+    transport = "ipc" if os.name == "posix" else "tcp"
+    manager = {"transport": transport, "connection_file": str(Path(sockets) / "kernel.json")}
     return TalkingClient(
         notebook,
         timeout=None,
         kernel_name="python3",
         on_cell_start=heading,
-        config=config,
+        config=Config({"KernelManager": manager}),
         resources={"metadata": {"path": os.getcwd()}},
     )
 

@@ -84,13 +84,8 @@ def renarrate(source: Path, folder: Path, world: WorldConfig, **speech: Any) -> 
         ):  # `source` may hold the first videos of a part only
             if row["transcript"] != before["transcript"]:
                 raise ValueError(f"{source / part.name}: {row['video_id']} was not told with these settings")
-            rows.append(
-                {
-                    **row,
-                    "transcript": after["transcript"],
-                    "feature_file": str((source / part.name).resolve() / row["feature_file"]),
-                }
-            )
+            features = str((source / part.name).resolve() / row["feature_file"])
+            rows.append({**row, "transcript": after["transcript"], "feature_file": features})
         (folder / part.name).mkdir(parents=True, exist_ok=True)
         _write_rows(folder / part.name, rows)
     return folder
@@ -109,14 +104,8 @@ def _write_part(directory, part, make_clips, count, net, world):
         for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video"):
             path = videos[row["video_id"]] = Path(rendered) / row["file_name"]
             write_video(path, draw(), world.fps)
-            rows.append(
-                {
-                    "feature_file": f"features.safetensors::{row['video_id']}",
-                    "feature_rate": FEATURE_RATE,
-                    "video_id": row["video_id"],
-                    **{name: row[name] for name in part.columns},
-                }
-            )
+            named = {"feature_file": f"features.safetensors::{row['video_id']}", "feature_rate": FEATURE_RATE}
+            rows.append(named | {name: row[name] for name in ("video_id", *part.columns)})
         write_features(videos, net, directory / "features.safetensors", batch_size=32)
     _write_rows(directory, rows)
 

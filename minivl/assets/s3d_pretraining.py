@@ -212,15 +212,8 @@ def pretrain_s3d(folder: Path, run_dir: Path, config: S3DPretrainConfig, progres
     seed_everything(config.train.seed)
     net = S3D(config.net)
     text = SentenceEmbedding(len(vocabulary), config.word_dim, config.text_hidden, config.net.embed_dim)
-    model = NarratedVideoModel(net, text)
-    fit(
-        model,
-        NarratedSeconds(rows, vocabulary, config),
-        config.train,
-        run_dir,
-        progress=progress,
-        settings=dataclasses.asdict(config),
-    )
+    model, seconds = NarratedVideoModel(net, text), NarratedSeconds(rows, vocabulary, config)
+    fit(model, seconds, config.train, run_dir, settings=dataclasses.asdict(config), progress=progress)
     if not PartialState().is_main_process:
         return {}
     net.cpu().eval()

@@ -41,16 +41,11 @@ def order_scores(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[
     """
     turned = [in_other_order(caption) for caption in data.captions]
     told = [i for i, other in enumerate(turned) if other is not None]
-    both_ways = [
-        torch.stack(
-            [
-                model.encode_video(batch["video"], batch["video_mask"])[0],
-                model.encode_video(batch["video"].flip(1), batch["video_mask"].flip(1))[0],
-            ],
-            dim=1,
-        )
-        for batch in data.video_batches(BATCH, progress=False)
-    ]
+    both_ways = []
+    for batch in data.video_batches(BATCH, progress=False):
+        video, mask = batch["video"], batch["video_mask"]
+        ways = [model.encode_video(video, mask)[0], model.encode_video(video.flip(1), mask.flip(1))[0]]
+        both_ways.append(torch.stack(ways, dim=1))  # (B, 2, D)
     videos = torch.cat(both_ways)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
     captions = torch.stack(
         [_embed(model, data, [data.captions[i] for i in told]), _embed(model, data, [turned[i] for i in told])], dim=1
