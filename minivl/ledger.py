@@ -137,11 +137,9 @@ def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS
                 raise LedgerError(f"empty: {', '.join(empty)}")
             if bool(row["effect"]) != row["source"].startswith("tests/"):
                 raise LedgerError("`effect` says in words what a test asserts; numbers come from sources")
-            measured = (
-                _named_test(row["source"])
-                if row["effect"]
-                else (measure(row["source"], results) if row["source"] else None)
-            )
+            measured = None
+            if row["source"]:
+                measured = _named_test(row["source"]) if row["effect"] else measure(row["source"], results)
         except LedgerError as error:
             raise LedgerError(f"{path}, line {line}: {error}") from error
         rows.append({**row, "measured": measured})

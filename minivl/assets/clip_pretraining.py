@@ -164,15 +164,9 @@ def write_clip_folder(folder: Path, architecture: dict, vocabulary_size: int) ->
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     text = {**architecture["text_cfg"], "vocab_size": vocabulary_size, "hf_tokenizer_name": "tokenizer.json"}
-    config = {
-        "model_cfg": {**architecture, "text_cfg": text},
-        "preprocess_cfg": {
-            "mean": OPENAI_DATASET_MEAN,
-            "std": OPENAI_DATASET_STD,
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-        },
-    }
+    colors = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
+    reading = {**colors, "interpolation": "bicubic", "resize_mode": "shortest"}
+    config = {"model_cfg": {**architecture, "text_cfg": text}, "preprocess_cfg": reading}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 

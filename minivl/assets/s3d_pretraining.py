@@ -8,6 +8,7 @@ Sizes: V videos, M seconds of each, S sentences of W words per video, E the widt
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -161,18 +162,14 @@ def mood_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[di
     for number in range(count):
         rng = np.random.default_rng([config.seed, 40 + SPLITS.index(split), number])
         opinion = opinions.draw_opinion(rng)
-        row = {
-            "file_name": f"mood-{split}-{number:05d}.mp4",
-            "mood": opinion.face,
-            "transcript": [
-                {
-                    "text": f"the cook {_look(opinion.face * min(1.0, (second + 0.5) / opinion.seconds))}",
-                    "start": float(second),
-                    "end": second + 1.0,
-                }
-                for second in range(int(np.ceil(opinion.seconds)))
-            ],
-        }
+        moods = [
+            opinion.face * min(1.0, (second + 0.5) / opinion.seconds) for second in range(math.ceil(opinion.seconds))
+        ]
+        said = [
+            {"text": f"the cook {_look(mood)}", "start": float(second), "end": second + 1.0}
+            for second, mood in enumerate(moods)
+        ]
+        row = {"file_name": f"mood-{split}-{number:05d}.mp4", "mood": opinion.face, "transcript": said}
         yield row, lambda o=opinion, r=rng: np.stack(list(opinions.opinion_frames(o, config, r)))
 
 

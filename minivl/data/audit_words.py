@@ -12,15 +12,8 @@ def forms(entry: str) -> set[str]:
         return set(entry.split("|"))
     stem = entry[:-1]
     short = stem.removesuffix("e")
-    return {
-        stem,
-        stem + "s",
-        stem + "es",
-        short + "ed",
-        short + "ing",
-        stem + stem[-1] + "ed",
-        stem + stem[-1] + "ing",
-    }  # stir, stirring
+    doubled = stem + stem[-1]  # stir, stirring
+    return {stem, f"{stem}s", f"{stem}es", f"{short}ed", f"{short}ing", f"{doubled}ed", f"{doubled}ing"}
 
 
 def lookup(words: dict[str, dict[str, str]]) -> dict[str, list[tuple[str, str, str]]]:

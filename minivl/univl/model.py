@@ -184,10 +184,6 @@ class UniVL(PretrainedMixin):
         """
         return pretraining_losses(self, batch)
 
-    def pretraining_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same as `forward`, by the name that says what they are."""
-        return self(batch)
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same as `forward`, by the name that the training loop calls."""
         return self(batch)

@@ -6,19 +6,9 @@ One module per corpus; its docstring is its card and says where to get it, its s
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minivl.data.corpora import (
-    activitynet,
-    check_howto100m,
-    coin,
-    crosstask,
-    didemo,
-    howto100m,
-    lsmdc,
-    mosi,
-    msrvtt,
-    youcook2,
-)
+from minivl.data.corpora import activitynet, coin, crosstask, didemo, howto100m, lsmdc, mosi, msrvtt, youcook2
 from minivl.data.corpora.check import Report, check_corpus
+from minivl.data.corpora.check_howto100m import check as check_howto100m
 from minivl.data.corpora.hub import load_hub
 
 if TYPE_CHECKING:
@@ -45,7 +35,7 @@ def load(name: str, folder: Path | str, split: str, **settings: Any) -> "Dataset
 def check(name: str, folder: Path | str, media: Path | str | None = None) -> Report:
     """Find what is there, what is missing, what is broken; print the report. Raises ValueError for an unknown name."""
     module = _corpus(name)
-    return check_howto100m.check(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
+    return check_howto100m(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
 
 
 def card(name: str) -> str:

@@ -31,8 +31,8 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
             continue
         steps = [
             {
-                "label": take(step, "label", str, where).strip(),
                 **parse_segment(take(step, "segment", list, where), where),
+                "label": take(step, "label", str, where).strip(),
             }
             for step in take(entry, "annotation", list, where)
         ]

@@ -115,6 +115,11 @@ class Task(SavedTask, ABC):
         video = self.univl.encode_video(batch["video"], batch["video_mask"])
         return text, batch["attention_mask"], video, batch["video_mask"]
 
+    def encode_text(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts alone, on the device of the model: (N, W, D) and their mask."""
+        batch = self.move({"ids": ids, "mask": mask})
+        return self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"]
+
     def new_head(self, outputs: int) -> nn.Linear:
         """A linear layer (D -> outputs) on UniVL's hidden states, with random weights."""
         head = nn.Linear(self.univl.config.hidden_size, outputs)

@@ -132,9 +132,7 @@ class Retrieval(Task):
 
     def _encoded_texts(self, data: SegmentDataset) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded captions (B, W, D) and their masks."""
-        for ids, mask in data.text_batches(self.config.train.batch_size):
-            batch = self.move({"ids": ids, "mask": mask})
-            yield self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"]
+        yield from (self.encode_text(*text) for text in data.text_batches(self.config.train.batch_size))
 
     def _encoded_videos(self, data: SegmentDataset, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded segments (B, T, D) and their masks."""
