@@ -1,6 +1,6 @@
 """Segments of videos for UniVL's downstream tasks: retrieval by a caption, and writing the caption."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,20 +14,21 @@ from minivl.data.wordpiece import encode_captions, encode_texts
 if TYPE_CHECKING:
     from datasets import Dataset
 
+Transcript = Sequence[Mapping[str, Any]]  # {text, start, end} each, seconds
 INPUT = ("input_ids", "attention_mask")
 CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")
 NOTHING_SAID = "none"  # what the release reads where a segment has no transcript
 KEPT = ("video", "features", "feature_rate", "video_id", "task", "split")  # columns that segments take from their video
 
 
-def spoken_within(transcript: list[dict] | None, start: float | None, end: float | None) -> list[dict]:
+def spoken_within(transcript: Transcript | None, start: float | None, end: float | None) -> list[Any]:
     """The sentences that overlap the seconds from `start` to `end`; all of them without these."""
     if start is None or end is None:
         return list(transcript or [])
     return [said for said in transcript or [] if said["start"] < end and said["end"] > start]
 
 
-def speech_within(transcript: list[dict] | None, start: float | None, end: float | None) -> str:
+def speech_within(transcript: Transcript | None, start: float | None, end: float | None) -> str:
     """The sentences of `spoken_within` as one text; "" where nobody speaks."""
     return " ".join(said["text"] for said in spoken_within(transcript, start, end))
 

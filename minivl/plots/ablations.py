@@ -1,5 +1,7 @@
 """Ablations: every variant with its spread over seeds, and paired differences to one of them."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -13,7 +15,8 @@ def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
     figure, axes = panels(len(scores), 3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2, sharey=True)
     words = []
     for axis, score in zip(axes, scores, strict=True):
-        look = {"palette": [method_color(cell) for cell in order], "alpha": 0.6, "capsize": 0.3, "legend": False}
+        palette = [method_color(cell) for cell in order]
+        look: dict[str, Any] = {"palette": palette, "alpha": 0.6, "capsize": 0.3, "legend": False}
         draw_bars(axis, table, x=score, y="cell", order=order, hue="cell", hue_order=order, **look)
         axis.set(ylabel="", xlabel=score)
         summary = table.groupby("cell", sort=False)[score].agg(["mean", "std"])

@@ -121,7 +121,11 @@ class Captioning(Task):
         data = self._segments(rows)
         found_tokens: list[Tensor] = []
         scores: list[Tensor] = []
-        search = {"num_beams": self.num_beams, "max_length": self.config.max_words, "stopping": self.stopping}
+        search: dict[str, Any] = {
+            "num_beams": self.num_beams,
+            "max_length": self.config.max_words,
+            "stopping": self.stopping,
+        }
         for batch in data.segment_batches(self.config.train.batch_size, progress):
             found = self.univl.generate(**self.move(batch), num_return=num_return, **search)
             found_tokens += found.tokens.cpu()  # (R, L), L by batch
