@@ -45,7 +45,7 @@ def main():
     args = arguments(__doc__, repeats=5, batch=16)
     model, batch = random_model(), random_batch(args.batch, args.shortest)
     plain, gradients = step(model, lambda: total_loss(model, batch))
-    ours, our_gradients = step(model, lambda: model.pretraining_losses(batch)["total"])
+    ours, our_gradients = step(model, lambda: model.losses(batch)["total"])
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-4)
     for name, gradient in gradients.items():
         tolerance = 1e-3 * float(gradient.abs().max()) + 1e-6
@@ -54,7 +54,7 @@ def main():
 
     def ours_with(objectives):
         model.objectives = objectives
-        step(model, lambda: model.pretraining_losses(batch)["total"])
+        step(model, lambda: model.losses(batch)["total"])
 
     report(
         clock(

@@ -27,21 +27,8 @@ from minivl.metrics.bootstrap import paired_seeds
 RESULTS = BUNDLED / "results"
 REPRODUCED, SMALL, NOT_RUN = STATUSES = ("reproduced", "small world only", "not run here")
 KINDS = ("level", "gain")  # a score, or by how much one method is better than another
-COLUMNS = (
-    "paper",
-    "table",
-    "task",
-    "corpus",
-    "protocol",
-    "metric",
-    "kind",
-    "paper_value",
-    "command",
-    "status",
-    "source",
-    "source_command",
-    "note",
-)
+REQUIRED = ("paper", "table", "task", "corpus", "protocol", "metric", "kind", "paper_value", "command", "status")
+COLUMNS = (*REQUIRED, "source", "source_command", "note")
 RELEASE_COLUMNS = ("paper", "topic", "equations", "release", "setting", "source", "effect")
 # What stands in paper_value where there is no number.
 CLAIMED, UNKNOWN = "+", "not at hand"
@@ -150,11 +137,9 @@ def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS
                 raise LedgerError(f"empty: {', '.join(empty)}")
             if bool(row["effect"]) != row["source"].startswith("tests/"):
                 raise LedgerError("`effect` says in words what a test asserts; numbers come from sources")
-            measured = (
-                _named_test(row["source"])
-                if row["effect"]
-                else (measure(row["source"], results) if row["source"] else None)
-            )
+            measured = None
+            if row["source"]:
+                measured = _named_test(row["source"]) if row["effect"] else measure(row["source"], results)
         except LedgerError as error:
             raise LedgerError(f"{path}, line {line}: {error}") from error
         rows.append({**row, "measured": measured})
@@ -191,19 +176,9 @@ def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
         cells, _, score = row.source.partition("::")[2].rpartition("::")
         return f"{score}: {_value(row.measured, 'gain', SMALL)} ({cells})"
 
-    return pd.DataFrame(
-        [
-            {
-                "paper": row.paper,
-                "topic": row.topic,
-                "equations say": row.equations,
-                "release does": row.release,
-                "setting": row.setting,
-                "measured effect": effect(row),
-            }
-            for row in releases.itertuples()
-        ]
-    )
+    shown = releases.rename(columns={"equations": "equations say", "release": "release does"})
+    shown = shown[["paper", "topic", "equations say", "release does", "setting"]]
+    return shown.assign(**{"measured effect": [effect(row) for row in releases.itertuples()]})
 
 
 def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -223,7 +198,7 @@ def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str
 
 
 def _check(row: dict[str, str]) -> None:
-    empty = [name for name in COLUMNS[:10] if not row[name]]
+    empty = [name for name in REQUIRED if not row[name]]
     if empty:
         raise LedgerError(f"empty: {', '.join(empty)}. A value that is not known is {UNKNOWN!r}")
     if row["status"] not in STATUSES or row["kind"] not in KINDS:

@@ -63,11 +63,13 @@ def shown_sources(notebook: Any) -> list[tuple[dict, str]]:
     Only the imports of the notebook are run. Raises LessonError if a cell's outputs are not those of its calls.
     """
     code = [(cell, ast.parse(cell.source)) for cell in notebook.cells if cell.cell_type == "code"]
-    imports = [n for _, tree in code for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    imports: list[ast.stmt] = [
+        node for _, tree in code for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
     names: dict[str, Any] = {}
     exec(compile(ast.Module(imports, type_ignores=[]), "imports of a lesson", "exec"), names)
     names["show_source"] = source_of
-    pairs = []
+    pairs: list[tuple[dict, str]] = []
     for cell, tree in code:
         calls = [
             node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "show_source"
@@ -174,20 +176,14 @@ def _talking_client(notebook, sockets):
 
     # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel. In a folder
     # of their own, as two kernels that begin at the same moment would choose the same names.
-    config = Config(
-        {
-            "KernelManager": {
-                "transport": "ipc" if os.name == "posix" else "tcp",
-                "connection_file": str(Path(sockets) / "kernel.json"),
-            }
-        }
-    )
+    transport = "ipc" if os.name == "posix" else "tcp"
+    manager = {"transport": transport, "connection_file": str(Path(sockets) / "kernel.json")}
     return TalkingClient(
         notebook,
         timeout=None,
         kernel_name="python3",
         on_cell_start=heading,
-        config=config,
+        config=Config({"KernelManager": manager}),
         resources={"metadata": {"path": os.getcwd()}},
     )
 

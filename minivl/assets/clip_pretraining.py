@@ -31,6 +31,7 @@ from minivl.metrics.retrieval import retrieval_metrics
 from minivl.train.distributed import gather_with_gradient
 from minivl.train.loop import fit, seed_everything
 
+CARD = Path(__file__).with_name("clip_card.md")
 START, END, PAD, UNKNOWN = "<start_of_text>", "<end_of_text>", "<pad>", "<unknown>"
 
 
@@ -163,15 +164,9 @@ def write_clip_folder(folder: Path, architecture: dict, vocabulary_size: int) ->
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     text = {**architecture["text_cfg"], "vocab_size": vocabulary_size, "hf_tokenizer_name": "tokenizer.json"}
-    config = {
-        "model_cfg": {**architecture, "text_cfg": text},
-        "preprocess_cfg": {
-            "mean": OPENAI_DATASET_MEAN,
-            "std": OPENAI_DATASET_STD,
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-        },
-    }
+    colors = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
+    reading = {**colors, "interpolation": "bicubic", "resize_mode": "shortest"}
+    config = {"model_cfg": {**architecture, "text_cfg": text}, "preprocess_cfg": reading}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
@@ -238,7 +233,7 @@ def write_card(folder: Path, config: ClipPretrainConfig, world: WorldConfig) -> 
     )
     write_text(
         folder / "README.md",
-        _CARD.format(
+        CARD.read_text(encoding="utf-8").format(
             parameters=sum(p.numel() for p in clip.model.parameters()),
             vocabulary=clip.model.vocab_size,
             size=clip.image_size,
@@ -251,42 +246,3 @@ def write_card(folder: Path, config: ClipPretrainConfig, world: WorldConfig) -> 
         ),
     )
     return scores
-
-
-_CARD = """\
----
-license: mit
-language: en
-library_name: open_clip
-pipeline_tag: zero-shot-image-classification
----
-# Small CLIP of the kitchen world
-
-An `open_clip.CLIP` with {parameters:,} parameters: a vision transformer on {size} x {size} pixels, a text transformer
-on {vocabulary} byte-pair tokens. It is to minivl's rendered kitchen what OpenAI's CLIP is to the world outside: a
-model of single images and short captions, from which adaptation to video starts. It opens without minivl, too:
-
-    open_clip.create_model_and_transforms("local-dir:data_samples/clip_kitchen")
-
-## Training
-
-    minivl pretrain-clip data_samples/clip_kitchen
-
-{images:,} rendered (frame, short caption) pairs of meals of the training split, {epochs} epochs, batch {batch},
-CLIP's symmetric contrastive loss; all settings are in `minivl/config/`. It has seen single steps and finished dishes
-on a plate, never a video and never two dishes in one text. Three ingredients of the world (beet, kiwi, radish) were
-left out of its pictures and its words.
-
-## Retrieval on held-out pictures
-
-{pictures} pictures of meals that training never saw, each of which shows something else; percent, by chance R@1 is
-{chance:.1f}. One training run, so there is no spread.
-
-| | R@1 | R@5 | R@10 |
-|---|---|---|---|
-{rows}
-
-## Limits
-
-It knows a few dozen words and one drawing style, and says nothing sensible about real photographs.
-"""

@@ -51,9 +51,7 @@ KINDS: dict[str, tuple[tuple[Part, ...], Callable]] = {
 }
 
 
-def write_feature_world(
-    folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0, progress: bool = True
-) -> Path:
+def write_feature_world(folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0) -> Path:
     """Write all splits of a feature world into `folder` and return it; what is there already is kept.
 
     kind    "narrated" (split "pretrain" has transcripts only, as HowTo100M; the others have steps and captions) or
@@ -65,7 +63,7 @@ def write_feature_world(
         directory = folder / part.name
         if not (directory / "metadata.jsonl").exists():
             directory.mkdir(parents=True, exist_ok=True)
-            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world, progress)
+            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world)
     return folder
 
 
@@ -86,13 +84,8 @@ def renarrate(source: Path, folder: Path, world: WorldConfig, **speech: Any) -> 
         ):  # `source` may hold the first videos of a part only
             if row["transcript"] != before["transcript"]:
                 raise ValueError(f"{source / part.name}: {row['video_id']} was not told with these settings")
-            rows.append(
-                {
-                    **row,
-                    "transcript": after["transcript"],
-                    "feature_file": str((source / part.name).resolve() / row["feature_file"]),
-                }
-            )
+            features = str((source / part.name).resolve() / row["feature_file"])
+            rows.append({**row, "transcript": after["transcript"], "feature_file": features})
         (folder / part.name).mkdir(parents=True, exist_ok=True)
         _write_rows(folder / part.name, rows)
     return folder
@@ -104,22 +97,16 @@ def _narrated(part: Part, world: WorldConfig) -> Iterator[dict]:
     return (row for row, _ in islice(clips, part.first, None))
 
 
-def _write_part(directory, part, make_clips, count, net, world, progress):
+def _write_part(directory, part, make_clips, count, net, world):
     clips = islice(make_clips(part.world_split, part.first + count, world), part.first, part.first + count)
     rows, videos = [], {}
     with tempfile.TemporaryDirectory() as rendered:
-        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video", disable=not progress):
+        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video"):
             path = videos[row["video_id"]] = Path(rendered) / row["file_name"]
             write_video(path, draw(), world.fps)
-            rows.append(
-                {
-                    "feature_file": f"features.safetensors::{row['video_id']}",
-                    "feature_rate": FEATURE_RATE,
-                    "video_id": row["video_id"],
-                    **{name: row[name] for name in part.columns},
-                }
-            )
-        write_features(videos, net, directory / "features.safetensors", batch_size=32, progress=progress)
+            named = {"feature_file": f"features.safetensors::{row['video_id']}", "feature_rate": FEATURE_RATE}
+            rows.append(named | {name: row[name] for name in ("video_id", *part.columns)})
+        write_features(videos, net, directory / "features.safetensors", batch_size=32)
     _write_rows(directory, rows)
 
 

@@ -8,6 +8,7 @@ Sizes: V videos, M seconds of each, S sentences of W words per video, E the widt
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from minivl.s3d.model import S3D
 from minivl.train.distributed import gather_with_gradient
 from minivl.train.loop import fit, seed_everything
 
+CARD = Path(__file__).with_name("s3d_card.md")
 LOOKS = ("frowns a lot", "frowns", "looks calm", "smiles", "smiles a lot")  # what a face shows, from -1.5 to 1.5
 
 
@@ -160,18 +162,14 @@ def mood_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[di
     for number in range(count):
         rng = np.random.default_rng([config.seed, 40 + SPLITS.index(split), number])
         opinion = opinions.draw_opinion(rng)
-        row = {
-            "file_name": f"mood-{split}-{number:05d}.mp4",
-            "mood": opinion.face,
-            "transcript": [
-                {
-                    "text": f"the cook {_look(opinion.face * min(1.0, (second + 0.5) / opinion.seconds))}",
-                    "start": float(second),
-                    "end": second + 1.0,
-                }
-                for second in range(int(np.ceil(opinion.seconds)))
-            ],
-        }
+        moods = [
+            opinion.face * min(1.0, (second + 0.5) / opinion.seconds) for second in range(math.ceil(opinion.seconds))
+        ]
+        said = [
+            {"text": f"the cook {_look(mood)}", "start": float(second), "end": second + 1.0}
+            for second, mood in enumerate(moods)
+        ]
+        row = {"file_name": f"mood-{split}-{number:05d}.mp4", "mood": opinion.face, "transcript": said}
         yield row, lambda o=opinion, r=rng: np.stack(list(opinions.opinion_frames(o, config, r)))
 
 
@@ -211,53 +209,12 @@ def pretrain_s3d(folder: Path, run_dir: Path, config: S3DPretrainConfig, progres
     seed_everything(config.train.seed)
     net = S3D(config.net)
     text = SentenceEmbedding(len(vocabulary), config.word_dim, config.text_hidden, config.net.embed_dim)
-    model = NarratedVideoModel(net, text)
-    fit(
-        model,
-        NarratedSeconds(rows, vocabulary, config),
-        config.train,
-        run_dir,
-        progress=progress,
-        settings=dataclasses.asdict(config),
-    )
+    model, seconds = NarratedVideoModel(net, text), NarratedSeconds(rows, vocabulary, config)
+    fit(model, seconds, config.train, run_dir, settings=dataclasses.asdict(config), progress=progress)
     if not PartialState().is_main_process:
         return {}
     net.cpu().eval()
     scores = probe_s3d(net, videos, config)
-    net.save_pretrained(folder, _CARD.format(table=report(scores), config=config, world=config.world))
+    card = CARD.read_text(encoding="utf-8")
+    net.save_pretrained(folder, card.format(table=report(scores), config=config, world=config.world))
     return scores
-
-
-_CARD = """\
-A small S3D for minivl's rendered kitchen: to it what the released network is to HowTo100M. Its features are what UniVL
-reads in `data_samples/narrated`.
-
-## Training
-
-    minivl pretrain-s3d data_samples/s3d_kitchen
-
-{config.train.epochs} epochs with MIL-NCE on rendered videos of the training split, read from mp4 files at
-{config.net.frames_per_second} frames per second: {world.videos_train} narrated videos of two dishes,
-{config.single_dishes} of one dish, {config.moods} of faces. A batch has {config.train.batch_size} videos and
-{config.seconds_per_video} seconds of each; the {config.positives} sentences nearest in time are positives; seed
-{config.train.seed}. All settings are in `minivl/config/`. The text tower is not kept. A repetition gives other
-weights: encoding the mp4 files is not exact to the bit.
-
-Two things are easier than in real life. Narration is early or late by at most {world.transcript_shift:g} s here. And
-faces come with sentences about what they show ("the cook frowns"), which no cook says: what cooks do say is about the
-dish, and would teach the network to overlook faces.
-
-## What the features know
-
-Percent of the seconds of {world.videos_val} validation videos (meals that training never saw) for which a fact is
-read correctly, among seconds that show it from beginning to end; linear classifier / nearest class mean, both fitted
-on training videos. Mood: what a face shows at the end of its clip. Random weights: mean ± standard deviation of three
-seeds, batch norm statistics fitted. Pixels: the mean picture, 12 x 12. One trained network, so there is no spread.
-
-{table}
-
-## Limits
-
-It knows one drawing style, one thing at a time, and says nothing sensible about real video. An ingredient inside an
-opaque container can't be seen, and which spice is shaken over it can't either.
-"""

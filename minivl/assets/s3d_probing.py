@@ -66,14 +66,9 @@ def probe_s3d(net: S3D, folder: Path, config: S3DPretrainConfig) -> dict[str, di
 
 def _decode(folder: Path, split: str, config: S3DPretrainConfig) -> list[tuple[dict, np.ndarray]]:
     """Rows of a split, each with the seconds of its video, uint8 (seconds, T, H, W, 3)."""
-    rows = list(load_split(folder, split))[:VIDEOS]
-    return [
-        (
-            row,
-            np.stack(list(seconds_of_video(row["video"]["path"], config.net.frames_per_second, config.net.image_size))),
-        )
-        for row in rows
-    ]
+    rows, net = list(load_split(folder, split))[:VIDEOS], config.net
+    videos = (seconds_of_video(row["video"]["path"], net.frames_per_second, net.image_size) for row in rows)
+    return [(row, np.stack(list(seconds))) for row, seconds in zip(rows, videos, strict=True)]
 
 
 def _features(net: S3D) -> Callable[[np.ndarray], Tensor]:
@@ -144,22 +139,25 @@ def nearest_mean_accuracy(x: Tensor, labels: Sequence[str], new_x: Tensor, new_l
 def _percent_right(
     classifier: Any, x: Tensor, labels: Sequence[str], new_x: Tensor, new_labels: Sequence[str]
 ) -> float:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "self.within_class_std_dev_")  # features that are constant within a class
+        fitted = _fitted(classifier, x, labels)
+    return 100 * float(fitted.score(new_x.numpy(), new_labels))
+
+
+def _fitted(model: Any, x: Tensor, targets: Sequence | np.ndarray) -> Any:
+    """One of sklearn's models, fitted on standardised features."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "self.within_class_std_dev_")  # features that are constant within a class
-        fitted = make_pipeline(StandardScaler(), classifier).fit(x.numpy(), labels)
-    return 100 * float(fitted.score(new_x.numpy(), new_labels))
+    return make_pipeline(StandardScaler(), model).fit(x.numpy(), targets)
 
 
 def linear_correlation(x: Tensor, values: Tensor, new_x: Tensor, new_values: Tensor) -> float:
     """Correlation between new values (N,) and their ridge regression on standardised features (N, F)."""
     from sklearn.linear_model import Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    fitted = make_pipeline(StandardScaler(), Ridge(alpha=10)).fit(x.numpy(), values.numpy())
+    fitted = _fitted(Ridge(alpha=10), x, values.numpy())
     return float(np.corrcoef(fitted.predict(new_x.numpy()), new_values.numpy())[0, 1])
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -31,61 +32,70 @@ PRETRAINING = (
 ADAPTATION = ("batch_size", "learning_rate", "lr_multipliers", "epochs", "seed", "checkpoint_every")
 
 
-@ablate.command("univl")
-def ablate_univl(
-    seeds: SeedsOption = 5,
-    first_seed: FirstOption = 0,
-    workers: WorkersOption = 1,
-    out: OutOption = None,
-    changes: SetOption = None,
-    scale_name: ScaleOption = None,
-) -> None:
-    """UniVL's objectives and strategies, scored on retrieval and captioning. Finished runs are kept."""
-    settings = _pretraining_settings(scale_name, changes)
-    out = _results_folder("univl", out, settings)
+Study = Callable[[Scale, range, Path, int], None]  # (settings, seeds, folder of the results, workers)
+
+
+def add_study(
+    name: str, help: str, settings_of: Callable[[Scale, list[str] | None], Scale], seeds: int = 5
+) -> Callable:
+    """A decorator that makes the command `minivl ablate NAME` of a function that runs and prints a study.
+
+    settings_of   (settings of the scale, what --set says) -> settings of the study
+    """
+
+    def add(run: Study) -> None:
+        @ablate.command(name, help=f"{help} Finished runs are kept.")
+        def command(
+            seeds: SeedsOption = seeds,
+            first_seed: FirstOption = 0,
+            workers: WorkersOption = 1,
+            out: OutOption = None,
+            changes: SetOption = None,
+            scale_name: ScaleOption = None,
+        ) -> None:
+            settings = settings_of(scale(scale_name), changes)
+            out = _results_folder(name, out, settings)
+            run(settings, range(first_seed, first_seed + seeds), out, workers)
+
+    return add
+
+
+def _pretraining(settings, changes):
+    """Settings of the studies that pretrain UniVL and fine-tune it for retrieval and captions."""
+    reads = ("univl_pretrain", "univl_tasks.joint", "univl_tasks.captioning", *sources(settings))
+    return changed(settings, changes, reads, own=PRETRAINING)
+
+
+def _fine_tuning(settings, changes):
+    own = tuple(f"univl_tasks.{task}.train.seed" for task in settings.univl_tasks)
+    return changed(settings, changes, ("univl_tasks", *sources(settings)), own=own)
+
+
+@add_study("univl", "UniVL's objectives and strategies, scored on retrieval and captioning.", _pretraining)
+def _univl(settings, seeds, out, workers):
     from minivl.ablations.univl import SCORES, run_ablation
 
-    table = run_ablation(settings, _numbers(first_seed, seeds), out, workers)
-    _print(table, SCORES, out / "univl_ablation.csv")
+    _print(run_ablation(settings, seeds, out, workers), SCORES, out / "univl_ablation.csv")
 
 
-@ablate.command("univl-regimes")
-def ablate_univl_regimes(
-    seeds: SeedsOption = 5,
-    first_seed: FirstOption = 0,
-    workers: WorkersOption = 1,
-    out: OutOption = None,
-    changes: SetOption = None,
-    scale_name: ScaleOption = None,
-) -> None:
-    """The same where speech fits the picture, and with three times the steps. Finished runs are kept."""
-    settings = _pretraining_settings(scale_name, changes)
-    out = _results_folder("univl-regimes", out, settings)
+@add_study("univl-regimes", "The same where speech fits the picture, and with three times the steps.", _pretraining)
+def _univl_regimes(settings, seeds, out, workers):
     from minivl.ablations.univl import SCORES
     from minivl.ablations.univl_regimes import run_regimes
 
-    table = run_regimes(settings, _numbers(first_seed, seeds), out, workers)
-    _print(table, SCORES, out / "univl_regimes.csv")
+    _print(run_regimes(settings, seeds, out, workers), SCORES, out / "univl_regimes.csv")
 
 
-@ablate.command("univl-tasks")
-def ablate_univl_tasks(
-    seeds: SeedsOption = 3,
-    first_seed: FirstOption = 0,
-    workers: WorkersOption = 1,
-    out: OutOption = None,
-    changes: SetOption = None,
-    scale_name: ScaleOption = None,
-) -> None:
-    """The five tasks, fine-tuned from the bundled UniVL and from scratch, beside guessing. Finished runs are kept."""
-    settings = scale(scale_name)
-    own = tuple(f"univl_tasks.{task}.train.seed" for task in settings.univl_tasks)
-    settings = changed(settings, changes, ("univl_tasks", *sources(settings)), own=own)
-    out = _results_folder("univl-tasks", out, settings)
+@add_study(
+    "univl-tasks",
+    "The five tasks, fine-tuned from the bundled UniVL and from scratch, beside guessing.",
+    _fine_tuning,
+    seeds=3,
+)
+def _univl_tasks(settings, seeds, out, workers):
     from minivl.ablations.univl_tasks import MAIN_SCORES, run_tasks
 
-    table = run_tasks(settings, _numbers(first_seed, seeds), out, workers)
-    _print(table, MAIN_SCORES, out / "univl_tasks.csv")
+    _print(run_tasks(settings, seeds, out, workers), MAIN_SCORES, out / "univl_tasks.csv")
 
 
 @ablate.command("discovla")
@@ -114,7 +124,7 @@ def ablate_discovla(
     from minivl.ablations.discovla import SCORES, STUDIES, run_study
 
     for name in study or STUDIES:
-        table = run_study(name, settings, _numbers(first_seed, seeds), out, workers)
+        table = run_study(name, settings, range(first_seed, first_seed + seeds), out, workers)
         _print(table, SCORES, out / f"discovla_{name}.csv")
 
 
@@ -131,13 +141,6 @@ def ablate_discovla_cost(out: OutOption = None, changes: SetOption = None, scale
     print(f"results: {save_results(table, (out or runs_dir() / 'ablate-discovla') / 'discovla_cost.csv')}")
 
 
-def _pretraining_settings(scale_name, changes):
-    """Settings of the studies that pretrain UniVL and fine-tune it for retrieval and captions."""
-    settings = scale(scale_name)
-    reads = ("univl_pretrain", "univl_tasks.joint", "univl_tasks.captioning", *sources(settings))
-    return changed(settings, changes, reads, own=PRETRAINING)
-
-
 def _results_folder(name: str, out: Path | None, settings: Scale) -> Path:
     """The folder of a study's results, all of which are of the settings that `settings.json` in it has.
 
@@ -152,10 +155,6 @@ def _results_folder(name: str, out: Path | None, settings: Scale) -> Path:
     elif file.read_text(encoding="utf-8") != text:
         raise ConfigError(f"{out} holds results of other settings, see {file}: choose another folder with --out")
     return out
-
-
-def _numbers(first_seed, seeds):
-    return range(first_seed, first_seed + seeds)
 
 
 def _print(table, scores, path):

@@ -48,13 +48,16 @@ def data_audit(
     require_png(picture)
     from minivl.data import corpora
     from minivl.data.audit import audit
-    from minivl.data.schema import load_split
+    from minivl.data.schema import first_rows, load_split
 
-    rows = corpora.load(corpus, folder, split, subset=subset) if corpus else load_split(folder, split)
-    found = audit(rows if corpus or subset is None else rows.select(range(min(subset, len(rows)))))
+    if corpus:
+        rows = corpora.load(corpus, folder, split, subset=subset)
+    else:
+        rows = first_rows(load_split(folder, split), subset)
+    found = audit(rows)
     print(found)
     print(
-        "\nCounted are the words of minivl/data/audit_words.py, in texts only. Who is shown but not named, and what "
+        "\nCounted are the words of minivl/data/audit_words.toml, in texts only. Who is shown but not named, and what "
         "a word means, is not seen."
     )
     if picture:

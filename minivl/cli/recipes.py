@@ -1,6 +1,5 @@
 """Full-scale recipes and weights: what there is, what it takes, and whether it is here."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +76,8 @@ def recipe_dry_run(
     changes: SetOption = None,
 ) -> None:
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
+    from pandas import DataFrame
+
     from minivl.fullscale.recipes import find_recipe, recipes
 
     entries = [find_recipe(name) for name in (recipes() if names == ["all"] else names)]
@@ -88,15 +89,9 @@ def recipe_dry_run(
         reports.append(dry_run(entry, gpu, precision, utilisation, micro_batch))
         print(reports[-1], end="\n\n", flush=True)
         if out is not None:
-            _write_table(out, [report.row() for report in reports])
-
-
-def _write_table(path: Path, rows: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(out) as unfinished:
+                DataFrame([report.row() for report in reports]).to_csv(unfinished, index=False)
 
 
 @weights.command("check")

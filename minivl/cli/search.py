@@ -260,6 +260,37 @@ def _clips(recipe, data, split, clip, settings, subset=None):
     return ClipDataset(rows, clip, settings.inputs)
 
 
+@app.command("pseudo-captions")
+def pseudo_captions(
+    clips: Annotated[Path, typer.Argument(help="a folder with split folders, or with a recipe that of its corpus")],
+    out: Annotated[Path, typer.Option(help="a .json file, for 'minivl adapt --captions'; what it has is kept")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="a LLaVA-NeXT: a folder or hub name [default: llava-hf/llava-v1.6-mistral-7b-hf]"),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="what it is asked about each frame; {caption} stands for the caption of the whole video"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
+    subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips")] = None,
+    recipe: RecipeOption = None,
+    changes: SetOption = None,
+    scale_name: ScaleOption = None,
+) -> None:
+    """Let LLaVA-NeXT caption the sampled frames of clips, for PImgAlign and AlignDistill. Resumes by itself."""
+    plan, settings = chosen_settings(recipe, "adapt", scale_name)
+    settings = changed(settings, changes, ("inputs",))
+    from minivl.clip import load_clip
+    from minivl.discovla.llava import CONDITIONED_PROMPT, MODEL, LlavaCaptioner, caption_clips
+    from minivl.train.engine import default_device
+
+    reader = load_clip(settings.clip.name, settings.clip.pretrained, weights=False)  # its tokenizer is all that is used
+    pairs = _clips(plan, clips, split, reader, settings, subset)
+    captioner = LlavaCaptioner.from_pretrained(model or MODEL, prompt or CONDITIONED_PROMPT, device=default_device())
+    print(f"captions of {len(caption_clips(pairs, captioner, out))} (video, caption) pairs: {out}")
+
+
 @app.command()
 def evaluate(
     model: ModelOption = "kitchen",

@@ -1,5 +1,3 @@
 """CLIP, through open_clip."""
 
 from minivl.clip.model import HUB, Clip, ModelError, load_clip
-
-__all__ = ["HUB", "Clip", "ModelError", "load_clip"]

@@ -25,7 +25,7 @@ from minivl.config.settings import (
     WorldConfig,
 )
 from minivl.config.training import (
-    BERT_NO_DECAY,
+    BERT,
     ClipPretrainConfig,
     S3DPretrainConfig,
     TaskConfig,
@@ -109,15 +109,7 @@ def _small() -> Scale:
 
 def _small_univl() -> UniVLPretrainConfig:
     train = TrainConfig(
-        batch_size=16,
-        learning_rate=2e-3,
-        weight_decay=0.01,
-        schedule="linear",
-        no_decay=BERT_NO_DECAY,
-        steps=1000,
-        epochs=None,
-        seed=0,
-        checkpoint_every=100,
+        batch_size=16, learning_rate=2e-3, steps=1000, epochs=None, seed=0, checkpoint_every=100, **BERT
     )
     return UniVLPretrainConfig(
         model=UniVLConfig(
@@ -145,15 +137,7 @@ def _small_univl() -> UniVLPretrainConfig:
 def _small_tasks() -> dict[str, TaskConfig]:
     def task(steps: int, **changes: Any) -> TaskConfig:
         train = TrainConfig(
-            batch_size=32,
-            learning_rate=1e-3,
-            weight_decay=0.01,
-            schedule="linear",
-            no_decay=BERT_NO_DECAY,
-            steps=steps,
-            epochs=None,
-            seed=0,
-            checkpoint_every=100,
+            batch_size=32, learning_rate=1e-3, steps=steps, epochs=None, seed=0, checkpoint_every=100, **BERT
         )
         return TaskConfig(dataclasses.replace(train, **changes), max_words=40, max_frames=16)
 
@@ -194,15 +178,7 @@ def _full() -> Scale:
 
 def _released_tasks() -> dict[str, TaskConfig]:
     """Released for retrieval and captioning on YouCook2; the other three tasks were not, and follow retrieval."""
-    train = TrainConfig(
-        batch_size=32,
-        learning_rate=3e-5,
-        weight_decay=0.01,
-        schedule="linear",
-        no_decay=BERT_NO_DECAY,
-        epochs=5,
-        num_workers=8,
-    )
+    train = TrainConfig(batch_size=32, learning_rate=3e-5, epochs=5, num_workers=8, **BERT)
     tasks = {name: TaskConfig(train) for name in ("joint", "align", "segmentation", "localization", "sentiment")}
     return {**tasks, "captioning": TaskConfig(dataclasses.replace(train, batch_size=16), max_words=128, max_frames=96)}
 

@@ -1,6 +1,7 @@
 """Every hyperparameter of training, of each network and task, with its default."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from minivl.config.checks import ConfigError, require_at_least, require_one_of, require_share
 from minivl.config.limits import require_within
@@ -49,7 +50,11 @@ class TrainConfig:
 
 
 # BERT's recipe: biases and LayerNorms do not decay. As in the release that of the raw features does.
-BERT_NO_DECAY = ("bias", "LayerNorm.weight", ".norm.weight")
+BERT: dict[str, Any] = {
+    "weight_decay": 0.01,
+    "schedule": "linear",
+    "no_decay": ("bias", "LayerNorm.weight", ".norm.weight"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,21 +74,12 @@ class UniVLPretrainConfig:
         gradient_accumulation=16,
         epochs=50,
         learning_rate=1e-4,
-        weight_decay=0.01,
-        schedule="linear",
-        no_decay=BERT_NO_DECAY,
         lr_multipliers=(("text.", 0.1),),
         num_workers=8,
+        **BERT,
     )
     stage_two: TrainConfig = TrainConfig(
-        batch_size=16,
-        gradient_accumulation=60,
-        epochs=50,
-        learning_rate=1e-4,
-        weight_decay=0.01,
-        schedule="linear",
-        no_decay=BERT_NO_DECAY,
-        num_workers=8,
+        batch_size=16, gradient_accumulation=60, epochs=50, learning_rate=1e-4, num_workers=8, **BERT
     )
 
     def __post_init__(self):

@@ -1,7 +1,7 @@
 """Audit of a corpus: who and what appears in its texts, by frequency.
 
 A model learns from a corpus what is usual in it. This audit counts, in captions and in speech, words for people,
-pronouns, activities and places (`audit_words.py`), and asks which people and activities are named together more often
+pronouns, activities and places (`audit_words.toml`), and asks which people and activities are named together more often
 than chance would have it.
 
 What it cannot see: who is shown but not named, and whether a description is right; looks, voices and accents; what a

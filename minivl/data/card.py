@@ -5,12 +5,13 @@ from pathlib import Path
 
 from minivl.data.schema import COLUMNS, load_split
 
+CARD = Path(__file__).with_suffix(".md")
 SPLITS = ("pretrain", "train", "val", "test")
 FILES = ["README.md", "*.json", "*.jsonl", "*.mp4", "*.webm", "*.npy", "*.safetensors"]  # what is uploaded
 UNKNOWN = "of this data set's own"
 
 
-def data_card(folder: Path | str, command: str = "", limits: str = "", licence: str = "other") -> str:
+def data_card(folder: Path | str, command: str = "", limits: str = "") -> str:
     """The Markdown of a card: rows and columns of every split; for a rendered world also its settings.
 
     Raises FileNotFoundError for a folder without data, SchemaError for broken lines.
@@ -25,8 +26,7 @@ def data_card(folder: Path | str, command: str = "", limits: str = "", licence: 
     meanings = {name: COLUMNS[name].meaning if name in COLUMNS else UNKNOWN for name in columns}
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in splits.items())
     parts = [
-        _CARD.format(
-            licence=licence,
+        CARD.read_text(encoding="utf-8").format(
             name=folder.absolute().name,
             counts=counts,
             split=next(iter(splits)),
@@ -43,25 +43,3 @@ def data_card(folder: Path | str, command: str = "", limits: str = "", licence: 
     if limits:
         parts.append(f"## Limits\n\n{limits}\n")
     return "\n".join(parts)
-
-
-_CARD = """\
----
-license: {licence}
-task_categories: [video-text-to-text]
-configs:
-- config_name: default
-  data_files:
-{configs}
----
-# {name}
-
-{counts} rows in the one schema of minivl: a line of `metadata.jsonl` per row, beside the files that it names.
-
-    from minivl.data.schema import load_split
-    rows = load_split("this folder", "{split}")
-
-| column | meaning |
-|---|---|
-{columns}
-"""

@@ -11,7 +11,7 @@ Instead of "file_name", or beside it, a line may name features that were extract
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 LAYOUT = "expected <folder>/train/metadata.jsonl beside the files that it names, and the same in val/ and test/"
-SHOWN = 5  # bad rows per error
+SHOWN = 5  # problems per error
 
 
 class SchemaError(ValueError):
     """Data that does not fit the schema: says which file and line, what is wrong and what is expected."""
 
 
-def _in_order(segments: list[dict]) -> bool:
-    return all(segment["start"] < segment["end"] for segment in segments)
+def listing(problems: Iterable[str]) -> str:
+    """The first of some problems, each on a line of its own below a message, and how many more there are."""
+    problems = list(problems)
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return "".join(f"\n  {problem}" for problem in [*problems[:SHOWN], *more])
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,16 @@ class Column:
     type: str | list | dict | None
     rule: str
     is_right: Callable = lambda value: True
+
+
+def _timed(meaning: str, name: str) -> Column:
+    """A column of texts called `name` with their times."""
+    return Column(
+        meaning,
+        [{name: "string", "start": "float64", "end": "float64"}],
+        f"a list of {{{name}, start, end}} with start < end",
+        lambda segments: all(segment["start"] < segment["end"] for segment in segments),
+    )
 
 
 COLUMNS = {
@@ -64,19 +77,9 @@ COLUMNS = {
     "end": Column("where the clip ends in the file, seconds", "float64", "a number above 0", lambda v: v > 0),
     "caption": Column("what can be seen, in words", "string", "a string"),
     "captions": Column("several captions of the same clip", ["string"], "a list of strings, not empty", len),
-    "transcript": Column(
-        "what is said and when, seconds",
-        [{"text": "string", "start": "float64", "end": "float64"}],
-        "a list of {text, start, end} with start < end",
-        _in_order,
-    ),
+    "transcript": _timed("what is said and when, seconds", "text"),
     "frame_captions": Column("one caption per sampled frame", ["string"], "a list of strings, not empty", len),
-    "steps": Column(
-        "what is done and when, seconds",
-        [{"label": "string", "start": "float64", "end": "float64"}],
-        "a list of {label, start, end} with start < end",
-        _in_order,
-    ),
+    "steps": _timed("what is done and when, seconds", "label"),
     "step_captions": Column("one sentence per step, in the order of `steps`", ["string"], "a list of strings"),
     "task": Column("name of the task that the steps belong to", "string", "a string"),
     "task_steps": Column("labels of all steps of the task, in their order", ["string"], "a list of strings"),
@@ -123,6 +126,11 @@ def make_dataset(columns: dict[str, list], source: Path | str) -> "Dataset":
     if "video" in columns:
         features["video"] = Video(decode=False)
     return Dataset.from_dict(columns, features=Features(features))
+
+
+def first_rows(rows: "Dataset", count: int | None) -> "Dataset":
+    """The first `count` rows, or all."""
+    return rows if count is None else rows.select(range(min(count, len(rows))))
 
 
 def captions_of(rows: "Dataset") -> tuple[list[str], np.ndarray]:
@@ -173,8 +181,7 @@ def _columns(rows: dict[int, dict], metadata: Path) -> dict[str, list]:
         for problem in _problems(row, names, metadata.parent)
     ]
     if problems:
-        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise SchemaError(f"{metadata} does not fit the schema:\n  " + "\n  ".join(problems[:SHOWN]) + more)
+        raise SchemaError(f"{metadata} does not fit the schema:{listing(problems)}")
     return {name: [row[name] for row in rows.values()] for name in names}
 
 

@@ -1,6 +1,6 @@
 """Segments of videos for UniVL's downstream tasks: retrieval by a caption, and writing the caption."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,17 +14,23 @@ from minivl.data.wordpiece import encode_captions, encode_texts
 if TYPE_CHECKING:
     from datasets import Dataset
 
+Transcript = Sequence[Mapping[str, Any]]  # {text, start, end} each, seconds
 INPUT = ("input_ids", "attention_mask")
 CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")
 NOTHING_SAID = "none"  # what the release reads where a segment has no transcript
 KEPT = ("video", "features", "feature_rate", "video_id", "task", "split")  # columns that segments take from their video
 
 
-def spoken_within(transcript: list[dict] | None, start: float | None, end: float | None) -> list[dict]:
+def spoken_within(transcript: Transcript | None, start: float | None, end: float | None) -> list[Any]:
     """The sentences that overlap the seconds from `start` to `end`; all of them without these."""
     if start is None or end is None:
         return list(transcript or [])
     return [said for said in transcript or [] if said["start"] < end and said["end"] > start]
+
+
+def speech_within(transcript: Transcript | None, start: float | None, end: float | None) -> str:
+    """The sentences of `spoken_within` as one text; "" where nobody speaks."""
+    return " ".join(said["text"] for said in spoken_within(transcript, start, end))
 
 
 def segments_of(videos: "Dataset", distinct: bool = False) -> "Dataset":
@@ -80,7 +86,6 @@ class SegmentDataset(torch.utils.data.Dataset):
         tokenizer: Any,
         settings: NarrationConfig,
         text: str | None = "caption",
-        keep_features: bool = False,
         feature_size: int | None = None,
     ):
         if text not in ("caption", "transcript", None):
@@ -91,7 +96,7 @@ class SegmentDataset(torch.utils.data.Dataset):
                 f"{', '.join(rows.column_names)}"
             )
         self.rows, self.tokenizer, self.settings, self.text = rows, tokenizer, settings, text
-        self._read = FeatureReader(feature_size, keep_features)
+        self._read = FeatureReader(feature_size)
         self.captions, self.video_of_text = captions_of(rows)
         if text == "caption" and not self.captions:
             raise ValueError(f"these segments have no `caption` or `captions`, only {', '.join(rows.column_names)}")
@@ -139,8 +144,7 @@ class SegmentDataset(torch.utils.data.Dataset):
     def _spoken(self, row: dict) -> str:
         if self.text is None:
             return ""
-        said = spoken_within(row.get("transcript"), row.get("start"), row.get("end"))
-        return " ".join(sentence["text"] for sentence in said) or NOTHING_SAID
+        return speech_within(row.get("transcript"), row.get("start"), row.get("end")) or NOTHING_SAID
 
 
 def _first(encoded: tuple[torch.Tensor, ...], names: tuple[str, ...]) -> dict[str, torch.Tensor]:

@@ -11,7 +11,14 @@ from minivl.data.atomic import write_bytes
 from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import UntrustedFile, refuse_code
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # [PAD] first: padding is id 0
+# By transformers' names; [PAD] first: padding is id 0.
+SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789'-,.!?"
 
 
@@ -39,13 +46,8 @@ def load_tokenizer(name: Path | str) -> Any:
             f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "
             f"Face's hub knows and a connection to it ({(str(error).splitlines() or [type(error).__name__])[0]:.500})"
         ) from error
-    needed = {
-        "[PAD]": tokenizer.pad_token_id,
-        "[CLS]": tokenizer.cls_token_id,
-        "[SEP]": tokenizer.sep_token_id,
-        "[MASK]": tokenizer.mask_token_id,
-    }
-    missing = [token for token, number in needed.items() if number is None]
+    needed = {name: token for name, token in SPECIAL.items() if name != "unk_token"}
+    missing = [token for name, token in needed.items() if getattr(tokenizer, f"{name}_id") is None]
     if missing:
         raise TokenizerError(f"the tokenizer of {name} has no {', '.join(missing)}: UniVL needs one of BERT's kind")
     return tokenizer
@@ -69,27 +71,16 @@ def train_wordpiece(sentences: Iterable[str], vocabulary: int, folder: Path | st
     learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     # Of equally frequent pairs the trainer merges the lowest numbers first, and it numbers pieces in a random order:
     # only what is called special has a number that is known beforehand. The tokenizer then takes over the vocabulary.
-    learner.train_from_iterator(
-        sentences,
-        trainers.WordPieceTrainer(
-            vocab_size=vocabulary, min_frequency=2, special_tokens=[*SPECIAL, *pieces], show_progress=False
-        ),
+    special = [*SPECIAL.values(), *pieces]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, min_frequency=2, special_tokens=special, show_progress=False
     )
+    learner.train_from_iterator(sentences, trainer)
 
     tokenizer = Tokenizer(models.WordPiece(learner.get_vocab(), unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, learner.pre_tokenizer
     tokenizer.decoder = decoders.WordPiece()
-    _save(
-        PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer,
-            pad_token="[PAD]",
-            unk_token="[UNK]",
-            cls_token="[CLS]",
-            sep_token="[SEP]",
-            mask_token="[MASK]",
-        ),
-        Path(folder),
-    )
+    _save(PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL), Path(folder))
     return load_tokenizer(folder)
 
 

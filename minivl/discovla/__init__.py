@@ -1,5 +1,3 @@
 """DiscoVLA: Discrepancy Reduction in Vision, Language, and Alignment (arXiv 2506.08887)."""
 
 from minivl.discovla.model import DiscoVLA
-
-__all__ = ["DiscoVLA"]

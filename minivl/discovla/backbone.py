@@ -23,19 +23,17 @@ def require_vit_clip(clip_model: Module) -> None:
         reasons.append(f"the vision tower is {type(clip_model.visual).__name__}, not VisionTransformer")
     else:
         visual, text = clip_model.visual, clip_model
+        class_token = visual.pool_type == "tok" and visual.attn_pool is None
+        causal = text.attn_mask is not None and len(text.positional_embedding) == text.context_length
+        projections = isinstance(visual.proj, Parameter) and isinstance(text.text_projection, Parameter)
+        blocks = [*visual.transformer.resblocks, *text.transformer.resblocks]
         requirements = {
-            "images must be read at the class token (pool_type 'tok', no attentional pooling)": visual.pool_type
-            == "tok"
-            and visual.attn_pool is None,
+            "images must be read at the class token (pool_type 'tok', no attentional pooling)": class_token,
             "texts must be read at the largest id (pool_type 'argmax')": text.text_pool_type == "argmax",
-            "the text tower must be causal and without a class embedding": text.attn_mask is not None
-            and len(text.positional_embedding) == text.context_length,
-            "both towers must end in a projection without bias": isinstance(visual.proj, Parameter)
-            and isinstance(text.text_projection, Parameter),
+            "the text tower must be causal and without a class embedding": causal,
+            "both towers must end in a projection without bias": projections,
             "every block must be a plain ResidualAttentionBlock": all(
-                type(block) is ResidualAttentionBlock
-                for tower in (visual.transformer, text.transformer)
-                for block in tower.resblocks
+                type(b) is ResidualAttentionBlock for b in blocks
             ),
         }
         reasons += [reason for reason, met in requirements.items() if not met]

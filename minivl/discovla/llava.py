@@ -93,12 +93,8 @@ class LlavaCaptioner:
         inputs = self.processor(
             images=images, text=[self.ask(caption) for caption in captions], padding=True, return_tensors="pt"
         ).to(self.model.device, self.model.dtype)
-        tokens = self.model.generate(
-            **inputs,
-            do_sample=False,
-            max_new_tokens=self.max_new_tokens,
-            pad_token_id=self.processor.tokenizer.pad_token_id,
-        )
+        pad = self.processor.tokenizer.pad_token_id
+        tokens = self.model.generate(**inputs, do_sample=False, max_new_tokens=self.max_new_tokens, pad_token_id=pad)
         answers = self.processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return [" ".join(answer.split()) for answer in answers]
 

@@ -206,14 +206,9 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         everywhere = {name: gather_with_gradient(x) for name, x in embeddings.items()}
         S, I = self.similarity(everywhere["caption"], everywhere["video"]), None  # (B, B)
         if "frame" in everywhere:
-            mask, pool = everywhere.get("frame mask"), self.config.pool_scale
-            I = image_level_similarity(
-                everywhere["frame caption"],
-                everywhere["frame"],
-                self.clip.logit_scale.exp() if pool is None else pool,
-                mask,
-                mask,
-            )  # (B, B)
+            captions, frames, mask = everywhere["frame caption"], everywhere["frame"], everywhere.get("frame mask")
+            scale = self.clip.logit_scale.exp() if self.config.pool_scale is None else self.config.pool_scale
+            I = image_level_similarity(captions, frames, scale, mask, mask)  # (B, B)
         if not (S if I is None else S + I).isfinite().all():
             require_finite(everywhere)
         return S, I

@@ -19,7 +19,7 @@ import numpy as np
 from minivl.config import ConfigError
 from minivl.data.atomic import write_text
 from minivl.data.clips import ClipDataset
-from minivl.data.schema import SHOWN, SchemaError
+from minivl.data.schema import SchemaError, listing
 
 NOISE = ("other", "vague")
 VAGUE = ("a picture of a kitchen", "something on the counter", "someone does something", "a hand in the kitchen")
@@ -49,7 +49,7 @@ def read_pseudo_captions(path: str | Path) -> dict[str, list[str]]:
     if wrong:
         raise SchemaError(
             f"{path}: {len(wrong)} of {len(captions)} entries are wrong, {expected}:"
-            + _listing(f"{key!r:.80}: {problem}" for key, problem in wrong.items())
+            + listing(f"{key!r:.80}: {problem}" for key, problem in wrong.items())
         )
     return captions
 
@@ -106,11 +106,11 @@ def with_pseudo_captions(
     if wrong:
         raise SchemaError(
             f"there must be one caption for each of the {frames} frames of a clip, but {len(wrong)} "
-            f"pairs have another number:{_listing(wrong)}"
+            f"pairs have another number:{listing(wrong)}"
         )
     missing = [key for key in keys if key not in captions]
     if missing:
-        message = f"{len(missing)} of {len(keys)} pairs have no pseudo captions:" + _listing(
+        message = f"{len(missing)} of {len(keys)} pairs have no pseudo captions:" + listing(
             f"{key!r:.80}" for key in missing
         )
         if not allow_missing or len(missing) == len(keys):
@@ -128,7 +128,7 @@ def pair_keys(data: ClipDataset) -> list[str]:
     owner = {pair_key(*pair): pair for pair in pairs}
     clashes = [f"{pair} and {owner[pair_key(*pair)]}" for pair in pairs if owner[pair_key(*pair)] != pair]
     if clashes:
-        raise SchemaError(f"different pairs have the same key <video_id>_<caption>:{_listing(clashes)}")
+        raise SchemaError(f"different pairs have the same key <video_id>_<caption>:{listing(clashes)}")
     return [pair_key(*pair) for pair in pairs]
 
 
@@ -146,9 +146,3 @@ def _problem(captions) -> str | None:
 
 def _spread(captions: list[str], frames: int) -> list[str]:
     return [captions[i] for i in np.linspace(0, len(captions) - 1, frames).round().astype(int)]
-
-
-def _listing(lines) -> str:
-    lines = list(lines)
-    more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more

@@ -1,7 +1,6 @@
 """Cost of a training step: floating point operations, and what it keeps in memory for the backward pass."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -46,33 +45,24 @@ def count_flops(losses: Callable[[Any], Mapping[str, Tensor]], batch: Any) -> in
     return counter.flops
 
 
-class SavedTensors:
-    """Bytes that autograd keeps for the backward pass within `keeping()`, each storage once, parameters left out."""
+def saved_bytes(model: nn.Module, losses: Callable[[Any], Mapping[str, Tensor]], batch: Any) -> int:
+    """Bytes that a forward pass keeps for the backward pass, each storage once and parameters left out.
 
-    def __init__(self, model: nn.Module):
-        self._seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-        self.bytes = 0
+    Products are not computed, see ProductCounter.
+    """
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}  # address of a storage -> its bytes
 
-    @contextmanager
-    def keeping(self) -> Iterator[None]:
-        with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
-            yield
-
-    def _pack(self, tensor):
+    def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._seen:
-            self._seen.add(storage.data_ptr())
-            self.bytes += storage.nbytes()
+        if storage.data_ptr() not in parameters:
+            kept.setdefault(storage.data_ptr(), storage.nbytes())
         return tensor.detach()  # an output that its own node keeps would never be freed
 
-
-def saved_bytes(model: nn.Module, losses: Callable[[Any], Mapping[str, Tensor]], batch: Any) -> int:
-    """Bytes that a forward pass keeps for the backward pass; products are not computed, see ProductCounter."""
-    saved = SavedTensors(model)
-    with saved.keeping(), ProductCounter():
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), ProductCounter():
         total = losses(batch)["total"]
     del total
-    return saved.bytes
+    return sum(kept.values())
 
 
 def fixed_bytes(model: nn.Module) -> int:

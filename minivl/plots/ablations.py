@@ -1,11 +1,12 @@
 """Ablations: every variant with its spread over seeds, and paired differences to one of them."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 
 from minivl.metrics.bootstrap import paired_seeds
-from minivl.plots.picture import Picture, method_color, panels
+from minivl.plots.picture import Picture, draw_bars, draw_heat_map, draw_lines, method_color, panels
 
 
 def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
@@ -14,21 +15,9 @@ def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
     figure, axes = panels(len(scores), 3.6 * len(scores) + 1.5, 0.32 * len(order) + 1.2, sharey=True)
     words = []
     for axis, score in zip(axes, scores, strict=True):
-        sns.barplot(
-            table,
-            y="cell",
-            x=score,
-            order=order,
-            hue="cell",
-            hue_order=order,
-            legend=False,
-            alpha=0.6,
-            palette=[method_color(cell) for cell in order],
-            errorbar="sd",
-            capsize=0.3,
-            ax=axis,
-        )
-        sns.stripplot(table, y="cell", x=score, order=order, color="black", size=3, ax=axis)
+        palette = [method_color(cell) for cell in order]
+        look: dict[str, Any] = {"palette": palette, "alpha": 0.6, "capsize": 0.3, "legend": False}
+        draw_bars(axis, table, x=score, y="cell", order=order, hue="cell", hue_order=order, **look)
         axis.set(ylabel="", xlabel=score)
         summary = table.groupby("cell", sort=False)[score].agg(["mean", "std"])
         words.append(
@@ -50,12 +39,8 @@ def paired_differences(table: pd.DataFrame, baseline: str, scores: list[str]) ->
             axis.plot(found["difference"], lane, "o", color=color, fillstyle="full" if found["sure"] else "none")
             words.append(f"{cell}, {score}: {found['difference']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]")
         axis.axvline(0, color="grey", lw=1)
-        axis.set(
-            xlabel=f"{score}, minus {baseline}",
-            yticks=range(len(others)),
-            yticklabels=others,
-            ylim=(len(others) - 0.5, -0.5),
-        )
+        axis.set(xlabel=f"{score}, minus {baseline}", ylim=(len(others) - 0.5, -0.5))
+        axis.set_yticks(range(len(others)), others)
     return Picture(figure, f"Differences to {baseline}, paired by seed, with 95 % intervals. " + "; ".join(words) + ".")
 
 
@@ -78,17 +63,12 @@ def regime_differences(
     Raises KeyError for a cell that the table does not have.
     """
     wide = table.pivot(index="seed", columns="cell", values=score)
-    return pd.DataFrame(
-        [
-            {
-                "regime": regime,
-                "component": component,
-                **difference(wide[[cells.format(a), cells.format(b)]].dropna(), cells.format(a), cells.format(b)),
-            }
-            for regime, cells in regimes.items()
-            for component, (a, b) in components.items()
-        ]
-    )
+    rows = []
+    for regime, cells in regimes.items():
+        for component, methods in components.items():
+            a, b = (cells.format(method) for method in methods)
+            rows.append({"regime": regime, "component": component, **difference(wide[[a, b]].dropna(), a, b)})
+    return pd.DataFrame(rows)
 
 
 def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Picture:
@@ -110,21 +90,11 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
     ]
     shown = grid(differences["difference"])
     figure, axis = plt.subplots(figsize=(1.35 * shown.shape[1] + 2.4, 0.62 * shown.shape[0] + 1.9))
-    sns.heatmap(
-        shown,
-        annot=grid(marks),
-        fmt="",
-        cmap="RdBu_r",
-        center=0,
-        annot_kws={"fontsize": 8},
-        ax=axis,
-        cbar_kws={"label": f"{score}: what it adds"},
-        linewidths=1,
-    )
+    look = {"annot": grid(marks), "fmt": "", "annot_kws": {"fontsize": 8}, "linewidths": 1}
+    draw_heat_map(axis, shown, f"{score}: what it adds", center=0, **look)
     axis.set(xlabel="", ylabel="")
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=25)
-    axis.tick_params(axis="y", rotation=0)
     words = "; ".join(
         f"{row.component} in {row.regime}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
         f"{' (excludes 0)' if row.sure else ''}"
@@ -149,18 +119,7 @@ def cost_against_frames(table: pd.DataFrame, measures: dict[str, str]) -> Pictur
     figure, axes = panels(len(measures), 3.5 * len(measures) + 0.5, 3.2)
     words = []
     for axis, (column, label) in zip(axes, measures.items(), strict=True):
-        sns.lineplot(
-            table,
-            x="frames",
-            y=column,
-            hue="strategy",
-            style="strategy",
-            markers=True,
-            palette=palette,
-            errorbar="sd",
-            ax=axis,
-            legend=axis is axes[0],
-        )
+        draw_lines(axis, table, "strategy", x="frames", y=column, palette=palette, legend=axis is axes[0])
         axis.set_xscale("log", base=2)
         if table[column].max() >= 4 * table[column].min() > 0:
             axis.set_yscale("log", base=2)

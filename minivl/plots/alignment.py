@@ -34,20 +34,9 @@ def alignment_distributions(similarities: dict[str, np.ndarray]) -> Picture:
     words = []
     for axis, (name, matrix) in zip(axes, similarities.items(), strict=True):
         off = matrix[~np.eye(len(matrix), dtype=bool)]
-        for values, color, style, label in (
-            (off, OTHER, "-", "other pairs"),
-            (np.diag(matrix), MATCHING, "--", "matching pairs"),
-        ):
-            sns.kdeplot(
-                x=values,
-                ax=axis,
-                fill=True,
-                color=color,
-                linestyle=style,
-                label=label,
-                clip=(-1, 1),
-                warn_singular=False,
-            )
+        look = {"fill": True, "clip": (-1, 1), "warn_singular": False}
+        sns.kdeplot(x=off, ax=axis, color=OTHER, linestyle="-", label="other pairs", **look)
+        sns.kdeplot(x=np.diag(matrix), ax=axis, color=MATCHING, linestyle="--", label="matching pairs", **look)
         numbers = separation(matrix)
         axis.set(
             title=f"{name}\nmatching above other: {numbers['auc']:.0f} %",
@@ -139,19 +128,12 @@ def row_distributions(
     width, words = 0.8 / len(alignments), []
     for axis, row in zip(axes, rows, strict=True):
         order = np.argsort(-chosen[teacher][row], kind="stable")[:top]
+        lanes = np.arange(len(order))
         for place, (name, p) in enumerate(chosen.items()):
-            axis.bar(
-                np.arange(len(order)) + place * width,
-                p[row, order],
-                width,
-                label=name,
-                color=method_color(name, COLORS[place]),
-            )
-        axis.set_xticks(
-            np.arange(len(order)) + 0.4 - width / 2,
-            [f"{video}\nright" if video == row else str(video) for video in order],
-            fontsize=7,
-        )
+            color = method_color(name, COLORS[place])
+            axis.bar(lanes + place * width, p[row, order], width, label=name, color=color)
+        names = [f"{video}\nright" if video == row else str(video) for video in order]
+        axis.set_xticks(lanes + 0.4 - width / 2, names, fontsize=7)
         kl = ", ".join(f"KL to {name} {values[row]:.2f}" for name, values in divergence.items())
         axis.set(title=f"text {row}\n{kl}", xlabel="video")
         axis.title.set_fontsize(9)

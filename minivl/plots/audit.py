@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minivl.plots.picture import COLORS, Picture
+from minivl.plots.picture import COLORS, Picture, draw_heat_map
 
 GROUPS = ("people", "pronouns", "activities", "places")
 
@@ -19,27 +19,13 @@ def mention_shares(corpora: dict[str, pd.DataFrame]) -> Picture:
     long = long[long.groupby(["group", "category"])["share"].transform("max") > 0]
     groups = [group for group in GROUPS if group in set(long["group"])]
     sizes = [long[long["group"] == group]["category"].nunique() for group in groups]
-    figure, axes = plt.subplots(
-        len(groups),
-        1,
-        figsize=(7, 0.24 * len(corpora) * sum(sizes) + 0.5 * len(groups) + 0.6),
-        height_ratios=sizes,
-        sharex=True,
-        squeeze=False,
-    )
+    figsize = 7, 0.24 * len(corpora) * sum(sizes) + 0.5 * len(groups) + 0.6
+    figure, axes = plt.subplots(len(groups), 1, figsize=figsize, height_ratios=sizes, sharex=True, squeeze=False)
     words = []
     for axis, group in zip(axes[:, 0], groups, strict=True):
         rows = long[long["group"] == group]
-        sns.barplot(
-            rows,
-            y="category",
-            x="share",
-            hue="corpus",
-            hue_order=list(corpora),
-            ax=axis,
-            legend=axis is axes[0, 0],
-            palette=dict(zip(corpora, COLORS, strict=False)),
-        )
+        colors = {"hue": "corpus", "hue_order": list(corpora), "palette": dict(zip(corpora, COLORS, strict=False))}
+        sns.barplot(rows, y="category", x="share", ax=axis, legend=axis is axes[0, 0], **colors)
         axis.set(ylabel="", xlabel="", title=group, xlim=(0, 100))
         words += [f"{row.corpus}, {group}: {row.category} {row.share:.0f} %" for row in rows.itertuples()]
     axes[0, 0].legend(title="", fontsize=8)
@@ -57,18 +43,8 @@ def pair_map(pairs: pd.DataFrame, title: str = "") -> Picture:
     stars = drawn.assign(mark=np.where(drawn["sure"], "*", "")).pivot(index="people", columns="activity", values="mark")
     limit = max(0.5, float(np.nanmax(np.abs(table.to_numpy(dtype=float)))))
     figure, axis = plt.subplots(figsize=(0.45 * table.shape[1] + 3, 0.4 * table.shape[0] + 1.7))
-    sns.heatmap(
-        table,
-        annot=stars.fillna(""),
-        fmt="",
-        cmap="RdBu_r",
-        center=0,
-        vmin=-limit,
-        vmax=limit,
-        ax=axis,
-        linewidths=0.5,
-        cbar_kws={"label": "log2 (clips / by chance)"},
-    )
+    look = {"annot": stars.fillna(""), "fmt": "", "vmin": -limit, "vmax": limit, "linewidths": 0.5}
+    draw_heat_map(axis, table, "log2 (clips / by chance)", center=0, **look)
     axis.set(xlabel="", ylabel="")
     axis.set_title(title, fontsize=10)
     sure = "; ".join(

@@ -21,30 +21,17 @@ def beam_tree(tree: list[list[tuple[tuple[str, ...], float]]], beams: int, title
     best, alive = last[0][0], {words[:n] for words, _ in last for n in range(1, len(words) + 1)}
     places = _places(scores, tree)
     lanes = len({lane for _, lane in places.values()})
-    figure, axis = plt.subplots(figsize=(0.85 * max(map(len, places)) + 1.5, 0.31 * lanes + 1))
+    longest = max(map(len, places))
+    figure, axis = plt.subplots(figsize=(0.85 * longest + 1.5, 0.31 * lanes + 1))
     for words, (x, y) in places.items():
         color = MATCHING if words == best[: len(words)] else COLORS[0] if words in alive else DEAD_END
         before, above = places.get(words[:-1], (0, places[best[:1]][1]))
         axis.plot([before, x], [above, y], color=color, lw=2.5 if color == MATCHING else 1, zorder=1)
         probability = np.exp(scores[words] - scores.get(words[:-1], 0.0))
-        axis.text(
-            x,
-            y,
-            f"{words[-1]}\n{probability:.2f}",
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            color="black",
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color},
-        )
-    longest = max(map(len, places))
-    axis.set(
-        xlabel="words written",
-        xlim=(-0.3, longest + 0.6),
-        ylim=(lanes - 0.3, -0.7),
-        xticks=range(longest + 1),
-        yticks=[],
-    )
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color}
+        axis.text(x, y, f"{words[-1]}\n{probability:.2f}", ha="center", va="center", fontsize=6.5, bbox=box)
+    axis.set(xlabel="words written", xticks=range(longest + 1), yticks=[])
+    axis.set(xlim=(-0.3, longest + 0.6), ylim=(lanes - 0.3, -0.7))
     axis.set_title(textwrap.fill(title, 22 * max(4, len(best))), fontsize=9)
     kept = "; ".join(f"“{' '.join(words)}” {score:.2f}" for words, score in last)
     given_up = sum(words not in alive for words in places)
@@ -97,14 +84,8 @@ def caption_gallery(
         told += [(name, text, MATCHING if text == truth else OTHER) for name, text in written.items()]
         for place, (name, text, color) in enumerate(told):
             mark = "" if color == "black" else " ✓" if color == MATCHING else " ✗"
-            right.text(
-                0,
-                1 - (place + 0.5) / lines,
-                f"{name}: {textwrap.shorten(text, 88)}{mark}",
-                fontsize=7.5,
-                color=color,
-                va="center",
-            )
+            line = f"{name}: {textwrap.shorten(text, 88)}{mark}"
+            right.text(0, 1 - (place + 0.5) / lines, line, fontsize=7.5, color=color, va="center")
         words.append(
             f"said “{speech}”, truth “{truth}”, "
             + ", ".join(f"{name} {'right' if text == truth else f'“{text}”'}" for name, text in written.items())

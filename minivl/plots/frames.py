@@ -19,13 +19,8 @@ def caption_frame_maps(
     C, F = len(captions), len(frames)
     wrapped = [textwrap.fill(caption, 34) for caption in captions]
     height = sum(0.17 * (text.count("\n") + 1) + 0.15 for text in wrapped)
-    figure, axes = plt.subplots(
-        2,
-        len(similarities),
-        figsize=(2.2 + 0.62 * F * len(similarities), height + 1.7),
-        height_ratios=[0.62, height],
-        squeeze=False,
-    )
+    figsize, heights = (2.2 + 0.62 * F * len(similarities), height + 1.7), [0.62, height]
+    figure, axes = plt.subplots(2, len(similarities), figsize=figsize, height_ratios=heights, squeeze=False)
     low, high = np.min(list(similarities.values())), np.max(list(similarities.values()))
     words = []
     for (above, axis), (name, matrix) in zip(axes.T, similarities.items(), strict=True):
@@ -38,13 +33,9 @@ def caption_frame_maps(
         axis.set(xticks=range(F), yticks=range(C), xlabel="frame")
         axis.set_yticklabels(wrapped if axis is axes[1, 0] else [], fontsize=7)
         figure.colorbar(image, ax=axis, orientation="horizontal", fraction=0.05, pad=0.5 / height, label="cosine")
-        words.append(
-            f"{name}: "
-            + ", ".join(
-                f"“{caption}” fits frame {row.argmax()} best ({row.max():.2f})"
-                for caption, row in zip(captions, matrix, strict=True)
-            )
-        )
+        best = zip(captions, matrix.argmax(1), matrix.max(1), strict=True)
+        fits = [f"“{caption}” fits frame {frame} best ({cosine:.2f})" for caption, frame, cosine in best]
+        words.append(f"{name}: {', '.join(fits)}")
     figure.suptitle(title, fontsize=9)
     return Picture(figure, f"{title} Cosine of {C} captions with {F} frames. {'; '.join(words)}.".strip())
 
@@ -68,15 +59,8 @@ def attention_over_frames(weights: dict[str, np.ndarray], frames: np.ndarray, ti
         for axis, frame, patches in zip(row, frames, attention, strict=True):
             grey = frame.mean(-1, keepdims=True).repeat(3, axis=-1) / 255
             axis.imshow(grey)
-            axis.imshow(
-                patches,
-                cmap="inferno",
-                vmin=0,
-                vmax=attention.max(),
-                alpha=0.65,
-                extent=(0, W, H, 0),
-                interpolation="nearest",
-            )
+            glow = {"cmap": "inferno", "vmin": 0, "vmax": attention.max(), "alpha": 0.65}
+            axis.imshow(patches, extent=(0, W, H, 0), interpolation="nearest", **glow)
             axis.set_xlabel(f"{100 * patches.sum():.0f} %", fontsize=8)
         row[0].set_ylabel(textwrap.fill(name, 16), fontsize=8)
         shares = 100 * attention.sum((1, 2))

@@ -3,27 +3,16 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
-from minivl.plots.picture import Picture, panels
+from minivl.plots.picture import Picture, draw_heat_map, panels
 
 
 def heat_map(table: pd.DataFrame, title: str, label: str, center: float | None = None, numbers: str = ".2f") -> Picture:
     """A small table with its numbers. `center` gives values below and above it two hues."""
     figure, axis = plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.45 * len(table) + 1.4))
-    sns.heatmap(
-        table,
-        annot=True,
-        fmt=numbers,
-        cmap="cividis" if center is None else "RdBu_r",
-        center=center,
-        cbar_kws={"label": label},
-        annot_kws={"fontsize": 8},
-        ax=axis,
-    )
+    draw_heat_map(axis, table, label, center, annot=True, fmt=numbers, annot_kws={"fontsize": 8})
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=30)
-    axis.tick_params(axis="y", rotation=0)
     words = "; ".join(
         f"{row}: " + ", ".join(f"{column} {value:{numbers}}" for column, value in table.loc[row].items())
         for row in table.index
@@ -47,12 +36,10 @@ def similarity_matrices(matrices: dict[str, np.ndarray]) -> Picture:
 def attention_map(weights: np.ndarray, words: list[str], sources: list[str], title: str) -> Picture:
     """The sources that each written word read. weights: (words, sources), rows sum to 1."""
     figure, axis = plt.subplots(figsize=(0.33 * len(sources) + 2, 0.3 * len(words) + 1.6))
-    sns.heatmap(
-        pd.DataFrame(weights, index=words, columns=sources), cmap="cividis", ax=axis, cbar_kws={"label": "attention"}
-    )
+    draw_heat_map(axis, pd.DataFrame(weights, index=words, columns=sources), "attention")
     axis.set_title(title, fontsize=9)
     axis.tick_params(axis="x", rotation=90, labelsize=7)
-    axis.tick_params(axis="y", rotation=0, labelsize=8)
+    axis.tick_params(axis="y", labelsize=8)
     strongest = ", ".join(
         f"{word} from {sources[row.argmax()]} ({row.max():.2f})" for word, row in zip(words, weights, strict=True)
     )

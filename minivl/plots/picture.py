@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,6 +49,34 @@ def panels(count: int, width: float, height: float, **options: Any) -> tuple[Fig
     """A figure of `count` axes in a row; width and height in inches, options of `plt.subplots`."""
     figure, axes = plt.subplots(1, count, figsize=(width, height), squeeze=False, **options)
     return figure, list(axes[0])
+
+
+def draw_heat_map(axis: Axes, table: pd.DataFrame, label: str, center: float | None = None, **options: Any) -> None:
+    """Draw a table as colours, with a scale that has this label; values below and above `center` have two hues.
+
+    options   of `seaborn.heatmap`
+    """
+    cmap = "cividis" if center is None else "RdBu_r"
+    sns.heatmap(table, ax=axis, cmap=cmap, center=center, cbar_kws={"label": label}, **options)
+    axis.tick_params(axis="y", rotation=0)
+
+
+def draw_bars(axis: Axes, table: pd.DataFrame, seeds: dict[str, Any] | None = None, **options: Any) -> None:
+    """Draw means as bars with their standard deviations, and every single row as a dot.
+
+    options   of `seaborn.barplot`; those of x, y and order are the dots', too, beside `seeds` of their own
+    """
+    sns.barplot(table, ax=axis, errorbar="sd", **options)
+    shared = {name: options[name] for name in ("x", "y", "order") if name in options}
+    sns.stripplot(table, ax=axis, size=3, **shared, **(seeds or {"color": "black"}))
+
+
+def draw_lines(axis: Axes, table: pd.DataFrame, hue: str, **options: Any) -> None:
+    """Draw a line with points for each value of a column, and the standard deviation of repeated rows.
+
+    options   of `seaborn.lineplot`
+    """
+    sns.lineplot(table, ax=axis, hue=hue, style=hue, markers=True, errorbar="sd", **options)
 
 
 @dataclass

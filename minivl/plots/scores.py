@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minivl.plots.picture import COLORS, Picture, method_color, panels
+from minivl.plots.picture import COLORS, Picture, draw_bars, draw_lines, method_color, panels
 
 
 def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
@@ -16,10 +16,8 @@ def recall_bars(table: pd.DataFrame, columns: list[str]) -> Picture:
     long = table.melt(id_vars=["method"], value_vars=columns, var_name="score", value_name="percent")
     palette = {name: method_color(name) for name in long["method"].unique()}
     figure, axis = plt.subplots(figsize=(1.1 * len(columns) * len(palette) + 1.5, 3.2))
-    sns.barplot(long, x="score", y="percent", hue="method", palette=palette, errorbar="sd", capsize=0.15, ax=axis)
-    sns.stripplot(
-        long, x="score", y="percent", hue="method", dodge=True, palette="dark:black", size=3, legend=False, ax=axis
-    )
+    seeds = {"hue": "method", "dodge": True, "palette": "dark:black", "legend": False}
+    draw_bars(axis, long, seeds, x="score", y="percent", hue="method", palette=palette, capsize=0.15)
     axis.set(xlabel="", ylabel="percent of queries")
     axis.legend(title="", fontsize=8)
     means = long.groupby(["score", "method"], sort=False)["percent"].mean()
@@ -31,7 +29,7 @@ def curves(table: pd.DataFrame, x: str, y: str, hue: str, xlabel: str, ylabel: s
     """Lines with points and the spread (standard deviation) over repeated rows."""
     palette = {name: method_color(name, COLORS[i]) for i, name in enumerate(table[hue].unique())}
     figure, axis = plt.subplots(figsize=(5, 3.2))
-    sns.lineplot(table, x=x, y=y, hue=hue, style=hue, markers=True, palette=palette, errorbar="sd", ax=axis)
+    draw_lines(axis, table, hue, x=x, y=y, palette=palette)
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     axis.legend(title="", fontsize=8)
     means = table.groupby([hue, x], sort=False)[y].mean()
@@ -43,17 +41,8 @@ def length_histograms(lengths: dict[str, list[int]]) -> Picture:
     """The number of words in texts, one colour per kind of text."""
     table = pd.DataFrame([(kind, n) for kind, values in lengths.items() for n in values], columns=["kind", "words"])
     figure, axis = plt.subplots(figsize=(6, 3))
-    sns.histplot(
-        table,
-        x="words",
-        hue="kind",
-        discrete=True,
-        stat="probability",
-        common_norm=False,
-        ax=axis,
-        palette=dict(zip(lengths, COLORS, strict=False)),
-        element="step",
-    )
+    share = {"discrete": True, "stat": "probability", "common_norm": False, "element": "step"}
+    sns.histplot(table, x="words", hue="kind", ax=axis, palette=dict(zip(lengths, COLORS, strict=False)), **share)
     axis.set(xlabel="words per text", ylabel="share of texts")
     words = "; ".join(f"{kind}: mean {np.mean(values):.1f}, longest {max(values)}" for kind, values in lengths.items())
     return Picture(figure, f"Number of words. {words}.")
@@ -80,12 +69,6 @@ def amounts(values: dict[str, float], label: str, marked: tuple[str, ...] = ()) 
     axis.barh(range(len(values)), list(values.values()), color=[COLORS[1 if name in marked else 0] for name in values])
     for lane, value in enumerate(values.values()):
         axis.text(value, lane, f" {value:.3g}", va="center", fontsize=8)
-    axis.set(
-        xscale="log",
-        yticks=range(len(values)),
-        yticklabels=list(values),
-        xlabel=label,
-        xlim=(None, 4 * max(values.values())),
-        ylim=(len(values) - 0.5, -0.5),
-    )
+    axis.set(xscale="log", xlabel=label, xlim=(None, 4 * max(values.values())), ylim=(len(values) - 0.5, -0.5))
+    axis.set_yticks(range(len(values)), list(values))
     return Picture(figure, f"{label}: " + "; ".join(f"{name} {value:.3g}" for name, value in values.items()) + ".")

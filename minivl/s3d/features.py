@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,9 +27,6 @@ from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 from minivl.data.windows import windows
 from minivl.s3d.model import S3D
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 FEATURE_RATE = 1.0  # features per second
 STAMP = "features.json"  # beside the features: which network made them
@@ -77,24 +73,12 @@ def seconds_of_video(path: Path | str, frames_per_second: int, size: int) -> Ite
     return windows(path, 1.0, frames_per_second, size)
 
 
-def video_files(rows: "Dataset") -> dict[str, str]:
-    """The video files of a split that `load_split` read, by `video_id`; a file with several clips is there once.
-
-    Raises ValueError if one name stands for two files.
-    """
-    files: dict[str, str] = {}
-    for name, video in zip(rows["video_id"], rows["video"], strict=True):
-        if files.setdefault(name, video["path"]) != video["path"]:
-            raise ValueError(f"the name {name!r} stands for {files[name]} and for {video['path']}: rename one")
-    return files
-
-
 def write_features(
     videos: Mapping[str, Path | str], net: S3D, out: Path | str, batch_size: int = 8, progress: bool = True
 ) -> FeatureReport:
     """Compute the features of videos and write them, one vector per second.
 
-    videos   name -> file, see `video_files`
+    videos   name -> file
     out      a folder, which gets a `name.npy` for each video, float32 (seconds, feature_dim); or a `.safetensors`
              file, which gets one float16 tensor per name
 

@@ -73,15 +73,14 @@ def fit(
     config: TrainConfig,
     run_dir: str | Path,
     losses: Callable[[Any, Any], dict[str, torch.Tensor]] = model_losses,
-    collate: Callable = default_collate,
     settings: dict | None = None,
     progress: bool = True,
 ) -> list[dict]:
     """Train the parameters of `model` that have `requires_grad`, in place, and return the logged metrics.
 
-    `dataset` has a length and is read by index; `collate` makes a batch of a list of examples; `losses(model,
-    batch)` returns named scalars, of which "total" is minimised. `settings` is whatever else defines the run
-    (plain JSON values): it is kept in `config.json` and a run only continues under the same settings.
+    `dataset` has a length and is read by index; `losses(model, batch)` returns named scalars, of which "total" is
+    minimised. `settings` is whatever else defines the run (plain JSON values): it is kept in `config.json` and a run
+    only continues under the same settings.
 
     One step uses `batch_size * gradient_accumulation` examples over all processes. Each epoch is a new shuffle
     that leaves out the examples that do not fill a step. Accelerate starts the processes (`accelerate launch`)
@@ -118,7 +117,7 @@ def fit(
 
     writes = accelerator.is_main_process
     engine.train()
-    batches = _batches(dataset, collate, config, accelerator, range(done, steps))
+    batches = _batches(dataset, config, accelerator, range(done, steps))
     with ExitStack() as stack:
         if writes and done < steps:
             stack.enter_context(run.held())
@@ -252,11 +251,11 @@ def _update(step, accelerator, engine, optimizer, backward, batches, config, run
     return values
 
 
-def _batches(dataset, collate, config, accelerator, steps):
+def _batches(dataset, config, accelerator, steps):
     """This process's micro-batches of the given steps (counted from 0), on its device."""
     from accelerate.utils import send_to_device
 
-    source = MicroBatches(dataset, collate, config, accelerator.process_index, accelerator.num_processes)
+    source = MicroBatches(dataset, config, accelerator.process_index, accelerator.num_processes)
     parts = range(steps.start * config.gradient_accumulation, steps.stop * config.gradient_accumulation)
     loader = DataLoader(
         source,
@@ -272,8 +271,8 @@ def _batches(dataset, collate, config, accelerator, steps):
 class MicroBatches(Dataset):
     """Micro-batch number i of the whole run, as a function of (seed, i): a restart reads none of those before."""
 
-    def __init__(self, dataset: SizedDataset, collate: Callable, config: TrainConfig, process: int, processes: int):
-        self.dataset, self.collate, self.config = dataset, collate, config
+    def __init__(self, dataset: SizedDataset, config: TrainConfig, process: int, processes: int):
+        self.dataset, self.config = dataset, config
         self.process, self.share = process, config.batch_size // processes
         self.per_epoch = _plan(len(dataset), config, processes)[0] * config.gradient_accumulation
 
@@ -282,7 +281,7 @@ class MicroBatches(Dataset):
         first = position * self.config.batch_size + self.process * self.share
         rows = _epoch_order(len(self.dataset), self.config.seed, epoch)[first : first + self.share]
         seed_everything(_seed(self.config.seed, DATA, i, self.process))
-        return self.collate([self.dataset[int(row)] for row in rows])
+        return default_collate([self.dataset[int(row)] for row in rows])
 
 
 @lru_cache(maxsize=1)

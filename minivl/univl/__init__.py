@@ -2,5 +2,3 @@
 
 from minivl.s3d.model import S3D
 from minivl.univl.model import UniVL
-
-__all__ = ["S3D", "UniVL"]

@@ -43,7 +43,7 @@ def beam_search(
     num_beams: int = 5,
     max_length: int = 20,
     stopping: str = "finished",
-    num_return: int = 5,
+    num_return: int | None = None,
     length_penalty: float = 0.0,
 ) -> Captions:
     """Captions of N clips, given the cross encoder's output (N, K, D) and its mask (N, K).
@@ -63,6 +63,7 @@ def beam_search(
     if stopping not in ("finished", "release"):
         raise ConfigError(f"stopping must be 'finished' or 'release', not {stopping!r}")
     release = stopping == "release"
+    num_return = num_beams if num_return is None else num_return
     words = config.vocab_size - (0 if release else 2)  # that a caption can begin with
     if not 1 <= num_return <= num_beams <= words or max_length < 1:
         raise ConfigError(
@@ -71,16 +72,8 @@ def beam_search(
         )
     if release and length_penalty:
         raise ConfigError("the release has no length penalty: use it with stopping='finished'")
-    search = _Search(
-        decoder,
-        cross,
-        cross_mask,
-        tables,
-        config,
-        num_beams,
-        release,
-        needed=num_beams if length_penalty else num_return,
-    )
+    needed = num_beams if length_penalty else num_return
+    search = _Search(decoder, cross, cross_mask, tables, config, num_beams, release, needed)
     search.run(min(max_length, config.text_positions))
     return search.captions(num_return, length_penalty)
 

@@ -42,16 +42,6 @@ def module_norms(gradients: dict[str, dict[str, torch.Tensor]]) -> pd.DataFrame:
     return pd.DataFrame(table).T
 
 
-def gradient_cosines(
-    gradients: dict[str, dict[str, torch.Tensor]], modules: tuple[str, ...] = ("text encoder", "video encoder")
-) -> pd.DataFrame:
-    """Cosines between the objectives' gradients on some modules: 1 pulls the same way, below 0 against each other."""
-    starts = tuple(start for module in modules for start in MODULES[module])
-    flat = {objective: _flat(parts, starts) for objective, parts in gradients.items()}
-    rows = {a: {b: torch.nn.functional.cosine_similarity(flat[a], flat[b], dim=0).item() for b in flat} for a in flat}
-    return pd.DataFrame(rows)
-
-
 class Microscope:
     """A `losses` function for `minivl.train.loop.fit` that also records gradients, every so many steps.
 

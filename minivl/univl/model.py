@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -185,10 +185,6 @@ class UniVL(PretrainedMixin):
         """
         return pretraining_losses(self, batch)
 
-    def pretraining_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same as `forward`, by the name that says what they are."""
-        return self(batch)
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same as `forward`, by the name that the training loop calls."""
         return self(batch)
@@ -214,18 +210,13 @@ class UniVL(PretrainedMixin):
 
     @torch.inference_mode()
     def generate(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        video: Tensor,
-        video_mask: Tensor,
-        num_beams: int = 5,
-        max_length: int = 20,
-        stopping: str = "finished",
-        num_return: int | None = None,
-        length_penalty: float = 0.0,
+        self, input_ids: Tensor, attention_mask: Tensor, video: Tensor, video_mask: Tensor, **search: Any
     ) -> Captions:
-        """Captions of N clips by beam search, best first: see `minivl.univl.generation.beam_search`."""
+        """Captions of N clips by beam search, best first.
+
+        search   num_beams, max_length, stopping, num_return and length_penalty, see
+                 `minivl.univl.generation.beam_search`
+        """
         self.require("decoder")
         special = (self.config.pad_token_id, self.config.bos_token_id, self.config.eos_token_id)
         if max(special) >= self.config.vocab_size:
@@ -234,18 +225,7 @@ class UniVL(PretrainedMixin):
         self.eval()
         try:
             cross, cross_mask = self._encode_clips(input_ids, attention_mask, video, video_mask)
-            return beam_search(
-                self.decoder,
-                cross,
-                cross_mask,
-                self.tables(),
-                self.config,
-                num_beams,
-                max_length,
-                stopping,
-                num_beams if num_return is None else num_return,
-                length_penalty,
-            )
+            return beam_search(self.decoder, cross, cross_mask, self.tables(), self.config, **search)
         finally:
             self.train(was_training)
 

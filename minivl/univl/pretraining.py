@@ -68,14 +68,8 @@ def pretrain(
             "tokenizer": [config.tokenizer, config.vocabulary],
             "text_weights": config.text_weights,
         }
-        fit(
-            model,
-            dataset(stage.narration, bool(stage.parts)),
-            stage.train,
-            Path(run_dir) / stage.name,
-            settings=settings,
-            progress=progress,
-        )
+        videos = dataset(stage.narration, bool(stage.parts))
+        fit(model, videos, stage.train, run_dir / stage.name, settings=settings, progress=progress)
     assert model is not None  # there is always a second stage
     return model
 

@@ -12,31 +12,29 @@ from minivl.univl.layers import used_length
 if TYPE_CHECKING:
     from minivl.univl.model import UniVL
 
-PARTS_OF = {  # of the model, beyond the two encoders
-    "joint": set(),
-    "cmlm": {"cross", "heads"},
-    "cmfm": {"cross", "heads"},
-    "align": {"cross"},
-    "decoder": {"cross", "decoder"},
+FIELDS_OF = {  # mask -> the fields of a batch that are as long as it is
+    "attention_mask": ("input_ids", "attention_mask", "pairs_masked_text", "pairs_token_labels"),
+    "video_mask": ("video", "video_mask", "masked_video", "video_labels_index"),
+    "decoder_mask": ("input_caption_ids", "decoder_mask", "output_caption_ids"),
 }
-ENCODINGS_OF = {  # which of them `encode_batch` makes; "cross" is of the masked ones, and needs them
-    "joint": {"unmasked"},
-    "cmlm": {"masked", "cross"},
-    "cmfm": {"masked", "cross"},
-    "align": {"masked"},
-    "decoder": {"masked", "cross"},
-}
-TEXT = ("input_ids", "attention_mask", "pairs_masked_text", "pairs_token_labels")
-VIDEO = ("video", "video_mask", "masked_video", "video_labels_index")
-CAPTION = ("input_caption_ids", "decoder_mask", "output_caption_ids")
 UNMASKED = {"input_ids", "attention_mask", "video", "video_mask"}
 MASKED = {"pairs_masked_text", "masked_video"}
-FIELDS_OF = {  # of a batch, beyond the unmasked ones
-    "joint": set(),
-    "cmlm": MASKED | {"pairs_token_labels"},
-    "cmfm": MASKED | {"video_labels_index"},
-    "align": MASKED,
-    "decoder": MASKED | set(CAPTION),
+
+
+class Needs(NamedTuple):
+    """All that an objective needs."""
+
+    parts: set[str]  # of the model, beyond the two encoders
+    encodings: set[str]  # that `encode_batch` makes; "cross" is of the masked ones, and needs them
+    fields: set[str]  # of a batch, beyond the unmasked ones
+
+
+NEEDS = {  # of each of OBJECTIVES, in the paper's order
+    "joint": Needs(parts=set(), encodings={"unmasked"}, fields=set()),
+    "cmlm": Needs({"cross", "heads"}, {"masked", "cross"}, MASKED | {"pairs_token_labels"}),
+    "cmfm": Needs({"cross", "heads"}, {"masked", "cross"}, MASKED | {"video_labels_index"}),
+    "align": Needs({"cross"}, {"masked"}, MASKED),
+    "decoder": Needs({"cross", "decoder"}, {"masked", "cross"}, MASKED | set(FIELDS_OF["decoder_mask"])),
 }
 
 
@@ -55,8 +53,8 @@ def active_objectives(model: "UniVL") -> dict[str, float]:
     """
     weights = {
         name: weight
-        for name, parts in PARTS_OF.items()
-        if (weight := getattr(model.objectives, name)) and parts <= set(model.config.parts)
+        for name, needs in NEEDS.items()
+        if (weight := getattr(model.objectives, name)) and needs.parts <= set(model.config.parts)
     }
     if not weights:
         raise ConfigError(
@@ -77,7 +75,7 @@ def flat_clips(model: "UniVL", batch: Mapping[str, Tensor]) -> Clips:
     Raises ValueError if one is missing.
     """
     active = active_objectives(model)
-    read = UNMASKED.union(*(FIELDS_OF[name] for name in active))
+    read = UNMASKED.union(*(NEEDS[name].fields for name in active))
     if lacking := sorted(read - set(batch)):
         raise ValueError(f"a batch for {', '.join(active)} must have {', '.join(lacking)}, too")
     ids = batch["input_ids"]
@@ -85,21 +83,18 @@ def flat_clips(model: "UniVL", batch: Mapping[str, Tensor]) -> Clips:
     fields = {
         name: batch[name].flatten(0, 1) if nested else batch[name] for name in read | {"text_hidden"} if name in batch
     }
-    return Clips(_without_padding(model, fields, "decoder" in active), ids.shape[1] if nested else 1, ids.shape[-1])
+    masks = ["attention_mask"]
+    if not over_all_processes(model):  # a tensor that is gathered has the same shape in every process
+        masks.append("video_mask")
+    if "decoder" in active and not model.objectives.count_padding:  # else [PAD] is a target, too
+        masks.append("decoder_mask")
+    return Clips(without_padding(fields, *masks), ids.shape[1] if nested else 1, ids.shape[-1])
 
 
-def _without_padding(model, fields, captions):
-    """Cut off the places that are padding in every row; those of captions only if [PAD] is not a target.
-
-    Videos that are gathered keep theirs, because a gathered tensor has the same shape in every process.
-    """
-    groups = [(TEXT, "attention_mask")]
-    if not over_all_processes(model):
-        groups.append((VIDEO, "video_mask"))
-    if captions and not model.objectives.count_padding:
-        groups.append((CAPTION, "decoder_mask"))
-    cut = dict(fields)
-    for names, mask in groups:
-        length = used_length(fields[mask])
-        cut |= {name: fields[name][:, :length] for name in names if name in fields}
+def without_padding(batch: Mapping[str, Tensor], *masks: str) -> dict[str, Tensor]:
+    """A batch in which the fields of these masks end where the longest row does: the rest is padding everywhere."""
+    cut = dict(batch)
+    for mask in masks:
+        length = used_length(batch[mask])
+        cut |= {name: batch[name][:, :length] for name in FIELDS_OF[mask] if name in batch}
     return cut

@@ -19,7 +19,7 @@ from minivl.config import ObjectiveConfig
 from minivl.train.distributed import gather_with_gradient
 from minivl.univl import objectives
 from minivl.univl.pooling import pool_text, pool_video
-from minivl.univl.pretraining_batch import ENCODINGS_OF, active_objectives, flat_clips, over_all_processes
+from minivl.univl.pretraining_batch import NEEDS, active_objectives, flat_clips, over_all_processes
 
 if TYPE_CHECKING:
     from minivl.univl.model import UniVL
@@ -47,17 +47,8 @@ def pretraining_losses(model: "UniVL", batch: Mapping[str, Tensor]) -> dict[str,
     """The active objectives of one batch and "total", their weighted sum: see `UniVL.forward`."""
     weights = active_objectives(model)
     encoded = encode_batch(model, batch)
-    losses: dict[str, Tensor] = {}
-    if "joint" in weights:
-        losses["joint"] = joint(model, encoded)
-    if "cmlm" in weights:
-        losses["cmlm"] = cmlm(model, encoded)
-    if "cmfm" in weights:
-        losses["cmfm"] = cmfm(model, encoded)
-    if "align" in weights:
-        losses["align"] = align(model, encoded)
-    if "decoder" in weights:
-        losses["decoder"] = decoder(model, encoded)
+    steps = {"joint": joint, "cmlm": cmlm, "cmfm": cmfm, "align": align, "decoder": decoder}
+    losses = {name: steps[name](model, encoded) for name in weights}
     first, *others = (weight * losses[name] for name, weight in weights.items())
     losses["total"] = sum(others, first)
     return losses
@@ -70,7 +61,7 @@ def encode_batch(model: "UniVL", batch: Mapping[str, Tensor]) -> Encoded:
 
     Raises ConfigError if no objective is active, ValueError if a field is missing.
     """
-    read = set[str]().union(*(ENCODINGS_OF[name] for name in active_objectives(model)))
+    read = set[str]().union(*(NEEDS[name].encodings for name in active_objectives(model)))
     read_unmasked, read_masked, read_cross = (name in read for name in ("unmasked", "masked", "cross"))
 
     fields, clips_per_video, frame_position = flat_clips(model, batch)

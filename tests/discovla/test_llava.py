@@ -5,10 +5,13 @@ import json
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from helpers.tiny_llava import tiny_llava, tiny_processor
+from minivl.cli import app
 from minivl.clip import ModelError, load_clip
 from minivl.config import BUNDLED, ConfigError, scale
+from minivl.data.schema import load_split
 from minivl.discovla.llava import PLAIN_PROMPT, LlavaCaptioner, caption_clips
 from minivl.discovla.pseudo_captions import pair_keys, read_pseudo_captions, with_pseudo_captions
 from minivl.tasks.clip import retrieval
@@ -74,6 +77,18 @@ def test_clips_end_to_end(captioner, data, tmp_path):
     again = Counting(captioner)
     assert caption_clips(data, again, path, progress=False) == captions and again.images == 0
     assert sorted(file.name for file in path.parent.iterdir()) == ["captions.json", "captions.json.settings"]
+
+
+def test_the_command_captions_what_adapt_reads(folder, tmp_path):
+    out, kitchen = tmp_path / "captions.json", BUNDLED / "kitchen"
+    command = ["pseudo-captions", kitchen, "--model", folder, "--out", out, "--split", "val", "--subset", 2]
+    command += ["--prompt", PLAIN_PROMPT, "--set", "inputs.max_frames=2", "--scale", "tiny"]
+    said = CliRunner().invoke(app, [str(part) for part in command], catch_exceptions=False).output
+    clips = load_split(kitchen, "val").select(range(2))
+    assert f"captions of 2 (video, caption) pairs: {out}" in said.replace("\n", "")
+    written = read_pseudo_captions(out)
+    assert list(written) == [f"{row['video_id']}_{row['caption']}" for row in clips]
+    assert all(len(captions) == 2 and all(captions) for captions in written.values())
 
 
 @pytest.mark.parametrize("torn", [b"", b'["half a li'])

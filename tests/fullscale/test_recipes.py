@@ -4,6 +4,8 @@ import dataclasses
 import json
 import shlex
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +15,7 @@ from minivl.cli import app
 from minivl.config import BUNDLED, ConfigError, UniVLConfig, scale
 from minivl.data import corpora
 from minivl.data.wordpiece import train_wordpiece
-from minivl.fullscale.recipes import find_recipe, hyperparameters, recipes
+from minivl.fullscale.recipes import Recipe, base, find_recipe, hyperparameters, recipes
 from minivl.tasks.univl.finetuning import KINDS
 from minivl.train.loop import _plan
 from minivl.univl import UniVL
@@ -62,6 +64,16 @@ def test_corpora_splits_and_tasks_exist(name):
 def test_steps_are_those_of_the_training_loop(name):
     recipe = find_recipe(name)
     assert recipe.steps == _plan(recipe.size.examples, recipe.train, 1)[1]
+
+
+@pytest.mark.parametrize("paper", ["univl", "discovla"])
+def test_all_that_the_files_say_is_read(paper):
+    content = tomllib.loads((Path(base.__file__).parent / f"{paper}.toml").read_text(encoding="utf-8"))
+    known = {field.name for field in dataclasses.fields(Recipe)} - {"name", "settings"} | {"like", "set"}
+    entries = [*content["groups"].values(), *content["recipes"].values()]
+    assert set().union(*entries) <= known
+    assert {name for entry in entries for name in entry.get("departures", ())} == set(content["departures"])
+    assert {entry["size"] for entry in entries if "size" in entry} == set(content["sizes"])
 
 
 def test_the_release_s_numbers():

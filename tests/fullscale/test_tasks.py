@@ -180,7 +180,7 @@ def test_training_examples_stay_on_disk(tmp_path, monkeypatch):
     peaks = []
     for videos in (64, 64, 384):  # the first time pays for imports
         folder = samples.howto100m(tmp_path / str(len(peaks)), videos=videos, count=60)
-        rows = howto100m.load(folder, "train")
+        rows = howto100m.CORPUS.load(folder, "train")
         tracemalloc.start()
         examples = NarratedDataset(rows, words, NarrationConfig(max_words=12, max_frames=8))
         assert len(examples) == videos and examples[videos - 1]["video"].shape == (3, 8, samples.SIZE)

@@ -91,7 +91,7 @@ def gradients(model):
 
 def gradients_of(model, batch, objective="total"):
     model.zero_grad()
-    loss = model.pretraining_losses(batch)[objective]
+    loss = model.losses(batch)[objective]
     loss.backward()
     return loss.detach(), gradients(model)
 
@@ -119,7 +119,7 @@ def half_of_the_batch(rank, folder, expected):
     half = {name: value[2 * rank : 2 * rank + 2] for name, value in whole_batch().items()}
     for objectives, losses_expected, gradients_expected in expected:
         model = small_model(objectives)
-        losses = model.pretraining_losses(half)
+        losses = model.losses(half)
         losses["total"].backward()
         found = gradients(model)
         for tensor in (*found.values(), *(loss.data for loss in losses.values())):
@@ -136,7 +136,7 @@ def of_one_process(objectives, batches):
     results = []
     for batch in batches:
         model = small_model(objectives)
-        losses = model.pretraining_losses(batch)
+        losses = model.losses(batch)
         losses["total"].backward()
         results.append(({name: loss.detach() for name, loss in losses.items()}, gradients(model)))
     return tuple(

@@ -15,14 +15,7 @@ from minivl.config import BUNDLED, S3DConfig
 from minivl.data.features import load_features
 from minivl.data.schema import load_split
 from minivl.data.video import VideoError, write_video
-from minivl.s3d.features import (
-    ExtractionError,
-    extract_features,
-    seconds_of_video,
-    stream_features,
-    video_files,
-    write_features,
-)
+from minivl.s3d.features import ExtractionError, extract_features, seconds_of_video, stream_features, write_features
 from minivl.s3d.model import S3D
 
 CONFIG = S3DConfig(width=0.125, feature_dim=16, embed_dim=8, image_size=16, frames_per_second=4)
@@ -148,7 +141,8 @@ def test_memory_does_not_grow_with_the_video(net, tmp_path):
 
 
 def kitchen(count):
-    return dict(list(video_files(load_split(BUNDLED / "kitchen", "val")).items())[:count])
+    rows = load_split(BUNDLED / "kitchen", "val").select(range(count))
+    return {row["video_id"]: row["video"]["path"] for row in rows}
 
 
 @pytest.fixture
@@ -230,14 +224,6 @@ def test_disk_full(net, tmp_path, small_disk):
     with pytest.raises(ExtractionError, match=rf"cannot write .*{second[0]}.npy .*free some space"):
         write_features(dict([first, second]), net, tmp_path / "out", progress=False)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"features.json", f"{first[0]}.npy"}
-
-
-def test_names_of_videos(tmp_path):
-    rows = {"video_id": ["a", "a", "b"], "video": [{"path": "a.mp4"}, {"path": "a.mp4"}, {"path": "b.mp4"}]}
-    assert video_files(rows) == {"a": "a.mp4", "b": "b.mp4"}
-    rows["video_id"] = ["a", "a", "a"]
-    with pytest.raises(ValueError, match="'a' stands for a.mp4 and for b.mp4"):
-        video_files(rows)
 
 
 def test_damaged_video(tmp_path):

@@ -321,14 +321,12 @@ class Draws(torch.utils.data.Dataset):
 
 
 def test_no_two_processes_and_steps_draw_the_same():
-    drawn = {
-        (process, step): MicroBatches(Draws(), list, CONFIG, process, processes=2)[step]
-        for process in range(2)
-        for step in range(2)
-    }
-    for numbers in zip(*(example for batch in drawn.values() for example in batch), strict=True):  # of one generator
-        assert len(set(numbers)) == len(numbers) == 8  # 2 processes x 2 steps x 2 examples
-    assert MicroBatches(Draws(), list, CONFIG, 1, processes=2)[1] == drawn[1, 1]  # after a restart
+    def drawn(process, step):
+        return torch.stack(MicroBatches(Draws(), CONFIG, process, processes=2)[step])  # (3 generators, 2 examples)
+
+    numbers = torch.cat([drawn(process, step) for process in range(2) for step in range(2)], dim=1)
+    assert all(len(set(row)) == 8 for row in numbers.tolist())  # 2 processes x 2 steps x 2 examples
+    assert torch.equal(drawn(1, 1), drawn(1, 1))  # after a restart
 
 
 def test_two_processes(tmp_path):

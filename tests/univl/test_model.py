@@ -159,7 +159,7 @@ def test_losses_and_gradients_are_those_of_the_plain_computation(choices, n, lay
     expected_gradients = gradients(model)
 
     model.zero_grad()
-    losses = model.pretraining_losses(in_videos(flat, n) if n > 1 else flat)
+    losses = model.losses(in_videos(flat, n) if n > 1 else flat)
     losses["total"].backward()
     assert set(losses) == {name for name in OBJECTIVES if getattr(CHOICES[choices], name)} | {"total"}
     for name, loss in losses.items():
@@ -211,7 +211,7 @@ def test_nothing_masked_gives_zero_and_no_gradient():
     for name in ("cmlm", "cmfm"):
         loss, found = gradients_of(model, batch, name)
         assert loss == 0 and all((gradient == 0).all() for gradient in found.values())
-    assert model.pretraining_losses(batch)["total"].isfinite()
+    assert model.losses(batch)["total"].isfinite()
 
 
 # The choices between paper and release
@@ -222,7 +222,7 @@ def differing(choices, batch, **changes):
     results = []
     for objectives in (choices, ObjectiveConfig(**{**vars(choices), **changes})):
         model = small_model(objectives)
-        losses = model.pretraining_losses(batch)
+        losses = model.losses(batch)
         losses["total"].backward()
         results.append((losses, gradients(model)))
     (losses, before), (changed, after) = results
@@ -248,20 +248,18 @@ def test_objectives_that_are_not_wanted_are_not_computed():
     batch = random_batch(*LENGTHS)
     joint_fields = ("input_ids", "attention_mask", "video", "video_mask")
     stage_one = small_model(parts=())
-    assert set(stage_one.pretraining_losses({name: batch[name] for name in joint_fields})) == {"joint", "total"}
-    assert set(small_model(parts=("cross",)).pretraining_losses(batch)) == {"joint", "align", "total"}
+    assert set(stage_one.losses({name: batch[name] for name in joint_fields})) == {"joint", "total"}
+    assert set(small_model(parts=("cross",)).losses(batch)) == {"joint", "align", "total"}
     captioner = small_model(parts=("cross", "decoder"))
-    assert set(captioner.pretraining_losses(batch)) == {"joint", "align", "decoder", "total"}
-    without = small_model(ObjectiveConfig(joint=0.0, align=0.0)).pretraining_losses(batch)
+    assert set(captioner.losses(batch)) == {"joint", "align", "decoder", "total"}
+    without = small_model(ObjectiveConfig(joint=0.0, align=0.0)).losses(batch)
     assert set(without) == {"cmlm", "cmfm", "decoder", "total"}
     only_joint = small_model(ObjectiveConfig(cmlm=0.0, cmfm=0.0, align=0.0, decoder=0.0))
     close(only_joint.losses(batch)["total"], small_model().losses(batch)["joint"])
     with pytest.raises(ConfigError, match="nothing to train"):
-        small_model(ObjectiveConfig(joint=0.0), parts=()).pretraining_losses(batch)
+        small_model(ObjectiveConfig(joint=0.0), parts=()).losses(batch)
     with pytest.raises(ValueError, match="must have masked_video, video_labels_index, too"):
-        small_model().pretraining_losses(
-            {k: v for k, v in batch.items() if k not in ("masked_video", "video_labels_index")}
-        )
+        small_model().losses({k: v for k, v in batch.items() if k not in ("masked_video", "video_labels_index")})
 
 
 def test_other_fields_of_a_batch_do_not_matter():

@@ -6,6 +6,7 @@ import torch
 from helpers.univl_processes import in_videos, random_batch, small_model
 from minivl.config import ObjectiveConfig
 from minivl.config.settings import OBJECTIVES
+from minivl.univl.pretraining_batch import NEEDS
 from minivl.univl.pretraining_step import UNREAD, encode_batch
 
 LENGTHS = ([9, 4, 2, 6], [5, 7, 1, 2], [8, 3, 1, 6])
@@ -24,6 +25,12 @@ READS = {
 
 def model_with(active):
     return small_model(ObjectiveConfig(**{**NOTHING, **dict.fromkeys(active, 1.0)}))
+
+
+def test_each_objective_says_what_it_needs_and_is_computed():
+    assert tuple(NEEDS) == OBJECTIVES
+    losses = model_with(OBJECTIVES).losses(random_batch(*LENGTHS))
+    assert tuple(losses) == (*OBJECTIVES, "total")
 
 
 @pytest.mark.parametrize("active", READS)
@@ -64,6 +71,5 @@ def test_each_encoding_is_of_the_clips_that_its_name_says():
 
 def test_the_model_called_is_its_losses():
     model, batch = small_model(), random_batch(*LENGTHS)
-    called = model(batch)
-    for again in (model.losses(batch), model.pretraining_losses(batch)):
-        assert list(called) == list(again) and all(torch.equal(called[name], again[name]) for name in called)
+    called, losses = model(batch), model.losses(batch)
+    assert list(called) == list(losses) and all(torch.equal(called[name], losses[name]) for name in called)

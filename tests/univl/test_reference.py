@@ -123,7 +123,7 @@ def test_predictions(ref, model, encoded):
 
 def test_stage_two_losses_and_gradients(ref, model):
     model.zero_grad()
-    losses = model.pretraining_losses(inputs(ref))
+    losses = model.losses(inputs(ref))
     assert set(losses) == set(LOSSES)
     for name in LOSSES:
         close(losses[name], ref[f"loss.stage2_{name}"])
@@ -138,9 +138,9 @@ def test_stage_two_losses_and_gradients(ref, model):
 
 def test_three_clips_per_video(ref, model):
     batch = inputs(ref, "in3.")
-    close(model.pretraining_losses(batch)["total"], ref["loss.n3_stage2_total"])
+    close(model.losses(batch)["total"], ref["loss.n3_stage2_total"])
     stage_one = UniVL.from_reference(state_of(ref, "stage1_pretrain"), **IDS)
-    losses = stage_one.pretraining_losses(batch)
+    losses = stage_one.losses(batch)
     assert set(losses) == {"joint", "total"}
     close(losses["joint"], ref["loss.n3_stage1_milnce"])
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
@@ -152,7 +152,7 @@ def test_three_clips_per_video(ref, model):
 
 def test_stage_one(ref):
     stage_one = UniVL.from_reference(state_of(ref, "stage1_pretrain"), **IDS)
-    close(stage_one.pretraining_losses(inputs(ref))["total"], ref["loss.stage1_milnce_np1"])
+    close(stage_one.losses(inputs(ref))["total"], ref["loss.stage1_milnce_np1"])
 
 
 def test_losses_of_given_matrices(ref):

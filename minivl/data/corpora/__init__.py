@@ -1,24 +1,14 @@
 """The papers' corpora, read from the files that circulate into the one schema of minivl.data.schema.
 
-One module per corpus; its CARD says where to get it, its splits, protocols and expected files.
+One module per corpus; its docstring is its card and says where to get it, its splits, protocols and expected files.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minivl.data.corpora import (
-    activitynet,
-    check_howto100m,
-    coin,
-    crosstask,
-    didemo,
-    howto100m,
-    lsmdc,
-    mosi,
-    msrvtt,
-    youcook2,
-)
+from minivl.data.corpora import activitynet, coin, crosstask, didemo, howto100m, lsmdc, mosi, msrvtt, youcook2
 from minivl.data.corpora.check import Report, check_corpus
+from minivl.data.corpora.check_howto100m import check as check_howto100m
 from minivl.data.corpora.hub import load_hub
 
 if TYPE_CHECKING:
@@ -39,18 +29,18 @@ def load(name: str, folder: Path | str, split: str, **settings: Any) -> "Dataset
     """
     if name.startswith(HUB):
         return load_hub(name.removeprefix(HUB), folder, split, **settings)
-    return _corpus(name).load(folder, split, **settings)
+    return _corpus(name).CORPUS.load(folder, split, **settings)
 
 
 def check(name: str, folder: Path | str, media: Path | str | None = None) -> Report:
     """Find what is there, what is missing, what is broken; print the report. Raises ValueError for an unknown name."""
     module = _corpus(name)
-    return check_howto100m.check(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
+    return check_howto100m(folder, media) if module is howto100m else check_corpus(module.CORPUS, folder, media)
 
 
 def card(name: str) -> str:
     """Card of a corpus: where to get it, its licence, size, splits, protocols and expected files."""
-    return _corpus(name).CARD
+    return _corpus(name).CORPUS.card
 
 
 def _corpus(name: str):

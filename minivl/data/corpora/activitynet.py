@@ -1,13 +1,4 @@
-"""ActivityNet Captions: long videos with a paragraph of timed sentences."""
-
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
-from minivl.data.corpora.files import find_file, read_json, take
-from minivl.data.schema import SchemaError
-
-CARD = """ActivityNet Captions: 20,000 YouTube videos of up to some minutes; 3.7 timed sentences each on average.
+"""ActivityNet Captions: 20,000 YouTube videos of up to some minutes; 3.7 timed sentences each on average.
 
 From       cs.stanford.edu/people/ranjaykrishna/densevid (captions.zip); videos: activity-net.org
 Licence    annotations for research; the videos belong to their makers
@@ -17,6 +8,14 @@ Protocols  paragraphs (the default): one row per video, its sentences joined; se
 Segments   overlap freely
 Layout     train.json, val_1.json, val_2.json; v_<id>.mp4 or <id>.mp4, or .npy files, in any folder below
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
+from minivl.data.corpora.files import find_file, read_json, take
+from minivl.data.schema import SchemaError
+
 FILES = {"train": "train.json", "val": "val_1.json", "val_2": "val_2.json"}
 
 
@@ -49,5 +48,4 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
             yield {**row, "caption": " ".join(sentence.strip() for sentence in sentences)}
 
 
-CORPUS = Corpus("activitynet", CARD, tuple(FILES), read, ("paragraphs", "segments"))
-load = CORPUS.load
+CORPUS = Corpus("activitynet", __doc__, tuple(FILES), read, ("paragraphs", "segments"))

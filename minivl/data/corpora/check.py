@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minivl.data.corpora.common import SHOWN, Corpus, Problems
+from minivl.data.corpora.common import Corpus, Problems
 from minivl.data.corpora.media import Media, feature_arrays
 from minivl.data.cut_off import missing_bytes
 from minivl.data.features import SEPARATOR
-from minivl.data.schema import SchemaError
+from minivl.data.schema import SHOWN, SchemaError
 
 LOOKED_AT = 200  # files whose first bytes are read, evenly chosen
 SPARE = 5.0  # seconds by which features may end before the last caption does: DiDeMo's last piece is shorter than that
@@ -124,7 +124,7 @@ def evenly(items: list) -> list:
     return items[:: -(-len(items) // LOOKED_AT)] if items else []
 
 
-def probe_features(references: list[tuple[str, tuple[float, float]]], found: list[str], rate: float = 1.0) -> list[str]:
+def probe_features(references: list[tuple[str, tuple[float, float]]], found: list[str]) -> list[str]:
     """Find what is wrong with some of the features, each given with begin and end of its last caption, in seconds."""
     broken, sizes = [], set()
     for reference, (start, end) in evenly(references):
@@ -137,9 +137,9 @@ def probe_features(references: list[tuple[str, tuple[float, float]]], found: lis
             broken.append(f"{reference} has shape {shape}, expected (T, F)")
             continue
         sizes.add(shape[1])
-        if shape[0] / rate <= start or shape[0] / rate < end - SPARE:
+        if shape[0] <= start or shape[0] < end - SPARE:
             broken.append(
-                f"{reference} is shorter than its captions: {shape[0] / rate:g} seconds of features, "
+                f"{reference} is shorter than its captions: {shape[0]} seconds of features, "
                 f"captions up to second {end:g}"
             )
     if references:

@@ -1,13 +1,4 @@
-"""COIN: instructional videos with labelled steps."""
-
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
-from minivl.data.corpora.files import find_file, read_json, take
-from minivl.data.schema import SchemaError
-
-CARD = """COIN: 11,827 instructional videos from YouTube of 180 tasks, with 46,354 steps of 778 kinds.
+"""COIN: 11,827 instructional videos from YouTube of 180 tasks, with 46,354 steps of 778 kinds.
 
 From       coin-dataset.github.io and github.com/coin-dataset/annotations (COIN.json)
 Licence    annotations for research; the videos belong to their makers
@@ -17,18 +8,21 @@ Steps      should not overlap: overlapping ones are kept and reported
 Times      the file's region of interest (start, end) is not used: frames outside of it count as background
 Layout     COIN.json; <video_id>.npy or <video_id>.mp4 in any folder below
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
+from minivl.data.corpora.files import find_file, read_json, take
+from minivl.data.schema import SchemaError
+
 SUBSETS = {"training": "train", "testing": "test", "validation": "test"}  # the manual says "validation"
-
-
-def _database(folder: Path) -> tuple[Path, dict]:
-    path = find_file(folder, "COIN.json", "annotations/COIN.json")
-    return path, take(read_json(path), "database", dict, str(path))
 
 
 def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterator[dict]:
     """One row per video of a split."""
-    path, database = _database(folder)
-    for video, entry in database.items():
+    path = find_file(folder, "COIN.json", "annotations/COIN.json")
+    for video, entry in take(read_json(path), "database", dict, str(path)).items():
         where = f"{path}: {video}"
         subset = take(entry, "subset", str, where)
         if subset not in SUBSETS:
@@ -37,8 +31,8 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
             continue
         steps = [
             {
-                "label": take(step, "label", str, where).strip(),
                 **parse_segment(take(step, "segment", list, where), where),
+                "label": take(step, "label", str, where).strip(),
             }
             for step in take(entry, "annotation", list, where)
         ]
@@ -50,19 +44,4 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
         }
 
 
-def taxonomy(folder: Path | str) -> dict[str, list[str]]:
-    """Task -> labels of its steps, in the order of their numbers, over all splits: the classes of frame accuracy."""
-    path, database = _database(CORPUS.folder(folder))
-    tasks: dict[str, dict[int, str]] = {}
-    for video, entry in database.items():
-        where = f"{path}: {video}"
-        labels = tasks.setdefault(take(entry, "class", str, where), {})
-        for step in take(entry, "annotation", list, where):
-            if not isinstance(step, dict) or not str(step.get("id")).isdecimal():
-                raise SchemaError(f"{where}: a step must have a number as 'id', got {step!r:.60}")
-            labels[int(step["id"])] = take(step, "label", str, where).strip()
-    return {task: [labels[number] for number in sorted(labels)] for task, labels in tasks.items()}
-
-
-CORPUS = Corpus("coin", CARD, ("train", "test"), read)
-load = CORPUS.load
+CORPUS = Corpus("coin", __doc__, ("train", "test"), read)

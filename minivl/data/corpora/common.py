@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from minivl.data.corpora.files import read_table, seconds
 from minivl.data.corpora.media import Media
-from minivl.data.schema import COLUMNS, SchemaError, make_dataset
+from minivl.data.schema import COLUMNS, SHOWN, SchemaError, make_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SHORTEST = 0.01  # seconds that a segment without length is given; it still names the same features
-SHOWN = 5  # examples per problem
 
 
 class Problems:

@@ -1,16 +1,4 @@
-"""CrossTask: instructional videos of 18 tasks with ordered steps."""
-
-from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
-
-from minivl.data.corpora.common import Corpus, Problems, clean_segments
-from minivl.data.corpora.files import find_file, read_table, read_text
-from minivl.data.corpora.narrations import CAPTIONS, caption_entries, spoken
-from minivl.data.schema import SchemaError
-
-CARD = """CrossTask: 4,700 instructional videos from YouTube; the 2,750 of 18 primary tasks have timed steps.
+"""CrossTask: 4,700 instructional videos from YouTube; the 2,750 of 18 primary tasks have timed steps.
 
 From       github.com/DmZhukov/CrossTask (crosstask_release.zip)
 Licence    code BSD 3-clause; the videos belong to their makers
@@ -24,6 +12,17 @@ Layout     tasks_primary.txt, videos.csv, videos_val.csv (task,video,url; no hea
            (step from 1,start,end); or all of this in crosstask_release/; <video>.npy or .mp4 in any folder below;
            if wanted raw_caption.json, caption.json or caption.pickle of HowTo100M
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from minivl.data.corpora.common import Corpus, Problems, clean_segments
+from minivl.data.corpora.files import find_file, find_optional, read_table, read_text
+from minivl.data.corpora.narrations import CAPTIONS, caption_entries, spoken
+from minivl.data.schema import SchemaError
+
 PER_TASK = 30  # videos drawn for training
 LIST = ("task", "video", "url")
 
@@ -48,12 +47,6 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
                 "steps": clean_segments(steps, f"{task}_{video}", problems),
                 **said,
             }
-
-
-def taxonomy(folder: Path | str) -> dict[str, list[str]]:
-    """Primary task -> its steps in their order."""
-    path = find_file(CORPUS.folder(folder), "tasks_primary.txt", "crosstask_release/tasks_primary.txt")
-    return dict(_tasks(path).values())
 
 
 def _tasks(path: Path) -> dict[str, tuple[str, list[str]]]:
@@ -95,7 +88,7 @@ def _videos(path: Path, tasks: dict, problems: Problems) -> list[tuple[str, str]
 
 def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, list[dict]] | None:
     """Transcripts of some videos, if HowTo100M's captions are there; JSON is read video by video."""
-    captions = next((folder / name for name in CAPTIONS if (folder / name).is_file()), None)
+    captions = find_optional(folder, *CAPTIONS)
     if captions is None:
         return None
     said = {
@@ -107,9 +100,8 @@ def _speech(folder: Path, videos: set[str], problems: Problems) -> dict[str, lis
 
 
 def _steps(folder: Path, task: str, video: str, labels: list[str]) -> list[dict] | None:
-    try:
-        path = find_file(folder, *(f"{place}annotations/{task}_{video}.csv" for place in ("", "crosstask_release/")))
-    except FileNotFoundError:
+    path = find_optional(folder, *(f"{place}annotations/{task}_{video}.csv" for place in ("", "crosstask_release/")))
+    if path is None:
         return None
     steps = []
     for where, line in read_table(path, ("step", "start", "end"), header=False) if path.stat().st_size else ():
@@ -119,5 +111,4 @@ def _steps(folder: Path, task: str, video: str, labels: list[str]) -> list[dict]
     return steps
 
 
-CORPUS = Corpus("crosstask", CARD, ("train", "val", "test"), read, tuple(f"draw-{n}" for n in range(20)), True)
-load = CORPUS.load
+CORPUS = Corpus("crosstask", __doc__, ("train", "val", "test"), read, tuple(f"draw-{n}" for n in range(20)), True)

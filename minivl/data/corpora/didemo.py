@@ -1,13 +1,4 @@
-"""DiDeMo: short personal videos, whose moments are described."""
-
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems
-from minivl.data.corpora.files import find_file, read_json, read_text, take
-from minivl.data.schema import SchemaError
-
-CARD = """DiDeMo: 10,464 Flickr videos of 25 to 30 seconds with 40,543 descriptions of moments.
+"""DiDeMo: 10,464 Flickr videos of 25 to 30 seconds with 40,543 descriptions of moments.
 
 From       github.com/LisaAnne/LocalizingMoments (data/); lists of videos: github.com/albanie/collaborative-experts
 Licence    annotations BSD 2-clause; the videos have Creative Commons licences of their own
@@ -18,6 +9,14 @@ Times      moments are marked in pieces of 5 seconds, and videos were cut to 30 
 Layout     train_data.json, val_data.json, test_data.json; if they are there, train_list.txt, val_list.txt and
            test_list.txt (one video per line) choose the videos; <video>, with another suffix too, in any folder below
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems
+from minivl.data.corpora.files import find_file, read_json, read_text, take
+from minivl.data.schema import SchemaError
+
 PIECE = 5.0  # seconds
 PIECES = 6  # of a video that does not say
 
@@ -62,5 +61,4 @@ def _check_times(entry: dict, pieces: int, where: str, problems: Problems) -> No
             problems.add("moments that are reversed or outside the video, not used", f"{where} {time!r:.40}")
 
 
-CORPUS = Corpus("didemo", CARD, ("train", "val", "test"), read, ("paragraphs",))
-load = CORPUS.load
+CORPUS = Corpus("didemo", __doc__, ("train", "val", "test"), read, ("paragraphs",))

@@ -14,11 +14,15 @@ CHUNK = 1 << 20  # characters
 LONGEST_ENTRY = 1 << 26  # characters of one entry of a streamed JSON file; HowTo100M's longest video has far fewer
 
 
+def find_optional(folder: Path, *names: str) -> Path | None:
+    """The first of some paths below a folder that exists, or None."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def find_file(folder: Path, *names: str) -> Path:
     """The first of some paths below a folder that exists. Raises FileNotFoundError."""
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
+    if path := find_optional(folder, *names):
+        return path
     raise FileNotFoundError(f"{folder} has no {' or '.join(names)}")
 
 

@@ -1,17 +1,4 @@
-"""HowTo100M: 1.2 million narrated instructional videos, as S3D features and what is said."""
-
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from minivl.data.corpora.common import Corpus, Problems
-from minivl.data.corpora.files import find_file
-from minivl.data.corpora.narrations import CAPTIONS, narrated_rows
-from minivl.data.corpora.shards import features, read_index, read_shards, write_shards
-
-if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
-
-CARD = """HowTo100M: 1.2 million instructional YouTube videos, 15 years long, with 136 million sentences of speech.
+"""HowTo100M: 1.2 million instructional YouTube videos, 15 years long, with 136 million sentences of speech.
 
 From       www.di.ens.fr/willow/research/howto100m (captions, list of videos); S3D features: extract them
 Licence    for research; the videos belong to their makers
@@ -24,7 +11,18 @@ Prepared   by the first use, or by `prepare`: captions are sorted into shards in
 Layout     HowTo100M.csv (video_id,feature_file), caption.pickle or raw_caption.json or caption.json ({video_id: {start,
            end, text}}), features/<feature_file> (.npy, one row per second)
 """
-CORPUS = Corpus("howto100m", CARD, ("train",))
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minivl.data.corpora.common import Corpus, Problems
+from minivl.data.corpora.files import find_file
+from minivl.data.corpora.narrations import CAPTIONS, narrated_rows
+from minivl.data.corpora.shards import read_index, write_shards
+from minivl.data.schema import first_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def prepare(folder: Path | str, media: Path | str | None = None, feature_rate: float = 1.0) -> Path:
@@ -72,34 +70,30 @@ def _shards(folder: Path | str, media: Path | str | None, feature_rate: float) -
     return [str(target / name) for name in read_index(target)["shards"]]
 
 
-def load(
-    folder: Path | str,
-    split: str = "train",
-    protocol: str | None = None,
-    subset: int | None = None,
-    transcripts: bool = True,
-    source: str | None = None,
-    media: Path | str | None = None,
-    feature_rate: float = 1.0,
-) -> "Dataset":
-    """All videos, or the first `subset`, as a `datasets.Dataset` that reads the shards where they lie on disk.
+class HowTo100M(Corpus):
+    """This corpus is too large to be read at once: rows are read from shards, where they lie on disk."""
 
-    The settings are those of `Corpus.load`; media is the folder of the feature files, None for <folder>/features.
-    """
-    from datasets import Dataset, concatenate_datasets
+    def load(
+        self,
+        folder: Path | str,
+        split: str = "train",
+        protocol: str | None = None,
+        subset: int | None = None,
+        transcripts: bool = True,
+        source: str | None = None,
+        media: Path | str | None = None,
+        feature_rate: float = 1.0,
+    ) -> "Dataset":
+        """All videos, or the first `subset`, as a `datasets.Dataset` that reads the shards where they lie on disk.
 
-    CORPUS.expect(split, protocol or "standard", source, sources=("features",))
-    rows = concatenate_datasets([Dataset.from_file(shard) for shard in _shards(folder, media, feature_rate)])
-    rows = rows if subset is None else rows.select(range(min(subset, len(rows))))
-    return rows if transcripts else rows.remove_columns("transcript")
+        The settings are those of `Corpus.load`; media is the folder of the feature files, None for <folder>/features.
+        """
+        from datasets import Dataset, concatenate_datasets
+
+        self.expect(split, protocol or self.protocols[0], source, sources=("features",))
+        rows = concatenate_datasets([Dataset.from_file(shard) for shard in _shards(folder, media, feature_rate)])
+        rows = first_rows(rows, subset)
+        return rows if transcripts else rows.remove_columns("transcript")
 
 
-def stream(
-    folder: Path | str, subset: int | None = None, media: Path | str | None = None, feature_rate: float = 1.0
-) -> "IterableDataset":
-    """The same rows as a `datasets.IterableDataset`: shards go to the workers of a loader, memory stays constant."""
-    from datasets import IterableDataset
-
-    shards = _shards(folder, media, feature_rate)
-    rows = IterableDataset.from_generator(read_shards, features=features(), gen_kwargs={"shards": shards})
-    return rows if subset is None else rows.take(subset)
+CORPUS = HowTo100M("howto100m", __doc__, ("train",))

@@ -1,12 +1,4 @@
-"""LSMDC: clips of films with the audio description for the blind."""
-
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems
-from minivl.data.corpora.files import find_file, read_table
-
-CARD = """LSMDC: 118,081 clips of 202 films, each with a sentence of the audio description.
+"""LSMDC: 118,081 clips of 202 films, each with a sentence of the audio description.
 
 From       sites.google.com/site/describingmovies, after a signed agreement
 Licence    research only, by that agreement
@@ -16,6 +8,13 @@ Times      those in the files are times in the film, and the clip is already cut
 Layout     LSMDC16_annos_training.csv, LSMDC16_annos_val.csv, LSMDC16_challenge_1000_publictect.csv (tabs, no header:
            clip id, start and end aligned, start and end extracted, sentence), <clip id>.avi or .mp4 in any folder below
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems
+from minivl.data.corpora.files import find_file, read_table
+
 FILES = {
     "train": "LSMDC16_annos_training.csv",
     "val": "LSMDC16_annos_val.csv",
@@ -37,5 +36,4 @@ def read(folder: Path, split: str, protocol: str, problems: Problems) -> Iterato
         yield {"video_id": clip, "captions": sentences, "media": {clip: {}}}
 
 
-CORPUS = Corpus("lsmdc", CARD, tuple(FILES), read)
-load = CORPUS.load
+CORPUS = Corpus("lsmdc", __doc__, tuple(FILES), read)

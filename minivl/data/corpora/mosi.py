@@ -1,14 +1,4 @@
-"""CMU-MOSI: film reviews to the camera, cut into opinions with a sentiment."""
-
-import ast
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems, clean_segments
-from minivl.data.corpora.files import find_file, read_json, read_table, read_text, seconds
-from minivl.data.schema import SchemaError
-
-CARD = """CMU-MOSI: 93 YouTube monologues, cut into 2,199 opinions with a sentiment from -3 to 3.
+"""CMU-MOSI: 93 YouTube monologues, cut into 2,199 opinions with a sentiment from -3 to 3.
 
 From       the raw release of multicomp.cs.cmu.edu (CMU_MOSI.zip); the usual splits: cmu_mosi_std_folds.py of
            github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK (read as text, never run)
@@ -21,6 +11,15 @@ Layout     OpinionLevelSentiment.csv (start,end,video,number,sentiment; no heade
            Transcript/Segmented/<video>.annotprocessed (lines number_DELIM_text) in ./ or Raw/; cmu_mosi_std_folds.py
            or splits.json {"train": [video, ...], "val": ..., "test": ...}; videos in any folder below
 """
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems, clean_segments
+from minivl.data.corpora.files import find_file, find_optional, read_json, read_table, read_text, seconds
+from minivl.data.schema import SchemaError
+
 COLUMNS = ("start", "end", "video", "number", "sentiment")
 FOLDS = {"train": "standard_train_fold", "val": "standard_valid_fold", "test": "standard_test_fold"}
 MARK = "_DELIM_"
@@ -79,8 +78,7 @@ def _sentiment(text: str, where: str) -> float:
 
 def _transcript(folder: Path, video: str) -> dict[str, str]:
     """Number of an opinion -> what is said."""
-    names = [f"{place}Transcript/Segmented/{video}.annotprocessed" for place in ("", "Raw/")]
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    path = find_optional(folder, *(f"{place}Transcript/Segmented/{video}.annotprocessed" for place in ("", "Raw/")))
     if path is None:
         return {}
     texts = {}
@@ -118,5 +116,4 @@ def _assignments(path: Path) -> dict:
         raise SchemaError(f"{path} must assign lists of videos to {', '.join(FOLDS.values())}: {error}") from error
 
 
-CORPUS = Corpus("mosi", CARD, ("train", "val", "test"), read)
-load = CORPUS.load
+CORPUS = Corpus("mosi", __doc__, ("train", "val", "test"), read)

@@ -1,14 +1,4 @@
-"""MSR-VTT: short web videos with 20 sentences each."""
-
-from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems, unique_rows
-from minivl.data.corpora.files import find_file, read_json, take
-from minivl.data.schema import SchemaError
-
-CARD = """MSR-VTT: 10,000 web videos of 10 to 30 seconds with 20 sentences each.
+"""MSR-VTT: 10,000 web videos of 10 to 30 seconds with 20 sentences each.
 
 From       github.com/ArrowLuo/CLIP4Clip/releases (msrvtt_data.zip: sentences and splits) and the releases of
            github.com/microsoft/UniVL (msrvtt.zip: the same and S3D features); videos: the hub's friedrichor/MSR-VTT
@@ -22,6 +12,15 @@ Rows       one per video, with all its `captions`; a test pair of 9k and 7k has 
 Layout     MSRVTT_data.json; MSRVTT_train.9k.csv, MSRVTT_train.7k.csv (video_id), MSRVTT_JSFUSION_test.csv (video_id,
            sentence); msrvtt_videos_features.pickle, or <video_id>.mp4 or <video_id>.npy in any folder below
 """
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems, unique_rows
+from minivl.data.corpora.files import find_file, read_json, take
+from minivl.data.schema import SchemaError
+
 BY_ORDER = {"train": (0, 6513), "val": (6513, 7010), "test": (7010, None)}
 
 
@@ -66,5 +65,4 @@ def _by_order(path: Path, data: dict, split: str) -> list[str]:
     return videos[first:last]
 
 
-CORPUS = Corpus("msrvtt", CARD, ("train", "val", "test"), read, ("9k", "7k", "captioning"))
-load = CORPUS.load
+CORPUS = Corpus("msrvtt", __doc__, ("train", "val", "test"), read, ("9k", "7k", "captioning"))

@@ -18,19 +18,6 @@ from minivl.data.schema import SchemaError
 
 KINDS = "biufUSO"  # truth values, whole and real numbers, texts, bytes, objects that are themselves admitted
 ARRAY = "numpy.ndarray"  # stands for the class, which pickles hand to `_reconstruct`
-BROKEN = (
-    EOFError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-    ImportError,
-    AssertionError,
-    RecursionError,
-)  # what reading a broken pickle can raise
 
 
 class _Refused(pickle.UnpicklingError):
@@ -135,10 +122,12 @@ def read_pickle(path: Path) -> Any:
         if _expanded(content, {}) > limit("unpacked_ratio") * path.stat().st_size:
             raise _Refused(f"expands more than that (bytes for each of its own: {how_to_raise('unpacked_ratio')})")
         return content
+    except OSError:
+        raise
     except _Refused as error:
         raise SchemaError(
             f"{path} is refused: it {error}, and only arrays of numbers and texts in plain containers "
             "are read from pickles, because others can run code"
         ) from error
-    except (pickle.UnpicklingError, *BROKEN) as error:
+    except Exception as error:  # whatever the bytes of a broken pickle bring about
         raise SchemaError(f"{path} is not a readable pickle: {error!r:.200}") from error

@@ -1,14 +1,4 @@
-"""YouCook2: cooking videos, each step with its times and a sentence."""
-
-from collections.abc import Iterator
-from pathlib import Path
-
-from minivl.data.corpora.common import Corpus, Problems, clean_segments, parallel, parse_segment, unique_rows
-from minivl.data.corpora.files import find_file, read_json, take
-from minivl.data.corpora.pickles import read_pickle
-from minivl.data.schema import SchemaError
-
-CARD = """YouCook2: 2,000 cooking videos from YouTube of 89 recipes; every step has its times and a sentence.
+"""YouCook2: 2,000 cooking videos from YouTube of 89 recipes; every step has its times and a sentence.
 
 From       youcook2.eecs.umich.edu (annotations, video links); as UniVL used them, with transcripts and S3D features:
            the releases of github.com/microsoft/UniVL (youcookii.zip)
@@ -21,6 +11,15 @@ Layout     UniVL's files:   youcookii_train.csv, youcookii_val.csv (video_id,fea
                             or youcookii_data.no_transcript.pickle, youcookii_videos_features.pickle
            or official:     youcookii_annotations_trainval.json; <video_id>.npy or .mp4 in any folder below
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parallel, parse_segment, unique_rows
+from minivl.data.corpora.files import find_file, read_json, take
+from minivl.data.corpora.pickles import read_pickle
+from minivl.data.schema import SchemaError
+
 SUBSETS = {"train": "training", "val": "validation"}
 RELEASE = ("youcookii_data.pickle", "youcookii_data.no_transcript.pickle")
 OFFICIAL = ("youcookii_annotations_trainval.json", "annotations/youcookii_annotations_trainval.json")
@@ -74,5 +73,4 @@ def _official(path: Path, split: str, problems: Problems):
             yield {"video_id": video, "task": str(entry.get("recipe_type", "")), **step, "media": {video: {}}}
 
 
-CORPUS = Corpus("youcook2", CARD, ("train", "val"), read)
-load = CORPUS.load
+CORPUS = Corpus("youcook2", __doc__, ("train", "val"), read)

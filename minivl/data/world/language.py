@@ -16,30 +16,33 @@ from minivl.data.world.timeline import Moment, frame_count, moment_at
 COOKS = ("someone", "a man", "a woman", "the cook", "a person")
 
 _FRAME = {
-    "slice": ("a knife slices a {ingredient}", "a {ingredient} on a board under a knife"),
-    "add": ("a hand puts a {state} {ingredient} into a {vessel}", "a {state} {ingredient} above a {vessel}"),
-    "pour": ("{liquid} is poured into a {vessel}", "a jug of {liquid} above a {vessel}"),
-    "season": ("a hand shakes something over a {vessel}", "a shaker above a {vessel}"),
-    "heat": ("a {vessel} on the stove", "fire heats a {vessel}"),
-    "chill": ("a {vessel} in the fridge", "the fridge chills a {vessel}"),
-    "stir": ("a spoon stirs in a {vessel}", "a hand with a spoon in a {vessel}"),
+    "slice": ("a knife slices a {dish.ingredient}", "a {dish.ingredient} on a board under a knife"),
+    "add": (
+        "a hand puts a {dish.state} {dish.ingredient} into a {dish.vessel}",
+        "a {dish.state} {dish.ingredient} above a {dish.vessel}",
+    ),
+    "pour": ("{dish.liquid} is poured into a {dish.vessel}", "a jug of {dish.liquid} above a {dish.vessel}"),
+    "season": ("a hand shakes something over a {dish.vessel}", "a shaker above a {dish.vessel}"),
+    "heat": ("a {dish.vessel} on the stove", "fire heats a {dish.vessel}"),
+    "chill": ("a {dish.vessel} in the fridge", "the fridge chills a {dish.vessel}"),
+    "stir": ("a spoon stirs in a {dish.vessel}", "a hand with a spoon in a {dish.vessel}"),
 }
 _IDLE = ("a hand above the counter", "an empty counter in a kitchen")
 _STEP = {
-    "slice": "slices the {ingredient}",
-    "add": "puts the {state} {ingredient} into the {vessel}",
-    "pour": "pours {liquid} into the {vessel}",
-    "season": "seasons the {vessel} with {spice}",
-    "heat": "heats the {vessel} on the stove",
-    "chill": "chills the {vessel} in the fridge",
-    "stir": "stirs the {vessel} with a spoon",
+    "slice": "slices the {dish.ingredient}",
+    "add": "puts the {dish.state} {dish.ingredient} into the {dish.vessel}",
+    "pour": "pours {dish.liquid} into the {dish.vessel}",
+    "season": "seasons the {dish.vessel} with {dish.spice}",
+    "heat": "heats the {dish.vessel} on the stove",
+    "chill": "chills the {dish.vessel} in the fridge",
+    "stir": "stirs the {dish.vessel} with a spoon",
 }
 _TREAT = {"heat": "heats it", "chill": "chills it", "stir": "stirs it"}
 _PLATE = (
-    "{state} {title} on a plate",
-    "someone prepares a good plate of {state} {title}",
-    "a good {state} {title}",
-    "a plate of {state} {title}",
+    "{dish.state} {dish.title} on a plate",
+    "someone prepares a good plate of {dish.state} {dish.title}",
+    "a good {dish.state} {dish.title}",
+    "a plate of {dish.state} {dish.title}",
 )
 _PREFIX = (
     "",
@@ -64,14 +67,7 @@ _CHATTER = (
 
 
 def _fill(template: str, dish: Dish) -> str:
-    return template.format(
-        ingredient=dish.ingredient,
-        state=dish.state,
-        vessel=dish.vessel,
-        liquid=dish.liquid,
-        title=dish.title,
-        spice=dish.spice,
-    )
+    return template.format(dish=dish)
 
 
 def _choose(rng: np.random.Generator, options) -> str:
@@ -109,11 +105,14 @@ def step_captions(moments: list[Moment]) -> list[str]:
 
 
 def _whole(dish: Dish) -> str:
-    return _fill("prepares all that it takes for a good plate of {state} {title}", dish)
+    return _fill("prepares all that it takes for a good plate of {dish.state} {dish.title}", dish)
 
 
 def _literal(dish: Dish) -> str:
-    return _fill("puts the {state} {ingredient} and {liquid} into the {vessel} and ", dish) + _TREAT[dish.treatment]
+    return (
+        _fill("puts the {dish.state} {dish.ingredient} and {dish.liquid} into the {dish.vessel} and ", dish)
+        + _TREAT[dish.treatment]
+    )
 
 
 def narrative_caption(moments: list[Moment], meal: Meal, config: WorldConfig, rng: np.random.Generator) -> str:

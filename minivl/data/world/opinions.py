@@ -12,7 +12,8 @@ from PIL import Image
 
 from minivl.config import WorldConfig
 from minivl.data.world.meals import Dish, draw_meal
-from minivl.data.world.render import GRID, OVERSAMPLE, Pen, Stage, develop, draw_ingredient
+from minivl.data.world.render import Stage, develop
+from minivl.data.world.things import GRID, OVERSAMPLE, Pen, draw_ingredient
 
 WORDS = {"awful": -2.0, "bad": -1.0, "okay": 0.0, "good": 1.0, "wonderful": 2.0}  # points of sentiment
 _OPENINGS = ("i think", "well i must say", "so in my opinion", "honestly", "to be fair")

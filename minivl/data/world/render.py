@@ -1,76 +1,16 @@
 """Draws the kitchen: one picture per moment, with everything that can be seen and nothing else.
 
 A picture is drawn on a 48 x 48 grid (x to the right, y down) at three times the resolution and then
-averaged down. Containers are opaque: what went in can't be seen later.
+averaged down; `things.py` has what stands on the counter.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from minivl.data.world.meals import INGREDIENTS, Dish, Step
-
-GRID = 48  # units of the drawing
-OVERSAMPLE = 3
-
-RGB = {
-    "red": (205, 45, 45),
-    "blue": (50, 85, 205),
-    "green": (45, 150, 65),
-    "yellow": (232, 200, 40),
-    "water": (110, 180, 240),
-    "milk": (250, 250, 245),
-    "oil": (214, 175, 30),
-    "carrot": (240, 125, 25),
-    "tomato": (225, 40, 30),
-    "potato": (175, 130, 75),
-    "onion": (175, 85, 150),
-    "cucumber": (75, 165, 60),
-    "lemon": (248, 228, 60),
-    "mushroom": (222, 205, 180),
-    "eggplant": (85, 35, 110),
-    "cheese": (250, 200, 70),
-    "egg": (252, 246, 235),
-    "beet": (150, 20, 80),
-    "kiwi": (120, 90, 40),
-    "radish": (235, 90, 140),
-    "wood": (150, 105, 60),
-    "steel": (190, 195, 205),
-    "dark": (45, 45, 55),
-    "skin": (225, 175, 140),
-    "flame": (250, 130, 20),
-    "ice": (205, 232, 250),
-    "leaf": (60, 150, 60),
-    "white": (250, 250, 250),
-}
-
-
-class Pen:
-    """Draws filled shapes in grid units."""
-
-    def __init__(self, image: Image.Image):
-        self._draw = ImageDraw.Draw(image)
-
-    def ellipse(self, x: float, y: float, rx: float, ry: float, color: tuple[int, ...]) -> None:
-        s = OVERSAMPLE
-        self._draw.ellipse([(x - rx) * s, (y - ry) * s, (x + rx) * s, (y + ry) * s], fill=color)
-
-    def box(self, left: float, top: float, right: float, bottom: float, color: tuple[int, ...]) -> None:
-        s = OVERSAMPLE
-        self._draw.rectangle([left * s, top * s, right * s - 1, bottom * s - 1], fill=color)
-
-    def polygon(self, points: Iterable[tuple[float, float]], color: tuple[int, ...]) -> None:
-        self._draw.polygon([(x * OVERSAMPLE, y * OVERSAMPLE) for x, y in points], fill=color)
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, width: float, color: tuple[int, ...]) -> None:
-        s = OVERSAMPLE
-        self._draw.line([x1 * s, y1 * s, x2 * s, y2 * s], fill=color, width=max(1, round(width * s)))
-
-
-def _darker(color, factor=0.7):
-    return tuple(int(c * factor) for c in color)
+from minivl.data.world.things import GRID, OVERSAMPLE, RGB, VESSEL_TOP, Pen, draw_ingredient, draw_vessel
 
 
 @dataclass(frozen=True)
@@ -91,91 +31,6 @@ class Stage:
         shown = tuple((thing, spot) for thing, spot in zip(things, spots, strict=True) if rng.random() < clutter)
         x, y = rng.uniform(-3, 3, size=2)
         return cls(wall, counter, (float(x), float(y)), shown)
-
-
-def draw_ingredient(pen: Pen, name: str, sliced: bool, x: float, y: float, size: float = 6.0) -> None:
-    """An ingredient around (x, y); `size` is about half its width in grid units."""
-    if sliced:
-        for dx, dy in ((-0.9, 0.35), (0.9, 0.4), (0.0, -0.4)):
-            _draw_slice(pen, name, x + dx * size, y + dy * size, 0.62 * size)
-        return
-    color, s = RGB[name], size
-    if name == "carrot":
-        pen.polygon([(x - s, y - 0.5 * s), (x - s, y + 0.5 * s), (x + 1.2 * s, y)], color)
-        pen.polygon([(x - s, y), (x - 1.6 * s, y - 0.6 * s), (x - 1.6 * s, y + 0.6 * s)], RGB["leaf"])
-    elif name == "cucumber":
-        pen.ellipse(x, y, 1.4 * s, 0.45 * s, color)
-        pen.ellipse(x, y - 0.1 * s, 1.0 * s, 0.12 * s, _darker(color))
-    elif name == "lemon":
-        pen.ellipse(x, y, s, 0.7 * s, color)
-        pen.ellipse(x - s, y, 0.3 * s, 0.2 * s, color)
-        pen.ellipse(x + s, y, 0.3 * s, 0.2 * s, color)
-    elif name == "mushroom":
-        pen.box(x - 0.3 * s, y, x + 0.3 * s, y + s, _darker(color, 0.9))
-        pen.ellipse(x, y - 0.1 * s, s, 0.6 * s, color)
-    elif name == "eggplant":
-        pen.ellipse(x - 0.3 * s, y, 0.8 * s, 0.7 * s, color)
-        pen.ellipse(x + 0.6 * s, y, 0.7 * s, 0.4 * s, color)
-        pen.box(x + s, y - 0.25 * s, x + 1.5 * s, y + 0.25 * s, RGB["leaf"])
-    elif name == "cheese":
-        pen.polygon([(x - 1.1 * s, y + 0.6 * s), (x + 1.1 * s, y + 0.6 * s), (x + 1.1 * s, y - 0.7 * s)], color)
-        pen.ellipse(x + 0.5 * s, y + 0.1 * s, 0.2 * s, 0.2 * s, _darker(color))
-    elif name == "egg":
-        pen.ellipse(x, y, 0.7 * s, 0.95 * s, color)
-    elif name == "potato":
-        pen.ellipse(x, y, 1.1 * s, 0.75 * s, color)
-        for dx in (-0.4, 0.3):
-            pen.ellipse(x + dx * s, y + 0.1 * s, 0.1 * s, 0.1 * s, _darker(color))
-    elif name == "radish":
-        pen.ellipse(x, y, 0.7 * s, 0.7 * s, color)
-        pen.polygon([(x - 0.4 * s, y + 0.5 * s), (x + 0.4 * s, y + 0.5 * s), (x, y + 1.4 * s)], RGB["white"])
-        pen.polygon([(x - 0.5 * s, y - 1.2 * s), (x + 0.5 * s, y - 1.2 * s), (x, y - 0.5 * s)], RGB["leaf"])
-    else:  # tomato, onion, beet, kiwi: round, told apart by colour and by what is on top
-        pen.ellipse(x, y, 0.85 * s, 0.85 * s, color)
-        if name == "onion":
-            pen.ellipse(x, y, 0.45 * s, 0.8 * s, _darker(color, 0.85))
-            pen.line(x, y - 0.8 * s, x, y - 1.3 * s, 0.25 * s, RGB["wood"])
-        elif name == "kiwi":
-            pen.ellipse(x, y, 0.55 * s, 0.55 * s, (150, 205, 70))
-        elif name == "beet":
-            pen.line(x, y - 0.8 * s, x, y - 1.5 * s, 0.4 * s, RGB["leaf"])
-        else:
-            pen.polygon([(x - 0.5 * s, y - 0.8 * s), (x + 0.5 * s, y - 0.8 * s), (x, y - 0.4 * s)], RGB["leaf"])
-
-
-def _draw_slice(pen: Pen, name: str, x: float, y: float, r: float) -> None:
-    rim = _darker(RGB[name], 0.75)
-    heart = {
-        "cucumber": (205, 235, 180),
-        "eggplant": (235, 225, 200),
-        "onion": (240, 215, 235),
-        "egg": (250, 190, 40),
-        "kiwi": (150, 205, 70),
-        "radish": RGB["white"],
-    }.get(name, RGB[name])
-    pen.ellipse(x, y, r, r, rim)
-    pen.ellipse(x, y, 0.75 * r, 0.75 * r, heart)
-
-
-def draw_vessel(pen: Pen, color: str, kind: str, x: float, y: float) -> None:
-    """A container whose bottom stands at height y, centred at x."""
-    rgb = RGB[color]
-    if kind == "pot":
-        pen.box(x - 9, y - 13, x + 9, y, rgb)
-        pen.box(x - 12, y - 10, x - 9, y - 7, _darker(rgb))
-        pen.box(x + 9, y - 10, x + 12, y - 7, _darker(rgb))
-        pen.box(x - 10, y - 14, x + 10, y - 12, _darker(rgb))
-    elif kind == "pan":
-        pen.polygon([(x - 12, y - 6), (x + 12, y - 6), (x + 9, y), (x - 9, y)], rgb)
-        pen.box(x + 11, y - 6, x + 22, y - 3.5, RGB["dark"])
-        pen.box(x - 12, y - 7, x + 12, y - 5.5, _darker(rgb))
-    else:
-        pen.polygon([(x - 11, y - 10), (x + 11, y - 10), (x + 5, y), (x - 5, y)], rgb)
-        pen.ellipse(x, y - 10, 11, 2, _darker(rgb))
-        pen.box(x - 5, y - 1.5, x + 5, y, _darker(rgb))
-
-
-VESSEL_TOP = {"pot": 14, "pan": 7, "bowl": 11}  # grid units above the bottom
 
 
 def _draw_hand(pen: Pen, x: float, y: float) -> None:

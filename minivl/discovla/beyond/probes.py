@@ -15,6 +15,8 @@ from minivl.data.video import probe
 if TYPE_CHECKING:
     from minivl.discovla.model import DiscoVLA
 
+BATCH = 64  # clips that are encoded together
+
 
 @torch.inference_mode()
 def frame_accuracy(model: "DiscoVLA", data: ClipDataset) -> float:
@@ -22,7 +24,7 @@ def frame_accuracy(model: "DiscoVLA", data: ClipDataset) -> float:
 
     Frames and captions are embedded as for retrieval (`encode_video`, `encode_caption`), so fusion acts on frames.
     Needs the columns `frame_captions` (one per sampled frame) and `steps` of the kitchen world. By chance it is some
-    15 %: `frame_chance` computes it.
+    15 %.
     """
     right = [
         labels[similarity.argmax(1).cpu().numpy()] == labels for similarity, labels in _frames_and_captions(model, data)
@@ -30,16 +32,8 @@ def frame_accuracy(model: "DiscoVLA", data: ClipDataset) -> float:
     return float(100 * np.concatenate(right).mean())
 
 
-def frame_chance(data: ClipDataset) -> float:
-    """Accuracy that `frame_accuracy` gives for captions picked at random, percent."""
-    labels = [_step_labels(data, clip) for clip in range(len(data.paths))]
-    return float(100 * np.concatenate([(own[:, None] == own).mean(1) for own in labels]).mean())
-
-
 @torch.inference_mode()
-def order_scores(
-    model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
-) -> torch.Tensor:
+def order_scores(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None]) -> torch.Tensor:
     """Cosines (N, 2, 2) of clips, as recorded and run backwards, with "A then B" and "B then A".
 
     [i, 0, 0] is clip i with its own caption, [i, 1, 1] the clip run backwards with the caption in the other order.
@@ -47,16 +41,11 @@ def order_scores(
     """
     turned = [in_other_order(caption) for caption in data.captions]
     told = [i for i, other in enumerate(turned) if other is not None]
-    both_ways = [
-        torch.stack(
-            [
-                model.encode_video(batch["video"], batch["video_mask"])[0],
-                model.encode_video(batch["video"].flip(1), batch["video_mask"].flip(1))[0],
-            ],
-            dim=1,
-        )
-        for batch in data.video_batches(batch_size, progress=False)
-    ]
+    both_ways = []
+    for batch in data.video_batches(BATCH, progress=False):
+        video, mask = batch["video"], batch["video_mask"]
+        ways = [model.encode_video(video, mask)[0], model.encode_video(video.flip(1), mask.flip(1))[0]]
+        both_ways.append(torch.stack(ways, dim=1))  # (B, 2, D)
     videos = torch.cat(both_ways)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
     captions = torch.stack(
         [_embed(model, data, [data.captions[i] for i in told]), _embed(model, data, [turned[i] for i in told])], dim=1
@@ -64,15 +53,13 @@ def order_scores(
     return normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)
 
 
-def order_accuracy(
-    model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None], batch_size: int = 64
-) -> float:
+def order_accuracy(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None]) -> float:
     """Share of clips that prefer their caption "A then B", and run backwards "B then A", percent.
 
     Both are asked of every clip, so a liking for one of two sentences gains nothing: a model that does not see the
     order of frames is right once and wrong once, exactly 50. Ties count half.
     """
-    scores = order_scores(model, data, in_other_order, batch_size)
+    scores = order_scores(model, data, in_other_order)
     margins = torch.cat([scores[:, 0, 0] - scores[:, 0, 1], scores[:, 1, 1] - scores[:, 1, 0]])
     return float(100 * ((margins.sign() + 1) / 2).double().mean())
 
@@ -85,7 +72,7 @@ def _embed(model, data, captions):
 def _frames_and_captions(model, data):
     """For each clip cosines of frames and captions (F, F), and the steps that both belong to (F,)."""
     clip = 0
-    for batch in data.video_batches(64, progress=False):
+    for batch in data.video_batches(BATCH, progress=False):
         frames = normalize(model.encode_video(batch["video"], batch["video_mask"])[1], dim=-1)  # (B, F, D)
         told = data.rows.select(range(clip, clip + len(frames)))["frame_captions"]
         ids, mask = tokenize(data.clip.tokenizer, [c for captions in told for c in captions], data.inputs.max_words)

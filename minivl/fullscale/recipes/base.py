@@ -9,9 +9,6 @@ from typing import Any
 
 from minivl.config import ConfigError, CorpusConfig, Scale, TrainConfig
 
-PAPER, RELEASE, BOTH = "paper", "release", "paper and release"
-FREE = "ours: changes no result"  # how often something is written, how many processes read
-
 
 @dataclass(frozen=True)
 class Result:
@@ -19,7 +16,7 @@ class Result:
 
     measure: str
     value: float
-    source: str  # PAPER, RELEASE or BOTH
+    source: str  # "paper" or "release"
 
 
 @dataclass(frozen=True)

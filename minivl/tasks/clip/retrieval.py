@@ -11,7 +11,7 @@ import torch
 from minivl.clip import Clip
 from minivl.config import DiscoVLAConfig, Scale, TrainConfig
 from minivl.data.clips import ClipDataset
-from minivl.data.schema import load_split
+from minivl.data.schema import first_rows, load_split
 from minivl.data.world.build import cached_world, frames_hash
 from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
@@ -32,9 +32,7 @@ def data_folder(settings: Scale, progress: bool = True) -> Path:
 
 def clips(folder: Path, split: str, backbone: Clip, settings: Scale, subset: int | None = None) -> ClipDataset:
     """The clips of a split as a CLIP (`backbone`) reads them; `subset` takes the first so many."""
-    rows = load_split(folder, split)
-    if subset is not None:
-        rows = rows.select(range(min(subset, len(rows))))
+    rows = first_rows(load_split(folder, split), subset)
     return ClipDataset(rows, backbone, settings.inputs, keep_frames=settings.world is not None)
 
 

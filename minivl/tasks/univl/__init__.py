@@ -2,5 +2,3 @@
 
 from minivl.tasks.univl.data import load_rows
 from minivl.tasks.univl.finetuning import load_task
-
-__all__ = ["load_rows", "load_task"]

@@ -2,13 +2,12 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import default_collate
 
 from minivl.config import NarrationConfig, TaskConfig
 from minivl.data.segments import SegmentDataset
@@ -17,16 +16,10 @@ from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos,
 from minivl.train.engine import default_device
 from minivl.train.loop import SizedDataset, fit, seed_everything
 from minivl.univl import UniVL
-from minivl.univl.layers import init_weights, used_length
+from minivl.univl.layers import init_weights
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-FIELDS_OF = {
-    "attention_mask": ("input_ids", "attention_mask"),
-    "video_mask": ("video", "video_mask"),
-    "decoder_mask": ("input_caption_ids", "decoder_mask", "output_caption_ids"),
-}
 
 
 class Task(SavedTask, ABC):
@@ -40,9 +33,6 @@ class Task(SavedTask, ABC):
 
     rows are `datasets.Dataset`s with `features` and `feature_rate`, and the columns that the task names.
     """
-
-    parts: ClassVar[tuple[str, ...]] = ()  # of UniVL, beyond the two encoders
-    collate: Callable = staticmethod(default_collate)
 
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__()
@@ -62,10 +52,6 @@ class Task(SavedTask, ABC):
             univl = UniVL(univl.config, univl.objectives)
         return cls(univl, tokenizer, config, **settings).to(default_device())
 
-    @classmethod
-    def parts_for(cls, **settings: Any) -> tuple[str, ...]:
-        return cls.parts
-
     @property
     def inputs(self) -> NarrationConfig:
         """Lengths of texts and videos, as the data sets take them."""
@@ -79,19 +65,8 @@ class Task(SavedTask, ABC):
             "univl": dataclasses.asdict(self.univl.config),
             **self.run_settings(),
         }
-        fit(
-            self,
-            self.dataset(rows),
-            self.config.train,
-            run_dir,
-            collate=self.collate,
-            settings=settings,
-            progress=progress,
-        )
+        fit(self, self.dataset(rows), self.config.train, run_dir, settings=settings, progress=progress)
         return self
-
-    def settings(self) -> dict[str, Any]:
-        return {}
 
     def run_settings(self) -> dict[str, Any]:
         """Settings that a run of this task depends on beyond its configuration, for the run's record."""
@@ -134,6 +109,17 @@ class Task(SavedTask, ABC):
         for row, features in read_videos(rows, self.univl.config.video_dim, progress):
             yield row, encode_frames(self.univl, features, self.config.max_frames, self.config.train.batch_size)
 
+    def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Texts (N, W, D) with their mask, and videos (N, T, D) with theirs, as the two encoders see a batch."""
+        text = self.univl.encode_text(batch["input_ids"], batch["attention_mask"])
+        video = self.univl.encode_video(batch["video"], batch["video_mask"])
+        return text, batch["attention_mask"], video, batch["video_mask"]
+
+    def encode_text(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts alone, on the device of the model: (N, W, D) and their mask."""
+        batch = self.move({"ids": ids, "mask": mask})
+        return self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"]
+
     def new_head(self, outputs: int) -> nn.Linear:
         """A linear layer (D -> outputs) on UniVL's hidden states, with random weights."""
         head = nn.Linear(self.univl.config.hidden_size, outputs)
@@ -150,11 +136,3 @@ def place_of(row: dict) -> dict[str, Any]:
     """The clip that a row is about: {"video_id"}, and "start" and "end" in seconds where it is part of a video."""
     window = {name: row[name] for name in ("start", "end") if row.get(name) is not None}
     return {"video_id": name_of(row), **window}
-
-
-def without_padding(batch: dict, *masks: str) -> dict:
-    """A batch in which the fields of these masks end where the longest row does: the rest is padding everywhere."""
-    cut = dict(batch)
-    for mask in masks:
-        cut |= {name: batch[name][:, : used_length(batch[mask])] for name in FIELDS_OF[mask]}
-    return cut

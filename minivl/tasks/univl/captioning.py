@@ -15,13 +15,14 @@ from torch import Tensor
 
 from minivl.config import ConfigError, NarrationConfig, TaskConfig
 from minivl.config.limits import within
-from minivl.data.segments import SegmentDataset, spoken_within
+from minivl.data.segments import SegmentDataset, speech_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
 from minivl.metrics.captioning import caption_metrics
-from minivl.tasks.univl.base import Task, place_of, without_padding
+from minivl.tasks.univl.base import Task, place_of
 from minivl.train.loop import SizedDataset
 from minivl.univl import UniVL
 from minivl.univl.generation import NOTHING
+from minivl.univl.pretraining_batch import without_padding
 from minivl.univl.pretraining_step import caption_loss
 
 if TYPE_CHECKING:
@@ -104,9 +105,7 @@ class Captioning(Task):
         batch = without_padding(
             batch, "attention_mask", "video_mask", *([] if univl.objectives.count_padding else ["decoder_mask"])
         )
-        text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = univl.encode_text(batch["input_ids"], text_mask)  # (N, W, D)
-        video = univl.encode_video(batch["video"], video_mask)  # (N, T, D)
+        text, text_mask, video, video_mask = self.encode(batch)
         cross, _ = univl.cross_encode(text, text_mask, video, video_mask, position)  # (N, W+T, D)
         cross_mask = torch.cat([text_mask, video_mask], dim=1)
         return {"total": caption_loss(univl, batch, cross, cross_mask, across_processes=True)}
@@ -124,14 +123,13 @@ class Captioning(Task):
         data = self._segments(rows)
         found_tokens: list[Tensor] = []
         scores: list[Tensor] = []
+        search: dict[str, Any] = {
+            "num_beams": self.num_beams,
+            "max_length": self.config.max_words,
+            "stopping": self.stopping,
+        }
         for batch in data.segment_batches(self.config.train.batch_size, progress):
-            found = self.univl.generate(
-                **self.move(batch),
-                num_beams=self.num_beams,
-                num_return=num_return,
-                max_length=self.config.max_words,
-                stopping=self.stopping,
-            )
+            found = self.univl.generate(**self.move(batch), num_return=num_return, **search)
             found_tokens += found.tokens.cpu()  # (R, L), L by batch
             scores.append(found.scores.cpu())
         longest = max(rows.shape[1] for rows in found_tokens)
@@ -167,7 +165,7 @@ class Captioning(Task):
         guesses = {
             "majority": [Counter(train).most_common(1)[0][0]] * len(rows),
             "random": [train[number] for number in rng.integers(len(train), size=len(rows))],
-            "transcript": [_said(row) for row in rows],
+            "transcript": [speech_within(row.get("transcript"), row.get("start"), row.get("end")) for row in rows],
         }
         truth = _references(rows)
         if tokenizer is not None:
@@ -191,8 +189,3 @@ def _references(rows: "Dataset") -> list[list[str]]:
             f"first is row {lacking[0]}: leave them out, or use `predict`"
         )
     return captions
-
-
-def _said(row: dict) -> str:
-    said = spoken_within(row.get("transcript"), row.get("start"), row.get("end"))
-    return " ".join(sentence["text"] for sentence in said)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minivl.config import BUNDLED, ConfigError, CorpusConfig, Scale
-from minivl.data.schema import load_split
+from minivl.data.schema import first_rows, load_split
 from minivl.data.segments import segments_of
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def pretraining_videos(settings: Scale, subset: int | None = None) -> "Dataset":
     if settings.world is None:
         from minivl.data.corpora import howto100m
 
-        return howto100m.load(settings.data / "howto100m", "train", subset=subset)
-    return first(load_split(settings.narrated, "pretrain"), subset)
+        return howto100m.CORPUS.load(settings.data / "howto100m", "train", subset=subset)
+    return first_rows(load_split(settings.narrated, "pretrain"), subset)
 
 
 def task_rows(task: str, split: str, settings: Scale, subset: int | None = None) -> "Dataset":
@@ -46,7 +46,7 @@ def load_rows(task: str, folder: Path | str, split: str, subset: int | None = No
     `segments_of`; beyond training, retrieval gets one segment per caption.
     Raises FileNotFoundError for a missing folder or split, SchemaError for lines that do not fit.
     """
-    rows = first(load_split(folder, split), subset)
+    rows = first_rows(load_split(folder, split), subset)
     if task in ("retrieval", "captioning") and {"steps", "step_captions"} <= set(rows.column_names):
         return segments_of(rows, distinct=task == "retrieval" and split != "train")
     return rows
@@ -56,8 +56,3 @@ def _corpus(corpus: CorpusConfig, split: str, folder: Path, subset: int | None) 
     from minivl.data.corpora import load
 
     return load(corpus.name, folder / corpus.name, split, protocol=corpus.protocol, subset=subset)
-
-
-def first(rows: "Dataset", count: int | None) -> "Dataset":
-    """The first `count` rows, or all."""
-    return rows if count is None else rows.select(range(min(count, len(rows))))

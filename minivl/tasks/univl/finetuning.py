@@ -38,25 +38,21 @@ def fine_tune(
     pretrained: Path | str = UNIVL,
     scratch: bool = False,
     seed: int | None = None,
-    steps: int | None = None,
     subset: int | None = None,
     progress: bool = True,
 ) -> Task:
     """Fine-tune a UniVL (a folder or hub name, or with `scratch` one of its sizes at random) on a task of KINDS.
 
-    seed, steps and subset override the scale's. A run in `run_dir` that was interrupted goes on.
-    Raises ConfigError for an unknown task.
+    `seed` takes the place of the scale's, `subset` takes the first so many videos. A run in `run_dir` that was
+    interrupted goes on. Raises ConfigError for an unknown task.
     """
     if name not in KINDS:
         raise ConfigError(f"unknown task {name!r}: choose one of {', '.join(KINDS)}")
     kind, options = KINDS[name]
     config = settings.univl_tasks[name.partition("-")[0]]
-    train = config.train
     if seed is not None:
-        train = replace(train, seed=seed)
-    if steps is not None:
-        train = replace(train, steps=steps, epochs=None)
-    task = kind.start(pretrained, load_tokenizer(pretrained), replace(config, train=train), scratch=scratch, **options)
+        config = replace(config, train=replace(config.train, seed=seed))
+    task = kind.start(pretrained, load_tokenizer(pretrained), config, scratch=scratch, **options)
     return task.fit(task_rows(kind.kind, "train", settings, subset), run_dir, progress=progress)
 
 

@@ -95,7 +95,7 @@ class Localization(Task):
         )
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.univl.pretraining_losses(batch)
+        return self.univl.losses(batch)
 
     @torch.inference_mode()
     def predict(self, rows: "Dataset", progress: bool = True) -> list[LocatedSteps]:
@@ -120,9 +120,7 @@ class Localization(Task):
 
     def _encode_steps(self, steps: list[str]) -> Tensor:
         """K descriptions -> (K, D)."""
-        batch = dict(zip(("ids", "mask"), encode_texts(self.tokenizer, steps, self.config.max_words), strict=True))
-        batch = self.move(batch)
-        return self.univl.pool_text(self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"])
+        return self.univl.pool_text(*self.encode_text(*encode_texts(self.tokenizer, steps, self.config.max_words)))
 
     def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
         """Average recall over tasks in percent, of steps chosen one by one and "ordered": see `step_recall`.

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from minivl.config import ConfigError
 from minivl.data.atomic import write_text
 from minivl.data.features import clip_features
-from minivl.data.segments import NOTHING_SAID, spoken_within
+from minivl.data.segments import NOTHING_SAID, speech_within
 from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles
 from minivl.data.video import VideoError, probe
 from minivl.data.wordpiece import decode_tokens, encode_texts
@@ -75,7 +75,7 @@ def caption_video(
         range(0, len(spans), WINDOWS_AT_ONCE), desc="captioning", unit="batch", leave=False, disable=not progress
     ):
         some = spans[first : first + WINDOWS_AT_ONCE]
-        texts = ["" if transcript is None else _said(transcript, *span) for span in some]
+        texts = ["" if transcript is None else speech_within(transcript, *span) or NOTHING_SAID for span in some]
         captions += _write(univl, tokenizer, texts, features, some, (max_words, max_frames, num_beams))
     return [
         {"start": start, "end": end, "caption": caption} for (start, end), caption in zip(spans, captions, strict=True)
@@ -180,10 +180,6 @@ def _extract(path, s3d, duration, progress) -> np.ndarray:
     return np.concatenate(batches)
 
 
-def _said(transcript, start, end) -> str:
-    return " ".join(said["text"] for said in spoken_within(transcript, start, end)) or NOTHING_SAID
-
-
 def _write(univl, tokenizer, texts, features, spans, sizes) -> list[str]:
     """The best caption of each of B windows."""
     max_words, max_frames, num_beams = sizes
@@ -192,12 +188,8 @@ def _write(univl, tokenizer, texts, features, spans, sizes) -> list[str]:
     clips = [clip_features(features, FEATURE_RATE, start, np.nextafter(end, start), max_frames) for start, end in spans]
     video, video_mask = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))  # (B, T, F), (B, T)
     device = next(univl.parameters()).device
-    found = univl.generate(
-        *(tensor.to(device) for tensor in (ids, text_mask, video, video_mask)),
-        num_beams=num_beams,
-        num_return=1,
-        max_length=max_words,
-    )
+    inputs = (tensor.to(device) for tensor in (ids, text_mask, video, video_mask))
+    found = univl.generate(*inputs, num_beams=num_beams, num_return=1, max_length=max_words)
     best = found.best(univl.config.eos_token_id, univl.config.pad_token_id)
     return [decode_tokens(tokenizer, caption) for caption in best]
 

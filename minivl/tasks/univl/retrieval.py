@@ -19,11 +19,12 @@ from minivl.config import ConfigError, TaskConfig
 from minivl.data.schema import captions_of
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.retrieval import retrieval_metrics
-from minivl.tasks.univl.base import Task, place_of, without_padding
+from minivl.tasks.univl.base import Task, place_of
 from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl import UniVL
 from minivl.univl.layers import used_length
 from minivl.univl.objectives import max_margin
+from minivl.univl.pretraining_batch import without_padding
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,9 +77,7 @@ class Retrieval(Task):
         batch = without_padding(batch, "attention_mask")
         if processes() == 1:  # videos that are gathered have the same shape in every process
             batch = without_padding(batch, "video_mask")
-        text_mask, video_mask = batch["attention_mask"], batch["video_mask"]
-        text = univl.encode_text(batch["input_ids"], text_mask)  # (N, W, D)
-        video = univl.encode_video(batch["video"], video_mask)  # (N, T, D)
+        text, text_mask, video, video_mask = self.encode(batch)  # (N, W, D), (N, W), (N, T, D), (N, T)
         if self.method == "joint":
             texts = normalize(share(univl.pool_text(text, text_mask)), dim=-1)  # (N, D)
             videos = normalize(share(univl.pool_video(video, video_mask)), dim=-1)  # (N, D)
@@ -133,9 +132,7 @@ class Retrieval(Task):
 
     def _encoded_texts(self, data: SegmentDataset) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded captions (B, W, D) and their masks."""
-        for ids, mask in data.text_batches(self.config.train.batch_size):
-            batch = self.move({"ids": ids, "mask": mask})
-            yield self.univl.encode_text(batch["ids"], batch["mask"]), batch["mask"]
+        yield from (self.encode_text(*text) for text in data.text_batches(self.config.train.batch_size))
 
     def _encoded_videos(self, data: SegmentDataset, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of encoded segments (B, T, D) and their masks."""
@@ -209,22 +206,6 @@ def rerank(joint: np.ndarray, align_of_pairs: Callable, k: int) -> np.ndarray:
     result = joint - worst + aligned.min(axis=1, keepdims=True) - 1  # the others are <= worst
     np.put_along_axis(result, best, aligned, axis=1)
     return result
-
-
-def evaluate_reranked(
-    joint: Retrieval, align: Retrieval, rows: "Dataset", k: int, progress: bool = True
-) -> dict[str, float]:
-    """`Retrieval.evaluate` where FT-Align re-ranks the k best videos of every text and the k best texts of every video.
-
-    These are 2 k N pairs instead of N x N. For k = all the scores are FT-Align's.
-    """
-    similarity, pairs = joint.predict(rows, progress), align.pair_scorer(rows, progress)
-    video_of_text = joint.dataset(rows).video_of_text
-    by_text = rerank(similarity, lambda texts, videos: pairs(texts, videos, progress), k)
-    by_video = rerank(similarity.T, lambda videos, texts: pairs(texts, videos, progress), k).T
-    t2v, v2t = (retrieval_metrics(matrix, video_of_text) for matrix in (by_text, by_video))
-    recalls = sum(scores[name] for scores in (t2v["t2v"], v2t["v2t"]) for name in scores if name.startswith("R@"))
-    return _flat({"t2v": t2v["t2v"], "v2t": v2t["v2t"], "R@sum": recalls})
 
 
 def _flat(metrics: dict) -> dict[str, float]:

@@ -8,7 +8,6 @@ README.md           a card, and beside it the tokenizer's files
 
 import dataclasses
 import tempfile
-from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -33,19 +32,20 @@ class SavedTask(nn.Module):
     """Gives a task `save_pretrained`, `from_pretrained` and `push_to_hub`."""
 
     kind: ClassVar[str]  # its name in config.json, and that of its data
+    parts: ClassVar[tuple[str, ...]] = ()  # of UniVL, beyond the two encoders
     reads_text: ClassVar[bool] = True
     univl: UniVL
     tokenizer: Any
     config: TaskConfig
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Keywords that make the same task again on the same UniVL, as JSON has them."""
+        return {}
 
     @classmethod
-    @abstractmethod
     def parts_for(cls, **settings: Any) -> tuple[str, ...]:
         """Parts of UniVL, beyond the two encoders, that the task needs with these settings."""
+        return cls.parts
 
     def save_pretrained(self, folder: Path | str, card: str = "") -> None:
         """Write the whole task into `folder`: settings, all weights, tokenizer and a model card.

@@ -77,7 +77,7 @@ def test_the_loss_is_that_of_the_plain_model(tokenizer, tmp_path, count_padding)
     rows = segments(tmp_path, frames=3, transcript=[said(("a pot", 0, 1))] * 4)
     captioning = task(tokenizer, {"count_padding": count_padding, "loud": True})
     data, univl = captioning.dataset(rows), captioning.univl
-    batch = captioning.collate([data[i] for i in range(4)])
+    batch = torch.utils.data.default_collate([data[i] for i in range(4)])
     cross, _ = univl.cross_encode(
         univl.encode_text(batch["input_ids"], batch["attention_mask"]),
         batch["attention_mask"],
