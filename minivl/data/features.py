@@ -101,7 +101,7 @@ def _read_npy(reference) -> np.ndarray:
     _check_file(reference, path)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, because a header may lie about the size
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # numpy has no kind of error for a damaged header
         raise FeatureError(
             reference,
             f"cannot be read as a .npy file of numbers ({error}): copy it or {EXTRACT}, and save them with numpy.save",

@@ -1,6 +1,7 @@
 """Reading weights from disk into a model: all or nothing, and no more memory than the file's own bytes account for."""
 
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
@@ -229,7 +230,8 @@ def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:
 def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
     """What a reader makes of a file. Raises CheckpointError for a damaged one, and one that needs code."""
     try:
-        return reader(path)
+        with warnings.catch_warnings(action="ignore"):  # torch's, about kinds of pickles that it may not know
+            return reader(path)
     except CheckpointError:
         raise
     except Exception as error:  # a damaged pickle or header makes the libraries raise whatever it hits upon

@@ -3,9 +3,9 @@
 import json
 import shutil
 
-import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from helpers.fake_hub import fake_hub
@@ -13,6 +13,7 @@ from minivl.cli import app
 from minivl.clip import load_clip
 from minivl.config import BUNDLED, DiscoVLAConfig, S3DConfig, UniVLConfig
 from minivl.data.card import data_card
+from minivl.data.online import hub_answers
 from minivl.data.schema import load_split
 from minivl.discovla import DiscoVLA
 from minivl.hub.checkpoints import CheckpointError
@@ -143,12 +144,13 @@ def test_what_is_known_replaces_what_was_said(tmp_path):
 
 
 def test_without_a_network_nothing_is_lost(monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub_answers.cache_clear()
     s3d().save_pretrained(tmp_path / "net")
     with pytest.raises(ShareError, match="could not be uploaded as owner/net(.|\n)*complete on this disk(.|\n)*hf a"):
         push_folder(tmp_path / "net", "owner/net")
     for read in (DiscoVLA.from_pretrained, S3D.from_pretrained, lambda name: load_clip(f"hf-hub:{name}")):
-        with pytest.raises(CheckpointError, match="neither a folder here nor could it be downloaded"):
+        with pytest.raises(CheckpointError, match="is no folder here, and on the hub it cannot be looked up"):
             read("owner/net")
 
 

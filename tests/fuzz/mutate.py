@@ -68,7 +68,16 @@ def _changed(data: bytes, rng: random.Random) -> bytes:
         ways += [_json_changed] * 6 if data.lstrip()[:1] in (b"{", b"[") else []
     try:
         return rng.choice(ways)(data, rng)
-    except (ValueError, KeyError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError):
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RecursionError,
+    ):
         return _bytes_changed(data, rng)  # earlier changes have left nothing that could be opened
 
 

@@ -7,11 +7,13 @@ import resource
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from helpers.tiny_univl import tokenizer_in
 from helpers.univl_processes import CONFIG, random_batch, small_model
 from minivl.config import ConfigError, ObjectiveConfig
+from minivl.data.online import hub_answers
 from minivl.hub.checkpoints import CheckpointError
 from minivl.hub.folders import find, read_settings
 from minivl.univl import UniVL
@@ -112,9 +114,10 @@ def test_foreign_folders(saved, tmp_path):
 
 
 def test_models_that_are_not_here(monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub_answers.cache_clear()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="owner/model is neither a folder here nor could it be downloaded"):
+    with pytest.raises(CheckpointError, match="owner/model is no folder here, and on the hub it cannot be looked up"):
         UniVL.from_pretrained("owner/model")
     for name in ("nowhere", "a/b/c"):
         with pytest.raises(CheckpointError, match="named owner/name"):

@@ -135,11 +135,10 @@ def clean_segments(segments: list[dict], where: str, problems: Problems, may_ove
     A reversed segment is turned round, as the released loaders do. One that begins before 0 is cut. One without length
     is made 0.01 seconds long. Segments that overlap stay as they are; where a corpus should have none, they are
     reported.
-    Raises SchemaError for a time that is no number.
     """
     cleaned = []
     for segment in segments:
-        given = start, end = seconds(segment["start"], where), seconds(segment["end"], where)
+        given = start, end = segment["start"], segment["end"]
         if start > end:
             problems.add("reversed segments, turned round", _named(where, given))
             start, end = end, start
@@ -166,14 +165,17 @@ def _named(where: str, times: tuple[float, float]) -> str:
 
 
 def parse_segment(value: Any, where: str) -> dict:
-    """A pair [start, end] of an annotation file as {start, end}."""
+    """A pair [start, end] of an annotation file as {start, end}. Raises SchemaError for anything else."""
     if not isinstance(value, list) or len(value) != 2:
         raise SchemaError(f"{where}: a segment must be [start, end], got {value!r:.60}")
-    return {"start": value[0], "end": value[1]}
+    return {"start": seconds(value[0], where), "end": seconds(value[1], where)}
 
 
 def parallel(entry: Any, names: tuple[str, ...], where: str) -> list[dict]:
-    """Equally long lists or arrays, as released pickles and HowTo100M's JSON have them, as one dict per place."""
+    """Equally long lists or arrays, as released pickles and HowTo100M's JSON have them, as one dict per place.
+
+    `names` begin with "start" and "end". Raises SchemaError, which begins with `where`, for anything else.
+    """
     lists = {}
     for name in names:
         if not isinstance(entry, dict) or not hasattr(entry.get(name), "__len__"):
@@ -184,7 +186,8 @@ def parallel(entry: Any, names: tuple[str, ...], where: str) -> list[dict]:
             f"{where} has lists of different lengths: "
             + ", ".join(f"{len(values)} {name}" for name, values in lists.items())
         )
-    return [dict(zip(names, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+    entries = [dict(zip(names, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+    return [entry | parse_segment([entry["start"], entry["end"]], where) for entry in entries]
 
 
 def unique_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> Iterator[tuple[str, dict]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivl.data.corpora.common import Corpus, Problems, clean_segments
+from minivl.data.corpora.common import Corpus, Problems, clean_segments, parse_segment
 from minivl.data.corpora.files import find_file, find_optional, read_table, read_text
 from minivl.data.corpora.narrations import CAPTIONS, caption_entries, spoken
 from minivl.data.schema import SchemaError
@@ -107,7 +107,7 @@ def _steps(folder: Path, task: str, video: str, labels: list[str]) -> list[dict]
     for where, line in read_table(path, ("step", "start", "end"), header=False) if path.stat().st_size else ():
         if not line["step"].strip().isdecimal() or not 1 <= int(line["step"]) <= len(labels):
             raise SchemaError(f"{where}: the step must be a number from 1 to {len(labels)}, got {line['step']!r}")
-        steps.append({"label": labels[int(line["step"]) - 1], "start": line["start"], "end": line["end"]})
+        steps.append({"label": labels[int(line["step"]) - 1], **parse_segment([line["start"], line["end"]], where)})
     return steps
 
 

@@ -65,10 +65,13 @@ def read_index(target: Path) -> dict:
 
 
 def read_shards(shards: list[str]) -> Iterator[dict]:
-    """Rows of shards from front to back, a batch of videos in memory at a time."""
+    """Rows of shards from front to back, one batch in memory at a time. Raises SchemaError for a damaged one."""
     import pyarrow
 
     for shard in shards:
-        with pyarrow.OSFile(shard, "rb") as file, pyarrow.ipc.open_stream(file) as reader:
-            for batch in reader:
-                yield from batch.to_pylist()
+        try:
+            with pyarrow.OSFile(shard, "rb") as file, pyarrow.ipc.open_stream(file) as reader:
+                for batch in reader:
+                    yield from batch.to_pylist()
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise SchemaError(f"{shard} is damaged ({error}): delete its folder, and it is made again") from error
