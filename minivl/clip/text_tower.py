@@ -29,10 +29,18 @@ class TextTower(nn.Module):
         text = config.text_cfg
         self.token_embedding = nn.Embedding(text.vocab_size, text.width)
         self.positional_embedding = nn.Parameter(torch.zeros(text.context_length, text.width))
-        self.transformer = nn.Module()
-        self.transformer.resblocks = nn.ModuleList(TextBlock(text, config.quick_gelu) for _ in range(text.layers))
+        self.transformer = TextTransformer(text, config.quick_gelu)
         self.ln_final = nn.LayerNorm(text.width)
         self.text_projection = nn.Parameter(torch.zeros(text.width, config.embed_dim))
+
+
+class TextTransformer(nn.Module):
+    """The blocks of the tower, for `minivl.discovla.ivfusion.adapt_tower`."""
+
+    def __init__(self, text: TextConfig, quick_gelu: bool):
+        super().__init__()
+        self.width = text.width
+        self.resblocks = nn.ModuleList(TextBlock(text, quick_gelu) for _ in range(text.layers))
 
 
 class TextBlock(nn.Module):
