@@ -59,7 +59,7 @@ def _fact(step: Step | None, plate: Dish | None) -> tuple:
 
 
 def _meal_of(split: str, world: WorldConfig, rng: np.random.Generator):
-    while split_of(meal := draw_meal(rng, world.dishes), world.seed) != split:
+    while split_of(meal := draw_meal(rng, world.dishes, sharing=world.sharing), world.seed, world.sharing) != split:
         pass
     return meal
 

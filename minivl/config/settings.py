@@ -24,6 +24,7 @@ class WorldConfig:
     image_size: int = 48  # pixels, square
     fps: float = 4.0  # frames per second of the mp4 files
     dishes: int = 2  # dishes prepared in one video; two dishes can be bound in four ways
+    sharing: bool = False  # dishes of a meal may share liquid and treatment: more meals, half of them for val and test
     step_seconds: tuple[float, float] = (1.5, 1.8)  # shortest and longest step
     dial: float = 0.5  # discrepancy dial: chance that a dish is told as a whole, not step by step
     clauses: int | None = None  # tell only that many single steps (the dial has no effect then); None: every dish

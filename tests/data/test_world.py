@@ -11,7 +11,7 @@ import pytest
 
 from helpers.videos import read_frames
 from minivl.assets.clip_pretraining import draw_pictures
-from minivl.config import BUNDLED, ConfigError, WorldConfig, scale
+from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, WorldConfig, scale
 from minivl.data.video import probe
 from minivl.data.world import build, language, meals, opinions, render
 
@@ -22,16 +22,18 @@ def rows(split, count, config=SMALL, make=build.kitchen_clips):
     return [row for row, _ in make(split, count, config)]
 
 
-def test_splits_share_no_content():
-    drawn = {split: meals.draw_split(split, 200, seed=0) for split in build.SPLITS}
+@pytest.mark.parametrize("sharing", [False, True])
+def test_splits_share_no_content(sharing):
+    config = WorldConfig(sharing=sharing)
+    drawn = {split: meals.draw_split(split, 200, config) for split in build.SPLITS}
     contents = {split: {meal.content for _, meal in members} for split, members in drawn.items()}
     assert not contents["train"] & contents["test"] and not contents["train"] & contents["val"]
     assert not contents["val"] & contents["test"]
-    assert all(meals.split_of(meal, 0) == split for split, members in drawn.items() for _, meal in members)
+    assert all(meals.split_of(meal, 0, sharing) == split for split, members in drawn.items() for _, meal in members)
 
 
 def test_groups_share_content_and_differ_in_binding():
-    test = meals.draw_split("test", 80, seed=0)
+    test = meals.draw_split("test", 80, WorldConfig())
     for group in range(20):
         members = [meal for number, meal in test if number == group]
         assert len(members) == 4
@@ -174,9 +176,54 @@ def test_one_dish_at_a_time_and_longer_steps():
         assert all(2.99 <= length <= 5.01 for length in lengths)
 
 
-def test_a_split_that_runs_out_of_meals_says_so():
-    with pytest.raises(ValueError, match="only .* groups"):
-        meals.draw_split("val", 2000, seed=0, dishes=1)
+def test_a_split_ends_where_its_different_meals_do():
+    for config in (WorldConfig(dishes=1), WorldConfig(dishes=1, novel=0.001)):
+        most = meals.different_meals("val", config)
+        everything = meals.draw_split("val", most, config)
+        assert len({meal.content for _, meal in everything}) == len(everything) == most
+        with pytest.raises(ConfigError, match=rf"the val split .* has {most} different meals.* at most {most}, or"):
+            meals.draw_split("val", most + 1, config)
+
+
+def test_where_dishes_may_share_there_is_room_for_thousands_of_test_videos():
+    for config in (WorldConfig(seed=seed, sharing=True) for seed in range(3)):
+        train, val, test = (meals.different_meals(split, config) for split in build.SPLITS)
+        assert train > 7000 and val > 2000 and test > 4900
+        assert train + val + test == 180 * 9 * 9  # two ingredients, sliced or not; liquid and treatment of each
+    drawn = meals.draw_split("test", 300, config)
+    assert len({(meal.task, meal.content) for _, meal in drawn}) == len(drawn)
+    groups = {number: [meal for other, meal in drawn if other == number] for number, _ in drawn}
+    assert {len(members) for members in groups.values()} == {1, 2, 4}
+    assert all(len({meal.content for meal in members}) == 1 for members in groups.values())
+    captions = [row["caption"].split("prepares", 1)[1] for row in rows("test", 200, replace(config, dial=1.0))]
+    assert len(set(captions)) == len(captions) >= 200, "every caption fits one clip"
+
+
+def test_splits_say_how_many_different_meals_they_have():
+    lines = meals.describe_splits(SMALL).splitlines()
+    assert lines[0] == "train: 3 videos of 3 different meals, 3 contents; there are 4,600 meals"
+    assert lines[2] == "test: 8 videos of 8 different meals, 2 contents; there are 1,216 meals"
+    repeated = meals.describe_splits(WorldConfig(dishes=1, videos_train=300, videos_val=0, videos_test=0))
+    assert repeated.startswith("train: 300 videos of 108 different meals")
+
+
+@pytest.mark.parametrize(
+    "make, config, counts, digest",
+    [
+        (build.kitchen_clips, WorldConfig(), (600, 120, 360), "fbac1843d7c73d47"),
+        (build.narrated_clips, NARRATED_WORLD, (1120, 40, 80), "0a91543348da277a"),
+    ],
+    ids=["kitchen", "narrated"],
+)
+def test_the_worlds_that_results_were_measured_on_stay_as_they_are(make, config, counts, digest):
+    """All texts, and the pictures of one clip of each split."""
+    found = hashlib.sha256()
+    for split, count in zip(build.SPLITS, counts, strict=True):
+        for number, (row, draw) in enumerate(make(split, count, config)):
+            found.update(json.dumps(row).encode())
+            if number == 0:
+                found.update(draw().tobytes())
+    assert found.hexdigest()[:16] == digest
 
 
 NARRATED = replace(SMALL, step_seconds=(3.0, 5.0))

@@ -54,7 +54,7 @@ def _row(
 
 def kitchen_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
     """Metadata of each clip of a split, and a function that draws its frames (T, size, size, 3)."""
-    for number, (group, meal) in enumerate(meals.draw_split(split, count, config.seed, config.dishes, config.novel)):
+    for number, (group, meal) in enumerate(meals.draw_split(split, count, config)):
         # Time, words and pixels have a random stream each: turning a knob of one leaves the others as they are.
         streams = np.random.default_rng([config.seed, SPLITS.index(split), number]).spawn(3)
         moments = timeline.schedule(meal, config, streams[0])
@@ -69,9 +69,7 @@ def narrated_clips(split: str, count: int, config: WorldConfig) -> Iterator[tupl
     Every video is a group of its own, so that few steps look alike. Give steps of some seconds, as real videos have
     (`step_seconds=(3.0, 5.0)`).
     """
-    for number, (group, meal) in enumerate(
-        meals.draw_split(split, count, config.seed, config.dishes, config.novel, whole_groups=False)
-    ):
+    for number, (group, meal) in enumerate(meals.draw_split(split, count, config, whole_groups=False)):
         streams = np.random.default_rng([config.seed, 20 + SPLITS.index(split), number]).spawn(4)
         meal = meals.season(meal, streams[0])
         moments = timeline.schedule(meal, config, streams[1])

@@ -6,9 +6,13 @@ every binding is another meal. Videos of one group share their content and diffe
 """
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
+
+from minivl.config import ConfigError, WorldConfig
 
 INGREDIENTS = ("carrot", "tomato", "potato", "onion", "cucumber", "lemon", "mushroom", "eggplant", "cheese", "egg")
 NOVEL_INGREDIENTS = ("beet", "kiwi", "radish")  # never drawn or named while CLIP is pretrained
@@ -32,6 +36,8 @@ DISH_NAMES = {
 }
 
 SPLIT_SHARES = {"train": 70, "val": 10, "test": 20}  # percent of all contents
+MOST_MISSES = 5000  # draws without a new meal, after which those that are left are taken one by one
+SHARING_SHARES = {"train": 50, "val": 15, "test": 35}  # of the larger space, in which dishes may share
 
 
 @dataclass(frozen=True)
@@ -115,30 +121,31 @@ def season(meal: Meal, rng: np.random.Generator) -> Meal:
     )
 
 
-def split_of(meal: Meal, seed: int) -> str:
+def split_of(meal: Meal, seed: int, sharing: bool = False) -> str:
     """The split that a meal belongs to. All bindings of one content are in the same split."""
     ticket = zlib.crc32(f"{seed}|{meal.content}".encode()) % 100
-    for split, share in SPLIT_SHARES.items():
+    for split, share in (SHARING_SHARES if sharing else SPLIT_SHARES).items():
         if ticket < share:
             return split
         ticket -= share
     raise AssertionError("the shares add up to 100")
 
 
-def _pick(rng: np.random.Generator, options, count: int) -> list[str]:
-    return [str(x) for x in rng.choice(options, size=count, replace=False)]
+def _pick(rng: np.random.Generator, options, count: int, again: bool = False) -> list[str]:
+    return [options[i] for i in rng.choice(len(options), size=count, replace=again)]
 
 
-def draw_meal(rng: np.random.Generator, dishes: int = 2, novel: float = 0.0) -> Meal:
-    """A random meal of `dishes` dishes (1 or 2) that share no ingredient, liquid, treatment or container.
+def draw_meal(rng: np.random.Generator, dishes: int = 2, novel: float = 0.0, sharing: bool = False) -> Meal:
+    """A random meal of `dishes` dishes (1 or 2) that have no ingredient and no container in common.
 
-    Each ingredient is a novel one with probability `novel`.
+    Liquids and treatments differ, too, unless `sharing` lets chance decide. Each ingredient is a novel one with
+    probability `novel`.
     """
     ingredients = _pick(rng, INGREDIENTS, dishes)
     strange = _pick(rng, NOVEL_INGREDIENTS, dishes)
     ingredients = [s if rng.random() < novel else i for i, s in zip(ingredients, strange, strict=True)]
-    liquids, treatments = _pick(rng, LIQUIDS, dishes), _pick(rng, TREATMENTS, dishes)
-    colors, containers = _pick(rng, COLORS, dishes), [str(c) for c in rng.choice(CONTAINERS, size=dishes)]
+    liquids, treatments = (_pick(rng, options, dishes, again=sharing) for options in (LIQUIDS, TREATMENTS))
+    colors, containers = _pick(rng, COLORS, dishes), _pick(rng, CONTAINERS, dishes, again=True)
     return Meal(
         tuple(
             Dish(ingredients[i], bool(rng.random() < 0.5), liquids[i], treatments[i], colors[i], containers[i])
@@ -150,47 +157,85 @@ def draw_meal(rng: np.random.Generator, dishes: int = 2, novel: float = 0.0) -> 
 def bindings(meal: Meal) -> list[Meal]:
     """The group of a meal: every way to bind the same content, the meal itself first.
 
-    Two dishes give four bindings (liquids swapped or not, treatments swapped or not); one dish gives one.
+    Two dishes give four bindings (liquids swapped or not, treatments swapped or not), fewer if they share a liquid or
+    a treatment; one dish gives one.
     """
     if len(meal.dishes) == 1:
         return [meal]
     a, b = meal.dishes
     swapped_liquids = [(a, b), (replace(a, liquid=b.liquid), replace(b, liquid=a.liquid))]
-    return [
+    bound = [
         Meal((replace(x, treatment=first), replace(y, treatment=second)))
         for x, y in swapped_liquids
         for first, second in ((a.treatment, b.treatment), (b.treatment, a.treatment))
     ]
+    return list(dict.fromkeys(bound))
 
 
-def draw_split(
-    split: str, count: int, seed: int, dishes: int = 2, novel: float = 0.0, whole_groups: bool = True
-) -> list[tuple[int, Meal]]:
+def different_meals(split: str, config: WorldConfig) -> int:
+    """How many different meals a split has, colours and containers aside: validation and test have no more videos."""
+    return sum(len(bindings(meal)) for meal in _contents(split, config))
+
+
+def _contents(split: str, config: WorldConfig) -> Iterator[Meal]:
+    """A meal of every content that `draw_meal` can draw for a split, always in the same colours."""
+    pool = (INGREDIENTS if config.novel < 1 else ()) + (NOVEL_INGREDIENTS if config.novel > 0 else ())
+    pairs = combinations_with_replacement if config.sharing else combinations
+    for names, sliced, liquids, treatments in product(
+        combinations(pool, config.dishes),
+        product((False, True), repeat=config.dishes),
+        pairs(LIQUIDS, config.dishes),
+        pairs(TREATMENTS, config.dishes),
+    ):
+        meal = Meal(tuple(map(Dish, names, sliced, liquids, treatments, COLORS, CONTAINERS)))
+        if split_of(meal, config.seed, config.sharing) == split:
+            yield meal
+
+
+def draw_split(split: str, count: int, config: WorldConfig, whole_groups: bool = True) -> list[tuple[int, Meal]]:
     """The first `count` videos of a split as (group number, meal).
 
-    Training videos are drawn one by one, each its own group. Validation and test videos come in whole
-    groups of different contents, or one by one without `whole_groups`. The list for a smaller count is
-    the beginning of that for a larger one.
-    Raises ValueError when the split has no more contents to give.
+    Training videos are drawn one by one, each its own group, and meals repeat. Validation and test videos come in
+    whole groups of different contents, or one by one without `whole_groups`. The list for a smaller count is the
+    beginning of that for a larger one.
+    Raises ConfigError when that many different meals are not there.
     """
-    rng = np.random.default_rng([seed, list(SPLIT_SHARES).index(split)])
+    distinct = whole_groups and split != "train"
+    if distinct and count > (most := different_meals(split, config)):
+        raise ConfigError(
+            f"the {split} split of this world has {most:,} different meals, and a video of each; {count:,} videos were "
+            f"asked for. Set world.videos_{split} to at most {most}" + _ROOM * (not config.sharing)
+        )
+    rng = np.random.default_rng([config.seed, list(SPLIT_SHARES).index(split)])
     drawn: list[tuple[int, Meal]] = []
     seen: set[str] = set()  # contents
-    misses = 0
+    misses, rare = 0, _contents(split, config)
     while len(drawn) < count:
-        misses += 1
-        if misses > 5000:  # in a row: nearly every content has been seen
-            raise ValueError(
-                f"the {split} split of this world has only {len(seen)} groups of meals "
-                f"({len(drawn)} videos); {count} videos were asked for"
-            )
-        meal = draw_meal(rng, dishes, novel)
-        if split_of(meal, seed) != split or meal.content in seen:
+        misses += 1  # in a row
+        lucky = misses < MOST_MISSES
+        meal = draw_meal(rng, config.dishes, config.novel, config.sharing) if lucky else next(rare)
+        if split_of(meal, config.seed, config.sharing) != split or meal.content in seen:
             continue
-        misses = 0
-        if split == "train" or not whole_groups:
-            drawn.append((len(drawn), meal))
-        else:
+        misses = 0 if lucky else misses
+        if distinct:
             drawn.extend((len(seen), member) for member in bindings(meal))
             seen.add(meal.content)
+        else:
+            drawn.append((len(drawn), meal))
     return drawn
+
+
+_ROOM = ", or world.sharing to true, which makes room for more"
+
+
+def describe_splits(config: WorldConfig) -> str:
+    """A line for each split of a kitchen world: its videos, how many different meals they show, how many there are."""
+    lines = []
+    for split in SPLIT_SHARES:
+        drawn = draw_split(split, getattr(config, f"videos_{split}"), config)
+        meals, groups = {meal.task + meal.content for _, meal in drawn}, {meal.content for _, meal in drawn}
+        lines.append(
+            f"{split}: {len(drawn):,} videos of {len(meals):,} different meals, {len(groups):,} contents; "
+            f"there are {different_meals(split, config):,} meals"
+        )
+    return "\n".join(lines)
