@@ -1,8 +1,11 @@
 """Is a better than b, or was it luck? For two models scored on the same examples or trained with the same seeds.
 
-Two different kinds of luck: which test examples there happen to be (`paired_bootstrap`), and how training happened
-to go (`paired_seeds`). A claim about a method needs the second, with several runs.
+Three kinds of luck: which test examples there happen to be (`paired_bootstrap`), how training happened to go
+(`paired_seeds`), and which world all of this was drawn from (`paired_worlds`, which holds the other two). A claim about
+a method needs the last: what holds for one data set, with every seed, may be the reverse on the next.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,6 +73,104 @@ def paired_seeds(a: ArrayLike, b: ArrayLike) -> dict[str, float]:
         low, high = ttest_rel(first, second).confidence_interval(0.95)
     p = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0).pvalue
     return {"difference": difference, "low": float(low), "high": float(high), "p": float(p), "seeds": len(differences)}
+
+
+def paired_worlds(
+    a: Sequence[ArrayLike], b: Sequence[ArrayLike], clusters: Sequence[ArrayLike] | None = None
+) -> dict[str, float]:
+    """Compare per-example scores of two methods over worlds, training seeds and test examples together.
+
+    a, b      of each world an array (S, N): its training runs and its test examples, whose numbers may differ from
+              world to world. Entry i of both belongs to the same example, row s to the same seed
+    clusters  of each world labels (N,): examples of one label were drawn together (segments of a video, clips of
+              a group). They only matter for "sd examples"
+
+    Returns {"difference": the mean of the worlds' means d_w of a - b, "low", "high": its 95 % interval, "p" that goes
+    with the interval, "standard error", "worlds": W}, and what the luck consists of, see `_spreads`: {"sd worlds",
+    "sd seeds", "sd examples", "sd rest", "seeds", "examples": per world}.
+
+    The interval is Student's t over d_1 ... d_W, with W - 1 degrees of freedom. Nothing is resampled: with a new world
+    come new examples and new runs, so the spread of d_w has all three kinds of luck in it, whatever the share of each,
+    and the quantile of t pays for how few worlds there are (2.78 standard errors with five). Resampling worlds, seeds
+    and examples within each other gives too narrow intervals with so few: `benchmarks/interval_coverage.py`. It is
+    right only where each world has training seeds of its own, and for d_w that are roughly normal.
+
+    Raises ValueError if shapes differ, for NaN and for less than two worlds.
+    """
+    from scipy.stats import t
+
+    if not len(a) == len(b) == len(clusters if clusters is not None else a) or len(a) < 2:
+        raise ValueError(
+            f"scores of {len(a)} and {len(b)} worlds: give both for the same worlds, and at least two of them, as a "
+            "single world shows no spread"
+        )
+    differences = [np.atleast_2d(np.subtract(*_checked(*pair))) for pair in zip(a, b, strict=True)]
+    means = np.array([runs.mean() for runs in differences])
+    error, freedom = float(means.std(ddof=1) / np.sqrt(len(means))), len(means) - 1
+    difference, reach = float(means.mean()), float(t.ppf(0.975, freedom)) * error
+    certain = float(difference == 0)  # without any spread t would be 0/0
+    return {
+        "difference": difference,
+        "low": difference - reach,
+        "high": difference + reach,
+        "p": float(2 * t.sf(abs(difference) / error, freedom)) if error else certain,
+        "standard error": error,
+        "worlds": len(means),
+        **_spreads(differences, clusters),
+    }
+
+
+def planned_error(found: dict[str, float], worlds: int, seeds: int, examples: int) -> float:
+    """Standard error that a study of this size would have, from the spreads that another one found.
+
+    found     what `paired_worlds` returned; the numbers of seeds and of examples (clusters) are those of each world
+
+        error^2 = (world^2 + (seed^2 + rest^2 / examples) / seeds + example^2 / examples) / worlds
+    """
+    world, seed, example, rest = (found[f"sd {name}"] ** 2 for name in ("worlds", "seeds", "examples", "rest"))
+    return float(np.sqrt((world + (seed + rest / examples) / seeds + example / examples) / worlds))
+
+
+def _spreads(differences: list[NDArray], clusters: Sequence[ArrayLike] | None) -> dict[str, float]:
+    """Standard deviations of the parts of difference = mean + world + seed + example + rest, by their mean squares.
+
+    "sd worlds": of what is the same in a whole world; "sd seeds": of runs in one world; "sd examples": of examples, or
+    clusters of them, in one world; "sd rest": of an example from run to run. A part that would be below 0 is 0; with
+    one seed per world, what belongs to seeds can't be told from worlds and examples, and is in these.
+    """
+    if clusters is not None:
+        differences = [_clustered(*pair) for pair in zip(differences, clusters, strict=True)]
+    seeds, examples = (np.array([runs.shape[axis] for runs in differences]) for axis in (0, 1))
+    rest, seed, example = 0.0, 0.0, 0.0
+    several = [runs for runs in differences if min(runs.shape) > 1]
+    if several:
+        rest = float(np.mean([_interaction(runs) for runs in several]))
+        seed = float(np.mean([runs.mean(1).var(ddof=1) - rest / runs.shape[1] for runs in several]))
+    wide = [runs for runs in differences if runs.shape[1] > 1]
+    if wide:
+        example = float(np.mean([runs.mean(0).var(ddof=1) - rest / len(runs) for runs in wide]))
+    seed, example = max(seed, 0.0), max(example, 0.0)
+    inside = np.mean((seed + rest / examples) / seeds + example / examples)
+    world = max(np.var([runs.mean() for runs in differences], ddof=1) - inside, 0.0)
+    parts = {"sd worlds": world, "sd seeds": seed, "sd examples": example, "sd rest": rest}
+    sizes = {"seeds": float(seeds.mean()), "examples": float(examples.mean())}
+    return {name: float(np.sqrt(variance)) for name, variance in parts.items()} | sizes
+
+
+def _interaction(runs: NDArray) -> float:
+    """Mean square of what neither the run (row) nor the example (column) says."""
+    rest = runs - runs.mean(1, keepdims=True) - runs.mean(0) + runs.mean()
+    return float((rest**2).sum() / np.prod(np.subtract(rest.shape, 1)))
+
+
+def _clustered(runs: NDArray, labels: ArrayLike) -> NDArray:
+    """A column per cluster, its sum times clusters / examples: the mean over clusters is that over examples."""
+    names, places = np.unique(np.asarray(labels), return_inverse=True)
+    if places.shape != runs.shape[1:]:
+        raise ValueError(f"clusters of shape {np.shape(labels)} for {runs.shape[1]} examples: give a label for each")
+    sums = np.zeros((len(runs), len(names)))
+    np.add.at(sums.T, places, runs.T)
+    return sums * len(names) / runs.shape[1]
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from minivl.metrics.bootstrap import paired_bootstrap, paired_seeds
+from minivl.metrics.bootstrap import paired_bootstrap, paired_seeds, paired_worlds, planned_error
 
 
 def test_interval_is_that_of_the_mean():
@@ -105,3 +105,91 @@ def test_many_seeds_are_deterministic():
 def test_errors_say_what_is_wrong(function, a, b, message):
     with pytest.raises(ValueError, match=message):
         function(a, b)
+
+
+def worlds_of(rng, spreads=(12, 8, 60, 75), shape=(5, 3, 400), truth=10.0):
+    """Differences with such spreads of worlds, seeds, examples and the rest."""
+    worlds, seeds, examples = shape
+    shapes = ((worlds, 1, 1), (worlds, seeds, 1), (worlds, 1, examples), shape)
+    return truth + sum(spread * rng.standard_normal(part) for spread, part in zip(spreads, shapes, strict=True))
+
+
+def test_worlds_by_hand():
+    """Worlds' means 1, 2 and 6, from ragged numbers of seeds and examples: mean 3, standard error sqrt(7 / 3)."""
+    a = [np.array([[1.0, 1.0]]), np.array([[1.0, 1.0, 1.0], [3.0, 3.0, 3.0]]), np.array([5.0, 7.0])]
+    ours = paired_worlds(a, [np.zeros_like(runs) for runs in a])
+    assert ours["difference"] == pytest.approx(3) and ours["standard error"] == pytest.approx(np.sqrt(7 / 3))
+    assert [ours["low"], ours["high"]] == pytest.approx([3 - 4.302653 * np.sqrt(7 / 3), 3 + 4.302653 * np.sqrt(7 / 3)])
+    assert (ours["worlds"], ours["seeds"], ours["examples"]) == (3, pytest.approx(4 / 3), pytest.approx(7 / 3))
+    json.dumps(ours)
+
+
+def test_p_belongs_to_the_interval():
+    rng = np.random.default_rng(0)
+    for truth in (0, 8, 12, 16, 20):
+        drawn = worlds_of(rng, truth=truth)
+        ours = paired_worlds(drawn, np.zeros_like(drawn))
+        assert (ours["p"] < 0.05) == (not ours["low"] <= 0 <= ours["high"])
+    same = paired_worlds([[1, 2], [3, 4]], [[1, 2], [3, 4]])
+    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+    assert paired_worlds([[1, 2], [3, 4]], [[0, 1], [2, 3]])["p"] == 0
+
+
+def test_interval_over_worlds_covers_and_those_that_leave_worlds_out_do_not():
+    """`benchmarks/interval_coverage.py` in small: five worlds of three seeds."""
+    rng, covered = np.random.default_rng(5), np.zeros(3)
+    for _ in range(200):
+        drawn = worlds_of(rng, shape=(5, 3, 100))
+        ways = (
+            paired_worlds(drawn, np.zeros_like(drawn)),
+            paired_seeds(drawn[0].mean(1), np.zeros(3)),
+            paired_bootstrap(drawn[0], np.zeros((3, 100)), samples=60),
+        )
+        covered += [way["low"] <= 10 <= way["high"] for way in ways]
+    ours, seeds, examples = covered / 2
+    assert 91.5 <= ours <= 98.5, "within two and a half simulation errors of 95 %"
+    assert seeds < 87 and examples < 75
+
+
+def test_spreads_are_told_apart():
+    drawn = worlds_of(np.random.default_rng(1), (20, 15, 100, 50), (150, 4, 300))
+    ours = paired_worlds(drawn, np.zeros_like(drawn))
+    assert ours["sd worlds"] == pytest.approx(20, rel=0.2) and ours["sd seeds"] == pytest.approx(15, rel=0.1)
+    assert ours["sd examples"] == pytest.approx(100, rel=0.05) and ours["sd rest"] == pytest.approx(50, rel=0.05)
+    assert planned_error(ours, 150, 4, 300) == pytest.approx(ours["standard error"])
+    expected = np.sqrt((20**2 + 15**2 / 2 + 100**2 / 1000 + 50**2 / 2000) / 10)
+    assert planned_error(ours, 10, 2, 1000) == pytest.approx(expected, rel=0.15)
+
+
+def test_with_one_seed_its_spread_is_in_that_of_worlds():
+    drawn = worlds_of(np.random.default_rng(2), (20, 15, 100, 50), (400, 1, 300))
+    ours = paired_worlds(drawn, np.zeros_like(drawn))
+    assert ours["sd seeds"] == ours["sd rest"] == 0 and ours["sd worlds"] == pytest.approx(25, rel=0.15)
+    assert planned_error(ours, 400, 1, 300) == pytest.approx(ours["standard error"])
+
+
+def test_clusters_of_examples_are_one_draw():
+    """Four copies of an example are no more than one: the spread of clusters is theirs, the interval stays."""
+    drawn = worlds_of(np.random.default_rng(3), shape=(6, 2, 50))
+    copies, labels = np.repeat(drawn, 4, axis=2), [np.repeat(np.arange(50), 4)] * 6
+    one, copied = paired_worlds(drawn, np.zeros_like(drawn)), paired_worlds(copies, np.zeros_like(copies), labels)
+    assert copied == pytest.approx(one)
+    assert paired_worlds(copies, np.zeros_like(copies))["examples"] == 200
+    ragged = [np.array([[1.0, 2.0, 3.0]]), np.array([[4.0, 5.0, 9.0]])]
+    ours = paired_worlds(ragged, [np.zeros((1, 3))] * 2, [["a", "a", "b"], ["c", "d", "d"]])
+    assert ours["difference"] == 4 and ours["examples"] == 2
+
+
+@pytest.mark.parametrize(
+    "a, b, clusters, message",
+    [
+        ([[1, 2]], [[1, 2]], None, "a single world shows no spread"),
+        ([[1, 2], [1, 2]], [[1, 2]], None, "scores of 2 and 1 worlds"),
+        ([[1, 2], [1, 2]], [[1, 2], [1, 2, 3]], None, r"shapes \(2,\) and \(3,\)"),
+        ([[1, 2], [1, np.nan]], [[1, 2], [1, 2]], None, "NaN"),
+        ([[1, 2], [1, 2]], [[1, 2], [1, 2]], [[0, 1], [0, 1, 2]], r"clusters of shape \(3,\) for 2 examples"),
+    ],
+)
+def test_worlds_that_cannot_be_compared(a, b, clusters, message):
+    with pytest.raises(ValueError, match=message):
+        paired_worlds(a, b, clusters)
