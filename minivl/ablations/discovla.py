@@ -15,6 +15,7 @@ settings are names of DiscoVLAConfig, of WorldConfig, and of the training below.
     order        beyond the paper: telling the model which frame comes first, and asking it
 """
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -23,16 +24,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from minivl.ablations.runner import Cell, run_cells, save_results
+from minivl.ablations.runner import Cell, Measured, run_cells, save_results
 from minivl.clip import load_clip
 from minivl.config import ConfigError, InputConfig, Scale, WorldConfig, override, scale
 from minivl.data.clips import ClipDataset
 from minivl.data.world.build import cached_world
 from minivl.data.world.language import in_other_order
+from minivl.data.world.meals import describe_splits
 from minivl.discovla.beyond.probes import frame_accuracy, order_accuracy
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.metrics.retrieval import scores_by_video
 from minivl.tasks.clip.retrieval import adapt, clips, evaluate, zero_shot
 
 # Half of the quick start's batch and learning rate, for as many steps; `rounds` multiplies these.
@@ -125,6 +129,7 @@ STUDIES: dict[str, list[Cell]] = {
         },
     ),
 }
+BY_VIDEO = ("R@sum", "t2v R@1", "t2v MnR", "v2t MnR")  # scores that are kept for each test video, too
 SCORES = ("t2v R@1", "v2t R@1", "R@sum", "find group", "within group", "frame accuracy", "val R@sum")
 
 
@@ -145,16 +150,30 @@ def run_study(
     return table
 
 
-def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
+def world_of(settings: Scale, cell: Cell) -> WorldConfig:
+    """The world of a cell: that of the settings with the knobs that the cell turns, and the seed of its world."""
+    assert settings.world is not None  # studies refuse settings without a world
+    knobs = {field.name for field in fields(WorldConfig)} & cell.settings.keys()
+    seed = {} if cell.world is None else {"seed": cell.world}
+    return override(settings.world, **{name: cell.settings[name] for name in knobs}, **seed)
+
+
+def render(settings: Scale, cell: Cell) -> str:
+    """Render the world of a cell, unless it is there, and say how many different meals its splits have."""
+    world = world_of(settings, cell)
+    cached_world(world)
+    return describe_splits(world)
+
+
+def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Adapt as the cell says, and score: on the test split, and `val ...` on the validation split."""
-    assert settings.world is not None  # run_study refuses settings without a world
-    chosen = dict(cell.settings)
-    knobs = {field.name for field in fields(WorldConfig)} & chosen.keys()
-    world = override(settings.world, **{name: chosen.pop(name) for name in knobs})
+    world = world_of(settings, cell)
+    chosen = {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
     rounds, batch = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
+    learning_rate = chosen.pop("learning_rate", LEARNING_RATE)
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
     twins = chosen.pop("twins", False)
-    train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
+    (train, val, test), test_set = world_clips(settings.inputs, world, chosen.pop("videos", None))
     config = override(settings.discovla, **chosen)
     if config.alpha or config.beta:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
@@ -164,7 +183,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
         settings.adapt,
         steps=max(1, int(rounds * settings.adapt.steps)),  # with 0 rounds nothing is trained
         batch_size=min(batch, len(train)),
-        learning_rate=LEARNING_RATE,
+        learning_rate=learning_rate,
         lr_multipliers=PLACES_LEARN_FASTER,
         seed=seed,
         checkpoint_every=10_000,
@@ -176,21 +195,40 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
             else zero_shot(load_clip("kitchen"))
         )
     spent = time.process_time() - began
-    return {
-        **evaluate(model, test, progress=False).row(),
+    found = evaluate(model, test, progress=False)
+    by_video = scores_by_video(found.similarity, test.video_of_text)
+    scores = {
+        **found.row(),
         "frame accuracy": frame_accuracy(model, val),
         "order accuracy": order_accuracy(model, test, in_other_order),
         "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
         "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
         "cpu seconds": spent,
     }
+    return Measured(
+        scores, {name: by_video[name].astype(np.float32) for name in BY_VIDEO}, np.asarray(test.rows["group"]), test_set
+    )
 
 
 @lru_cache(maxsize=2)  # the last worlds: decoding one takes as long as a quarter of an adaptation
-def world_clips(inputs: InputConfig, world: WorldConfig, videos: int | None) -> tuple[ClipDataset, ...]:
-    """Training, validation and test clips of a kitchen world, which is rendered if it is new."""
+def world_clips(
+    inputs: InputConfig, world: WorldConfig, videos: int | None
+) -> tuple[tuple[ClipDataset, ClipDataset, ClipDataset], str]:
+    """Training, validation and test clips of a world, which is rendered if it is new, and `hash_of` the last."""
     folder, clip = cached_world(world, progress=False), load_clip("kitchen")
     settings = replace(scale("small"), inputs=inputs)
-    return tuple(
+    train, val, test = (
         clips(folder, split, clip, settings, videos if split == "train" else None) for split in ("train", "val", "test")
     )
+    return (train, val, test), hash_of(test)
+
+
+def hash_of(data: ClipDataset) -> str:
+    """A hash of the frames that models read of some clips, as decoded, and of their captions.
+
+    x264 does not give the same bytes on every machine: results with the same hash were measured on the same pictures.
+    """
+    found = hashlib.sha256(repr(data.captions).encode())
+    for index in range(len(data.paths)):
+        found.update(data.frames(index)[0].tobytes())
+    return found.hexdigest()[:16]

@@ -1,7 +1,9 @@
 """Run every cell of an ablation with every seed, keep each result on disk, and compare.
 
-    out/fused-seed0.json        what one run gave: settings, scores, versions, seconds
-    out/fused-seed1.error.txt   the traceback of a run that failed; gone once it succeeds
+    out/fused-seed0.json          what one run gave: settings, scores, versions, times, the test set's hash
+    out/fused-seed0.npz           scores of each test example, if the run gave them
+    out/fused-seed1.error.txt     the traceback of a run that failed; gone once it succeeds
+    out/fused-world3-seed300.json in world 3
 
 A result is written whole or not at all and never computed twice, so a long ablation can be stopped and called again.
 """
@@ -15,31 +17,42 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 import minivl
-from minivl.data.atomic import write_text
+from minivl.data.atomic import replacing, write_text
 from minivl.metrics.bootstrap import paired_seeds
 
-OWN_COLUMNS = ("cell", "seed", "seconds", "minivl", "torch")  # of the results table; no score may have these names
+SEEDS_PER_WORLD = 100
+# Of the results table; no score may have these names.
+OWN_COLUMNS = ("cell", "world", "seed", "seconds", "cpu hours", "test set", "minivl", "torch")
 
 
 class AblationError(RuntimeError):
     """Cells that cannot be run or compared; the message says what to do."""
 
 
+RECORD = ("cell", "world", "seed", "settings", "scores", "seconds", "cpu hours", "test set", "versions")
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One variant of an experiment: its name in tables and files, and the settings that make it (JSON values)."""
+    """One variant of an experiment: its name in tables and files, and the settings that make it (JSON values).
+
+    world: the seed of the world that it runs in, if there are several.
+    """
 
     name: str
     settings: dict = field(default_factory=dict)
+    world: int | None = None
 
     def __post_init__(self):
         if not re.fullmatch(r"\w[\w .,+=-]*", self.name):
@@ -52,7 +65,23 @@ class Cell:
             raise AblationError(f"settings of cell {self.name!r}: {error}; use numbers, texts and lists") from error
 
 
-Run = Callable[[Cell, int], dict[str, float]]
+@dataclass(frozen=True)
+class Measured:
+    """What one run gave.
+
+    scores     by name
+    examples   of some scores the value of each test example, (N,), whose mean is the score
+    clusters   (N,) labels of examples that were drawn together, see `paired_worlds`
+    test_set   a hash of what the scores were measured on
+    """
+
+    scores: dict[str, float]
+    examples: dict[str, NDArray] = field(default_factory=dict)
+    clusters: NDArray | None = None
+    test_set: str = ""
+
+
+Run = Callable[[Cell, int], Measured]
 Task = tuple[Cell, int]  # with its seed
 Outcome = tuple[Cell, int, str | None]  # and what went wrong, if something did
 
@@ -62,21 +91,23 @@ def run_cells(
 ) -> pd.DataFrame:
     """Call run(cell, seed) for every cell and seed whose result is not in the folder `out` yet.
 
-    run      trains and scores one cell with one seed, and returns its scores by name
+    run      trains and scores one cell with one seed
     workers  how many processes share the work. Each has an equal part of the cores; with more than one, `run` must be
              a function of a module, as it is imported by fresh processes
 
+    In world w seed s is 100 w + s: seeds of its own in each world, as `paired_worlds` needs them. Cells run in the
+    order of the list, each with all seeds, so that those beside each other can share what is costly to load.
     Returns the `results_table` of these cells and seeds. A cell that fails does not stop the others.
 
     Raises AblationError at once if `out` has a result of such a cell with other settings or names repeat, and at the
     end if runs failed. What was finished is kept then, as it is after Ctrl-C: the next call continues.
     """
     out, seeds = Path(out), list(seeds)
-    if len({cell.name for cell in cells}) < len(cells) or len(set(seeds)) < len(seeds):
+    wanted = [(cell, seed + SEEDS_PER_WORLD * (cell.world or 0)) for cell in cells for seed in seeds]
+    if len({_file(out, cell, seed) for cell, seed in wanted}) < len(wanted):
         raise AblationError(
             f"cells need different names, and seeds may not repeat: {[cell.name for cell in cells]}, {seeds}"
         )
-    wanted = [(cell, seed) for seed in seeds for cell in cells]  # so that all cells have a result early
     waiting = [(cell, seed) for cell, seed in wanted if not _is_done(cell, seed, out)]
     out.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=len(wanted), initial=len(wanted) - len(waiting), desc="cells", unit="run", disable=not progress)
@@ -93,13 +124,14 @@ def run_cells(
             f"{len(failures)} of {len(wanted)} runs failed; the others are kept in {out}, beside the "
             f"tracebacks (*.error.txt). Call again to repeat only these:\n{listed}"
         )
-    return _table([_read(_file(out, cell, seed)) for cell in cells for seed in seeds])
+    return _table([_read(_file(out, cell, seed)) for cell, seed in wanted])
 
 
 def results_table(out: Path) -> pd.DataFrame:
     """All results in a folder, one row per cell and seed, sorted by both.
 
-    Columns: cell, seed, settings.<name> for each setting, the scores, seconds, minivl and torch (versions).
+    Columns: cell, world (if there are several), seed, settings.<name> for each setting, the scores, seconds, cpu hours
+    (of all threads), test set (a hash), minivl and torch (versions).
     Raises AblationError if there are none or one cannot be read.
     """
     records = [_read(path) for path in Path(out).glob("*-seed*.json")]
@@ -138,6 +170,27 @@ def save_results(table: pd.DataFrame, path: Path, digits: int = 6) -> Path:
     return path
 
 
+def save_arrays(path: Path, arrays: dict[str, NDArray]) -> None:
+    """Write arrays by name, compressed; `numpy.load` reads them. The file is whole or not there."""
+    with replacing(path) as unfinished, unfinished.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def examples_of(out: Path, cell: Cell, seed: int) -> dict[str, NDArray]:
+    """What a finished run measured on each test example, by score, and "clusters" if it has them; {} for nothing."""
+    path = _file(out, cell, seed).with_suffix(".npz")
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def in_worlds(cells: Iterable[Cell], worlds: Iterable[int]) -> list[Cell]:
+    """Every cell in every world, world by world."""
+    cells = list(cells)
+    return [replace(cell, world=world) for world in worlds for cell in cells]
+
+
 def _one_by_one(waiting: list[Task], run: Run, out: Path, _workers: int) -> Iterator[Outcome]:
     for cell, seed in waiting:
         yield cell, seed, _run_one(cell, seed, run, out)
@@ -163,18 +216,24 @@ def _begin_process(threads: int) -> None:
 
 def _run_one(cell: Cell, seed: int, run: Run, out: Path) -> str | None:
     """Run and write the result; None, or what went wrong. Also called in other processes."""
-    path, start = _file(out, cell, seed), time.perf_counter()
+    path, start, spent = _file(out, cell, seed), time.perf_counter(), time.process_time()
     trace = path.with_suffix(".error.txt")
     try:
-        scores = _checked(run(cell, seed))
+        measured = run(cell, seed)
         record = {
             "cell": cell.name,
+            "world": cell.world,
             "seed": seed,
             "settings": cell.settings,
-            "scores": scores,
+            "scores": _checked(measured.scores),
             "seconds": round(time.perf_counter() - start, 1),
+            "cpu hours": round((time.process_time() - spent) / 3600, 5),
+            "test set": measured.test_set,
             "versions": {"minivl": minivl.__version__, "torch": torch.__version__},
         }
+        if measured.examples:
+            clusters = {} if measured.clusters is None else {"clusters": measured.clusters}
+            save_arrays(path.with_suffix(".npz"), measured.examples | clusters)
         write_text(path, json.dumps(record, indent=2) + "\n")
     except Exception as error:  # whatever it is, the other cells go on
         write_text(trace, traceback.format_exc())
@@ -213,13 +272,14 @@ def _is_done(cell: Cell, seed: int, out: Path) -> bool:
 
 
 def _file(out: Path, cell: Cell, seed: int) -> Path:
-    return Path(out) / f"{cell.name}-seed{seed}.json"
+    world = "" if cell.world is None else f"-world{cell.world}"
+    return Path(out) / f"{cell.name}{world}-seed{seed}.json"
 
 
 def _read(path: Path) -> dict:
     try:
         record = json.loads(path.read_text())
-        return {key: record[key] for key in ("cell", "seed", "settings", "scores", "seconds", "versions")}
+        return {key: record[key] for key in RECORD}
     except (ValueError, KeyError, TypeError) as error:
         raise AblationError(f"{path} is not a result of an ablation ({error!r}): delete it to run it again") from error
 
@@ -229,14 +289,16 @@ def _table(records: list[dict]) -> pd.DataFrame:
         [
             {
                 "cell": record["cell"],
+                **({} if record["world"] is None else {"world": record["world"]}),
                 "seed": record["seed"],
                 **{f"settings.{name}": value for name, value in record["settings"].items()},
                 **record["scores"],
-                "seconds": record["seconds"],
+                **{name: record[name] for name in ("seconds", "cpu hours", "test set")},
                 **record["versions"],
             }
             for record in records
         ]
     )
     settings = [column for column in table if column.startswith("settings.")]  # cells may differ in which they have
-    return table[["cell", "seed", *settings, *table.columns.drop(["cell", "seed", *settings])]]
+    first = [*table.columns.intersection(["cell", "world", "seed"], sort=False), *settings]
+    return table[[*first, *table.columns.drop(first)]]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from minivl.ablations.runner import Cell, run_cells, save_results
+from minivl.ablations.runner import Cell, Measured, run_cells, save_results
 from minivl.config import Scale, UniVLPretrainConfig
 from minivl.config.settings import OBJECTIVES
 from minivl.data.wordpiece import load_tokenizer
@@ -67,7 +67,7 @@ def run_ablation(settings: Scale, seeds: Sequence[int], out: Path, workers: int 
     return table
 
 
-def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> dict[str, float]:
+def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> Measured:
     """Pretrain as the cell says, fine-tune, and score on the test split."""
     folder = out / "runs" / f"{cell.name}-seed{seed}"
     config = pretraining_of(cell, settings.univl_pretrain, seed, out / "tokenizer")
@@ -79,7 +79,7 @@ def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> dict[str, flo
     save_curves(folder / "pretraining", out / "curves" / f"{cell.name}-seed{seed}.csv")
     scores |= downstream(folder, settings, seed)
     shutil.rmtree(folder)
-    return scores
+    return Measured(scores)
 
 
 def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer: Path) -> UniVLPretrainConfig:

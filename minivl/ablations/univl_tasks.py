@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from minivl.ablations.runner import Cell, run_cells, save_results
+from minivl.ablations.runner import Cell, Measured, run_cells, save_results
 from minivl.config import Scale
 from minivl.tasks.univl.finetuning import baseline_scores, fine_tune, score
 
@@ -51,11 +51,11 @@ def run_tasks(
     return table
 
 
-def run_cell(settings: Scale, cell: Cell, seed: int) -> dict[str, float]:
+def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     """The scores of one task on the test split."""
     task, start = cell.settings["task"], cell.settings["start"]
     if start in GUESSES[task]:
-        return baseline_scores(task, "test", settings)[start]
+        return Measured(baseline_scores(task, "test", settings)[start])
     with TemporaryDirectory() as run_dir:
         tuned = fine_tune(task, settings, Path(run_dir), scratch=start == "from scratch", seed=seed, progress=False)
-        return score(tuned, "test", settings, progress=False)
+        return Measured(score(tuned, "test", settings, progress=False))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, SetOption, app, changed, sources
+from minivl.cli.options import ScaleOption, SetOption, app, changed, sources, world_of
 from minivl.config import ConfigError, Scale, runs_dir, scale
 
 ablate = typer.Typer(no_args_is_help=True, help="Leave parts of a method out, and measure what they do.")
@@ -18,7 +18,7 @@ SeedsOption = Annotated[int, typer.Option("--seeds", min=2, help="how many")]
 FirstOption = Annotated[
     int, typer.Option("--first-seed", min=0, help="the lowest of them; the committed results begin at 0")
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="processes that share the runs")]
+WorkersOption = Annotated[int, typer.Option("--processes", "--workers", min=1, help="processes that share the runs")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="folder of the results [default: runs/ablate-NAME]")]
 
 # Settings that the studies choose themselves, beside those that their cells list.
@@ -126,6 +126,37 @@ def ablate_discovla(
     for name in study or STUDIES:
         table = run_study(name, settings, range(first_seed, first_seed + seeds), out, workers)
         _print(table, SCORES, out / f"discovla_{name}.csv")
+
+
+@ablate.command("study")
+def ablate_study(
+    name: Annotated[str, typer.Argument(help="one of minivl/ablations/studies.py, such as fusion-and-alignment")],
+    worlds: Annotated[int, typer.Option("--worlds", min=2, help="how many")] = 5,
+    first_world: Annotated[int, typer.Option(min=0, help="the lowest; settings were chosen in world 0")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="how many in each world")] = 3,
+    workers: WorkersOption = 1,
+    out: OutOption = None,
+    changes: SetOption = None,
+    scale_name: ScaleOption = None,
+) -> None:
+    """A study over several worlds, with verdicts; its prediction must be committed first. Finished runs are kept."""
+    import pandas as pd
+
+    from minivl.ablations.studies import STUDIES
+    from minivl.ablations.study import run_study
+
+    if name not in STUDIES:
+        raise ConfigError(f"unknown study {name!r}: choose one of {', '.join(STUDIES)}")
+    own = (*(f"adapt.{name}" for name in ADAPTATION), "world.seed")
+    settings = changed(scale(scale_name), changes, ("world", "inputs", "discovla", "adapt"), own=own)
+    world_of(settings, "is there whose seed could change")
+    out = _results_folder(name, out, settings)
+    print(STUDIES[name].question)
+    chosen = range(first_world, first_world + worlds)
+    judged = run_study(STUDIES[name], settings, chosen, range(seeds), out, workers)
+    print(judged.round(2).to_string(index=False))
+    hours = pd.read_csv(out / "runs.csv")["cpu hours"].sum()
+    print(f"{hours:.2f} CPU hours, rendering aside; results: {out}")
 
 
 @ablate.command("discovla-cost")

@@ -35,6 +35,38 @@ def retrieval_metrics(
 
     Raises ValueError for NaN, shapes that do not fit, a column that does not exist and a video without a caption.
     """
+    queries = _queries(similarity, video_of_text, ks)
+    found = {
+        way: {
+            name: float(np.median(values)) if name == "MedR" else float(np.mean(values)) for name, values in of.items()
+        }
+        for way, of in queries.items()
+    }
+    return {**found, "R@sum": sum(found[way][f"R@{k}"] for way in ("t2v", "v2t") for k in ks)}
+
+
+def scores_by_video(
+    similarity: ArrayLike, video_of_text: ArrayLike | None = None, ks: tuple[int, ...] = (1, 5, 10)
+) -> dict[str, NDArray]:
+    """What each video has in the scores of `retrieval_metrics`: their values over videos have the score as mean.
+
+    Returns {"t2v R@1", ..., "v2t MnR", "R@sum": (N_video,) each}; "MnR" is the rank. The captions of a video
+    are summed up, times N_video / N_text, in what they have as queries. Arguments and errors as there.
+    """
+    scores, video_of_text = _checked(similarity, video_of_text)
+    texts, videos = scores.shape
+    found = {}
+    for way, of in _queries(scores, video_of_text, ks).items():
+        for name, values in of.items():
+            if way == "t2v":
+                values = np.bincount(video_of_text, weights=values, minlength=videos) * videos / texts
+            found[f"{way} {name}"] = values
+    found["R@sum"] = np.sum([found[f"{way} R@{k}"] for way in ("t2v", "v2t") for k in ks], axis=0)
+    return {name: values for name, values in found.items() if not name.endswith("MedR")}
+
+
+def _queries(similarity: ArrayLike, video_of_text: ArrayLike | None, ks: tuple[int, ...]) -> dict[str, dict]:
+    """Recalls in percent and expected ranks of all queries, (N_text,) for "t2v" and (N_video,) for "v2t"."""
     scores, video_of_text = _checked(similarity, video_of_text)
     texts, videos = scores.shape
     uncaptioned = np.setdiff1d(np.arange(videos), video_of_text)
@@ -57,7 +89,7 @@ def retrieval_metrics(
         ks=ks,
         right=np.bincount(video_of_text[own == best[video_of_text]], minlength=videos),
     )
-    return {"t2v": t2v, "v2t": v2t, "R@sum": sum(d[f"R@{k}"] for d in (t2v, v2t) for k in ks)}
+    return {"t2v": t2v, "v2t": v2t}
 
 
 def group_metrics(similarity: ArrayLike, groups: ArrayLike, video_of_text: ArrayLike | None = None) -> dict[str, float]:
@@ -122,11 +154,11 @@ def _checked(similarity: ArrayLike, video_of_text: ArrayLike | None) -> tuple[ND
     return scores, video_of_text
 
 
-def _summary(above: NDArray, right: NDArray, equal: NDArray, ks: tuple[int, ...]) -> dict[str, float]:
-    """Metrics of all queries; `equal` counts the candidates at the best right score, `right` those that are right."""
+def _summary(above: NDArray, right: NDArray, equal: NDArray, ks: tuple[int, ...]) -> dict[str, NDArray]:
+    """Of each query; `equal` counts the candidates at the best right score, `right` those that are right."""
     ranks = above + (equal + 1) / (right + 1)
-    recalls = {f"R@{k}": percent(1 - _all_wrong(right, equal, k - above)) for k in ks}
-    return {**recalls, "MedR": float(np.median(ranks)), "MnR": float(np.mean(ranks))}
+    recalls = {f"R@{k}": 100 * (1 - _all_wrong(right, equal, k - above)) for k in ks}
+    return {**recalls, "MedR": ranks, "MnR": ranks}
 
 
 def _all_wrong(right: NDArray, equal: NDArray, n: NDArray) -> NDArray:

@@ -9,6 +9,7 @@ import torch
 
 from minivl.ablations import discovla as ablation
 from minivl.ablations.runner import Cell
+from minivl.ablations.studies import STUDIES
 from minivl.clip import load_clip
 from minivl.config import ConfigError, DiscoVLAConfig, WorldConfig, override, scale
 from minivl.data.text import tokenize
@@ -24,12 +25,18 @@ TINY = scale("tiny")
 
 @pytest.fixture(scope="module")
 def test_clips():
-    return ablation.world_clips(TINY.inputs, TINY.world, None)[2]
+    return ablation.world_clips(TINY.inputs, TINY.world, None)[0][2]
 
 
-@pytest.mark.parametrize("cell", [cell for study in ablation.STUDIES.values() for cell in study], ids=lambda c: c.name)
+ALL_CELLS = [
+    *(cell for study in ablation.STUDIES.values() for cell in study),
+    *(cell for study in STUDIES.values() for cell in study.cells if study.run is ablation.run_cell),
+]
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS, ids=lambda c: c.name)
 def test_every_cell_names_settings_that_exist(cell):
-    own = {"rounds", "batch_size", "videos", "noise", "noise_kind", "twins"}
+    own = {"rounds", "batch_size", "learning_rate", "videos", "noise", "noise_kind", "twins"}
     world = {field.name for field in fields(WorldConfig)} & cell.settings.keys()
     override(WorldConfig(), **{name: cell.settings[name] for name in world})
     override(DiscoVLAConfig(), **{name: value for name, value in cell.settings.items() if name not in world | own})
@@ -64,12 +71,24 @@ def test_methods_differ_in_one_part_each_and_lora_has_no_fewer_parameters():
 )
 def test_one_cell_end_to_end(settings):
     cell = Cell("any", settings)
-    scores = ablation.run_cell(TINY, cell, 0)
+    measured = ablation.run_cell(TINY, cell, 0)
+    scores = measured.scores
+    for name, values in measured.examples.items():
+        assert values.mean() == pytest.approx(scores[name], abs=1e-4) and len(values) == len(measured.clusters) == 8
     assert set(ablation.SCORES) <= scores.keys()
     assert (scores["trained parameters"] == 0) == (settings.get("rounds") == 0)
-    again = ablation.run_cell(TINY, cell, 0)
+    again = ablation.run_cell(TINY, cell, 0).scores
     del scores["cpu seconds"], again["cpu seconds"]
     assert again == scores
+
+
+def test_results_say_which_pictures_they_were_measured_on(test_clips):
+    """The seed of a world is the cell's; the hash is that of the test clips alone, and the same every time."""
+    hashes = [
+        ablation.run_cell(TINY, Cell("any", {"rounds": 0, **settings}, world), 0).test_set
+        for settings, world in (({}, None), ({}, 0), ({"videos_train": 8}, 0), ({}, 1), ({"style": 0.5}, 0))
+    ]
+    assert hashes[0] == hashes[1] == hashes[2] == ablation.hash_of(test_clips) and len(set(hashes)) == 3
 
 
 def test_studies_are_refused_where_they_cannot_run(tmp_path):
@@ -97,7 +116,7 @@ def test_the_command_runs_a_study_with_seeds_of_choice(tmp_path, monkeypatch):
         catch_exceptions=False,
     )
     assert result.exit_code == 0 and "discovla_noise.csv" in result.output
-    assert sorted(path.name for path in (tmp_path / "noise").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "noise").glob("*.json")) == [
         "zero-shot-seed7.json",
         "zero-shot-seed8.json",
     ]

@@ -9,14 +9,25 @@ import pytest
 import torch
 
 import minivl
-from minivl.ablations.runner import AblationError, Cell, compare, results_table, run_cells, save_results
+from minivl.ablations.runner import (
+    AblationError,
+    Cell,
+    Measured,
+    compare,
+    examples_of,
+    in_worlds,
+    results_table,
+    run_cells,
+    save_results,
+)
 
 CELLS = [Cell("lora", {"rank": 8, "fused": False}), Cell("fused, d=0.5", {"rank": 8, "layers": [1, 2]})]
 
 
 def scored(cell, seed):
     """A top-level function, so that other processes can import it."""
-    return {"R@1": np.float32(10 * seed + cell.settings["rank"] + len(cell.name) / 3), "process": os.getpid()}
+    score = np.float32(10 * seed + cell.settings["rank"] + len(cell.name) / 3)
+    return Measured({"R@1": score, "process": os.getpid()}, test_set="abc")
 
 
 def failing(cell, seed):
@@ -57,6 +68,8 @@ def test_table_and_files(tmp_path):
         "R@1",
         "process",
         "seconds",
+        "cpu hours",
+        "test set",
         "minivl",
         "torch",
     ]
@@ -68,9 +81,11 @@ def test_table_and_files(tmp_path):
     ]
     assert table["R@1"].tolist() == pytest.approx([28 / 3, 58 / 3, 12, 22])
     record = json.loads((tmp_path / "runs" / "a" / "fused, d=0.5-seed1.json").read_text())
-    assert record.pop("seconds") >= 0
+    assert record.pop("seconds") >= 0 and record.pop("cpu hours") >= 0
     assert record == {
         "cell": "fused, d=0.5",
+        "world": None,
+        "test set": "abc",
         "seed": 1,
         "settings": {"rank": 8, "layers": [1, 2]},
         "scores": {"R@1": 22.0, "process": os.getpid()},
@@ -88,7 +103,7 @@ def test_what_is_done_is_not_repeated(tmp_path):
     first = ablate(scored, tmp_path)
     counted = Counted()
     more = ablate(counted, tmp_path, [*CELLS, Cell("new", {"rank": 1})], seeds=(1, 0, 10))
-    assert counted.calls == [("new", 1), ("new", 0), ("lora", 10), ("fused, d=0.5", 10), ("new", 10)]
+    assert counted.calls == [("lora", 10), ("fused, d=0.5", 10), ("new", 1), ("new", 0), ("new", 10)]
     assert len(more) == 9
     assert results_table(tmp_path)[["cell", "seed"]].values.tolist() == [
         [name, seed] for name in ("fused, d=0.5", "lora", "new") for seed in (0, 1, 10)
@@ -137,7 +152,7 @@ def test_a_failure_does_not_lose_the_others(tmp_path):
 )
 def test_scores_that_are_none_fail(tmp_path, scores):
     with pytest.raises(AblationError, match="1 of 1 runs failed"):
-        ablate(lambda cell, seed: scores, tmp_path, CELLS[:1], [0])
+        ablate(lambda cell, seed: Measured(scores), tmp_path, CELLS[:1], [0])
     assert not list(tmp_path.glob("*.json*"))
 
 
@@ -151,7 +166,7 @@ def test_interrupted_and_continued(tmp_path):
         ablate(interrupted, tmp_path)
     counted = Counted()
     ablate(counted, tmp_path)
-    assert counted.calls == [("lora", 1), ("fused, d=0.5", 1)]
+    assert counted.calls == [("lora", 1), ("fused, d=0.5", 0), ("fused, d=0.5", 1)]
 
 
 def test_a_result_cut_short_is_no_result(tmp_path, monkeypatch):
@@ -175,7 +190,7 @@ def test_processes(tmp_path):
     assert len(table) == 3 and os.getpid() not in set(table["process"])
     ablate(scored, tmp_path / "alone")
     alone = results_table(tmp_path / "alone").drop(index=3).reset_index(drop=True)  # row 3 is lora, seed 1
-    drop = ["process", "seconds"]
+    drop = ["process", "seconds", "cpu hours"]
     pd.testing.assert_frame_equal(table.drop(columns=drop), alone.drop(columns=drop))
 
 
@@ -218,7 +233,9 @@ def test_compare():
 
 
 def test_saved_results_are_the_same_bytes(tmp_path):
-    table = ablate(scored, tmp_path / "runs").drop(columns=["process", "seconds", "minivl", "torch"])
+    table = ablate(scored, tmp_path / "runs").drop(
+        columns=["process", "seconds", "cpu hours", "test set", "minivl", "torch"]
+    )
     path = save_results(table, tmp_path / "results" / "a.csv")
     assert path.read_bytes() == (
         b"cell,seed,settings.rank,settings.fused,settings.layers,R@1\n"
@@ -228,3 +245,28 @@ def test_saved_results_are_the_same_bytes(tmp_path):
     noise = table.assign(**{"R@1": table["R@1"] * (1 + 1e-9)})
     assert save_results(noise, tmp_path / "b.csv").read_bytes() == path.read_bytes()
     assert compare(pd.read_csv(path), "fused, d=0.5", "lora", "R@1")["difference"] == pytest.approx(8 / 3, abs=1e-4)
+
+
+def by_example(cell, seed):
+    values = np.arange(3.0) + seed
+    return Measured({"R@1": values.mean()}, {"R@1": values}, np.array([0, 0, 1]))
+
+
+def test_every_world_has_seeds_of_its_own(tmp_path):
+    counted = Counted()
+    table = ablate(counted, tmp_path, in_worlds(CELLS, [0, 3]))
+    assert counted.calls == [(cell.name, world + seed) for world in (0, 300) for cell in CELLS for seed in (0, 1)]
+    assert table.columns[:3].tolist() == ["cell", "world", "seed"]
+    assert table["world"].tolist() == [0] * 4 + [3] * 4
+    assert (tmp_path / "lora-world3-seed301.json").is_file()
+    again = Counted()
+    ablate(again, tmp_path, in_worlds(CELLS, [3, 4]))
+    assert len(again.calls) == 4 and min(seed for _, seed in again.calls) == 400
+
+
+def test_what_was_measured_on_each_example_is_kept(tmp_path):
+    cells = in_worlds(CELLS[:1], [2])
+    ablate(by_example, tmp_path, cells)
+    kept = examples_of(tmp_path, cells[0], 201)
+    assert kept["R@1"].tolist() == [201, 202, 203] and kept["clusters"].tolist() == [0, 0, 1]
+    assert examples_of(tmp_path, cells[0], 5) == {}

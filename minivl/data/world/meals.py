@@ -8,6 +8,7 @@ every binding is another meal. Videos of one group share their content and diffe
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
@@ -228,6 +229,7 @@ def draw_split(split: str, count: int, config: WorldConfig, whole_groups: bool =
 _ROOM = ", or world.sharing to true, which makes room for more"
 
 
+@cache
 def describe_splits(config: WorldConfig) -> str:
     """A line for each split of a kitchen world: its videos, how many different meals they show, how many there are."""
     lines = []
