@@ -95,6 +95,21 @@ def _folder(name: str, settings: Scale) -> Path:
 
 
 @app.command()
+def numbers(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Markdown files and notebooks [default: README, lessons and results]")
+    ] = None,
+) -> None:
+    """Write the numbers of texts anew that refer to results (minivl/prose.py says how)."""
+    from minivl.prose import update
+
+    own = [*(CHECKOUT or BUNDLED).glob("*.md"), *BUNDLED.glob("results/**/*.md"), *NOTEBOOKS.glob("*.ipynb")]
+    texts = files or own
+    written = [file for file in texts if update(file)]
+    print("\n".join(f"written anew: {file}" for file in written) or f"{len(texts)} texts are as the results say")
+
+
+@app.command()
 def samples() -> None:
     """Print the folder of the bundled clips, models and results: "$(minivl samples)/kitchen/test" are clips."""
     print(BUNDLED)
