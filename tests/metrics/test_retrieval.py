@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 from helpers import RECORDINGS
-from minivl.metrics.retrieval import group_metrics, retrieval_metrics
+from minivl.metrics.retrieval import group_metrics, retrieval_metrics, scores_by_video
 
 RECORDED = load_file(RECORDINGS / "retrieval_metrics.safetensors")
 RELEASED = json.loads((RECORDINGS / "retrieval_metrics.json").read_text())
@@ -146,3 +146,18 @@ def test_large_matrix():
     """1,000 x 1,000, the size of MSR-VTT's test set. No time is asserted; it takes milliseconds."""
     ours = retrieval_metrics(np.random.default_rng(0).normal(size=(1000, 1000)))
     assert 400 < ours["t2v"]["MnR"] < 600
+
+
+def test_values_of_videos_have_the_scores_as_means():
+    """With ties, and with one to three captions per video."""
+    rng = np.random.default_rng(0)
+    video_of_text = np.array([0, 1, 1, 2, 3, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+    scores = rng.integers(0, 6, (15, 12)).astype(float)
+    found = scores_by_video(scores, video_of_text)
+    metrics = retrieval_metrics(scores, video_of_text)
+    assert all(values.shape == (12,) for values in found.values())
+    assert found.pop("R@sum").mean() == pytest.approx(metrics["R@sum"])
+    assert set(found) == {f"{way} {name}" for way in ("t2v", "v2t") for name in ("R@1", "R@5", "R@10", "MnR")}
+    for name, values in found.items():
+        way, score = name.split()
+        assert values.mean() == pytest.approx(metrics[way][score])
