@@ -121,7 +121,7 @@ STUDIES: dict[str, list[Cell]] = {
     # Twins are two clips: as many clips per step as without.
     "order": _in(
         "order",
-        {"clauses": 2, **CONVERGED},
+        {"clauses": 2, "order": True, **CONVERGED},
         {
             "DiscoVLA": {},
             "positions": {"temporal": 8},
@@ -172,7 +172,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     rounds, batch = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
     learning_rate = chosen.pop("learning_rate", LEARNING_RATE)
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
-    twins = chosen.pop("twins", False)
+    twins, order = chosen.pop("twins", False), chosen.pop("order", False)
     (train, val, test), test_set = world_clips(settings.inputs, world, chosen.pop("videos", None))
     config = override(settings.discovla, **chosen)
     if config.alpha or config.beta:
@@ -200,7 +200,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     scores = {
         **found.row(),
         "frame accuracy": frame_accuracy(model, val),
-        "order accuracy": order_accuracy(model, test, in_other_order),
+        **({"order accuracy": order_accuracy(model, test, in_other_order)} if order else {}),
         "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
         "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
         "cpu seconds": spent,

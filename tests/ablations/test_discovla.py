@@ -36,7 +36,7 @@ ALL_CELLS = [
 
 @pytest.mark.parametrize("cell", ALL_CELLS, ids=lambda c: c.name)
 def test_every_cell_names_settings_that_exist(cell):
-    own = {"rounds", "batch_size", "learning_rate", "videos", "noise", "noise_kind", "twins"}
+    own = {"rounds", "batch_size", "learning_rate", "videos", "noise", "noise_kind", "twins", "order"}
     world = {field.name for field in fields(WorldConfig)} & cell.settings.keys()
     override(WorldConfig(), **{name: cell.settings[name] for name in world})
     override(DiscoVLAConfig(), **{name: value for name, value in cell.settings.items() if name not in world | own})
@@ -65,7 +65,7 @@ def test_methods_differ_in_one_part_each_and_lora_has_no_fewer_parameters():
         {"rounds": 0},
         {"alpha": 0.3, "noise": 1.0, "videos": 8, "batch_size": 4},
         {"dial": 1.0, "temporal": 4},
-        {"clauses": 2, "temporal": 4, "twins": True},
+        {"clauses": 2, "temporal": 4, "twins": True, "order": True},
     ],
     ids=["zero-shot", "captions", "world", "twins"],
 )
@@ -76,6 +76,7 @@ def test_one_cell_end_to_end(settings):
     for name, values in measured.examples.items():
         assert values.mean() == pytest.approx(scores[name], abs=1e-4) and len(values) == len(measured.clusters) == 8
     assert set(ablation.SCORES) <= scores.keys()
+    assert ("order accuracy" in scores) == settings.get("order", False)
     assert (scores["trained parameters"] == 0) == (settings.get("rounds") == 0)
     again = ablation.run_cell(TINY, cell, 0).scores
     del scores["cpu seconds"], again["cpu seconds"]
