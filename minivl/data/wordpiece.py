@@ -41,7 +41,7 @@ def load_tokenizer(name: Path | str) -> Any:
         raise TokenizerError(str(error)) from error
     except Exception as error:  # tokenizers has no kinds of errors, and strangers' settings make it raise any
         if not online and isinstance(error, OSError):
-            raise TokenizerError(f"no tokenizer {name}: {HELP}") from error
+            raise TokenizerError(f"no tokenizer in {name}: {HELP}") from error
         raise TokenizerError(
             f"no tokenizer in {name}: expected a folder with tokenizer.json, or a name that Hugging "
             f"Face's hub knows and a connection to it ({(str(error).splitlines() or [type(error).__name__])[0]:.500})"

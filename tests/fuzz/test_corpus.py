@@ -25,6 +25,7 @@ def good(tmp_path_factory):
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp(kind)
             TARGETS[kind].make(made[kind])
+            TARGETS[kind].read(made[kind])  # what a first reading prepares beside them belongs to them
         return made[kind]
 
     return of
