@@ -1,5 +1,6 @@
 """What is fuzzed: for each kind of file a folder with small good ones, and what reads them as minivl's commands do."""
 
+import dataclasses
 import pickle
 import shutil
 from collections.abc import Callable
@@ -13,11 +14,12 @@ from safetensors.torch import save_file
 from helpers import corpora_samples as samples
 from helpers.saved_tasks import tiny_task, write_split
 from helpers.tiny_univl import tiny_univl, tokenizer_in
+from helpers.training_processes import CONFIG, train
 from minivl.clip import load_clip
 from minivl.config import BUNDLED, DiscoVLAConfig, InputConfig, scale
 from minivl.data import corpora
 from minivl.data.corpora.pickles import read_pickle
-from minivl.data.features import load_features
+from minivl.data.features import SEPARATOR, load_features
 from minivl.data.schema import load_split
 from minivl.data.subtitles import read_transcript
 from minivl.data.video import opened, pick_frames, write_video
@@ -26,8 +28,9 @@ from minivl.discovla.pseudo_captions import read_pseudo_captions
 from minivl.hub.checkpoints import read_weights
 from minivl.s3d.model import S3D
 from minivl.tasks.univl.finetuning import load_task
-from minivl.train.run_folder import RunFolder, trained
 from minivl.univl import UniVL
+
+RUN = dataclasses.replace(CONFIG, steps=3, checkpoint_every=1)
 
 
 class Target(NamedTuple):
@@ -87,18 +90,13 @@ def _task(folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
-    run, model = RunFolder(folder), torch.nn.Linear(3, 2)
-    run.begin({"train": {"steps": 2}, "settings": {}}, 0)
-    for step in (1, 2):
-        run.log({"step": step, "total": 1.0})
-        run.save(step, trained(model), {"optimizer": {"state": {"weight": {"step": torch.tensor(1.0)}}}})
+    """A run that was cut off after its second step of three."""
+    train(folder, RUN)
+    shutil.rmtree(folder / "checkpoints" / "step-000003")
 
 
 def _read_run(folder: Path) -> None:
-    run = RunFolder(folder)
-    run.check({"train": {"steps": 2}, "settings": {}})
-    run.metrics()
-    run.restore(torch.nn.Linear(3, 2))
+    train(folder, RUN)
 
 
 def _features(folder: Path) -> None:
@@ -108,7 +106,7 @@ def _features(folder: Path) -> None:
 
 def _read_features(folder: Path) -> None:
     load_features(folder / "one.npy")
-    load_features(f"{folder / 'many.safetensors'}#a")
+    load_features(f"{folder / 'many.safetensors'}{SEPARATOR}a")
 
 
 def _pickles(folder: Path) -> None:
