@@ -40,7 +40,7 @@ def find_videos(folder: Path | str) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
-        and path.is_file()
+        and not path.is_dir()  # a pipe or a broken link is named like a video: its reader says what is wrong
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not videos:

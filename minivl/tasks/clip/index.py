@@ -60,7 +60,7 @@ class SearchIndex:
         is kept, whatever interrupts the rest.
         """
         self._read()
-        gone = [name for name in self.files if not (self.folder / name).exists()]
+        gone = [name for name in self.files if not os.path.lexists(self.folder / name)]  # a broken link is there
         for name in gone:
             del self.files[name]
         # Before they are read: a file that changes meanwhile is read again next time.

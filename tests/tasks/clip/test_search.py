@@ -607,3 +607,29 @@ def test_without_the_library_all_windows_are_compared(large, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
     with pytest.warns(UserWarning, match=r"minivl\[index\]"):
         assert answers() == answers(exact=True)
+
+
+def test_what_is_no_regular_file_is_named_and_remembered(kitchen, tmp_path):
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    shutil.copy(find_videos(KITCHEN)[0], tmp_path / "a.mp4")
+    hits, skipped = search("a red pot", find_videos(tmp_path), kitchen, index=tmp_path / "index", progress=False)
+    assert [hit.path.name for hit in hits] == ["a.mp4"]
+    assert [path.name for path, _ in skipped] == ["gone.mp4", "pipe.mp4", "zero.mp4"]
+
+
+def test_a_broken_link_is_not_read_again(tmp_path):
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere")
+
+    asked = []
+
+    def broken(paths):
+        asked.append(paths)
+        return [(path, VideoError(path, "does not exist")) for path in paths]
+
+    for times in (1, 2):
+        index = SearchIndex(tmp_path / "index", tmp_path)
+        with index.locked():
+            index.update(find_videos(tmp_path), broken, progress=False)
+        assert len(asked) == 1, times
