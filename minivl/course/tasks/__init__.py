@@ -1,0 +1,28 @@
+"""The tasks, in the order of the lessons, by assignment."""
+
+from minivl.course.task import Task
+from minivl.course.tasks import discovla, fusion, masking, objectives, parts, retrieval
+
+ASSIGNMENTS: dict[str, list[Task]] = {
+    "univl_losses": [
+        parts.attention,
+        parts.causal_mask,
+        parts.joint_similarity,
+        masking.mask_words,
+        masking.mask_frames,
+        objectives.mil_nce,
+        objectives.cmlm_loss,
+        objectives.cmfm_loss,
+        objectives.align_loss,
+        parts.shift_captions,
+    ],
+    "discovla_parts": [
+        retrieval.sample_frames,
+        fusion.LoRA,
+        fusion.class_token_attention,
+        discovla.image_level_similarity,
+        discovla.alignment_distillation,
+        retrieval.recall_at_k,
+    ],
+}
+TASKS = {task.name: task for tasks in ASSIGNMENTS.values() for task in tasks}
