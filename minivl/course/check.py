@@ -1,6 +1,6 @@
 """Checks of students' answers: right, or what is wrong and why; never the answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from minivl.config import ConfigError
@@ -33,7 +33,7 @@ def verdict(task: Task, answer: Callable, seed: int = 0) -> Verdict:
     wrong = next((number for number, difference in enumerate(told) if difference), None)
     if wrong is None:
         return Verdict(True, f"right, in {len(cases)} of {len(cases)} cases")
-    message = f"not yet. Case {wrong} ({cases[wrong].about}): {told[wrong]}."
+    message = f"not yet. Case {wrong} ({cases[wrong].about}): {str(told[wrong]).rstrip('.')}."
     for mistake in task.mistakes:
         if all(
             difference(mine, task.outcome(mistake.function, case)) is None
@@ -72,10 +72,23 @@ def inputs(name: str, case: int) -> dict[str, Any]:
 
 def report(assignment: str) -> None:
     """Print how many tasks of an assignment were right when they were last checked."""
-    tasks = tasks_of(assignment)
-    right = sum(_points.get(task.name, 0) > 0 for task in tasks)
-    points = sum(_points.get(task.name, 0) for task in tasks)
-    print(f"{assignment}: {right} of {len(tasks)} tasks right, {points} of {sum(t.points for t in tasks)} points")
+    print(total(assignment, tasks_of(assignment), [name for name, points in _points.items() if points]))
+
+
+def total(name: str, tasks: list[Task], right: Collection[str]) -> str:
+    """A line that says how many tasks are right, and the points."""
+    done = [task for task in tasks if task.name in right]
+    points, all_points = (sum(task.points for task in some) for some in (done, tasks))
+    return f"{name}: {len(done)} of {len(tasks)} tasks right, {points} of {all_points} points"
+
+
+def assignment_of(name: str) -> str:
+    """The assignment of that name, or the one with the task of that name. Raises ConfigError if there is neither."""
+    if name in ASSIGNMENTS:
+        return name
+    if name not in TASKS:
+        raise ConfigError(f"there is no assignment or task {name!r}; there are {', '.join([*ASSIGNMENTS, *TASKS])}")
+    return next(assignment for assignment, tasks in ASSIGNMENTS.items() if TASKS[name] in tasks)
 
 
 def tasks_of(assignment: str) -> list[Task]:

@@ -99,20 +99,28 @@ class _DividedByRank(_Answer):
 
 
 @task(points=3, gradients=True)
-def class_token_attention(q: Tensor, k: Tensor, v: Tensor, frames: int, adapter: Callable[[Tensor], Tensor]) -> Tensor:
+def class_token_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    frames: int,
+    output: Callable[[Tensor], Tensor],
+    adapter: Callable[[Tensor], Tensor],
+) -> Tensor:
     """IVFusion: what the class token of each frame, token 0, becomes: video level + adapter(image level).
 
         image level: it attends to all tokens of its own frame
         video level: it attends to all tokens of all frames of its video
-        attention:   softmax(q kᵀ / √d) v, in each head; heads are joined at the end
+        both:        output( softmax(q kᵀ / √d) v ), in each head, the heads joined before `output`
 
-    q, k, v (S, N, h, d): S = B * frames, the frames of a video are neighbours; adapter: (S, W) -> (S, W)
-    -> (S, W), W = h * d
+    q, k, v (S, N, h, d): S = B * frames, the frames of a video are neighbours
+    output, adapter   CLIP's output projection and the fusion adapter: (..., W) -> (..., W), W = h * d
+    -> (S, W)
     """
     S, N, h, d = k.shape
-    image = attend(q[:, :1], k, v).squeeze(1)  # (S, W)
+    image = output(attend(q[:, :1], k, v).squeeze(1))  # (S, W)
     q, k, v = (x.reshape(S // frames, -1, h, d) for x in (q[:, :1], k, v))
-    return attend(q, k, v).reshape(S, h * d) + adapter(image)
+    return output(attend(q, k, v).reshape(S, h * d)) + adapter(image)
 
 
 @class_token_attention.set_cases
@@ -123,59 +131,64 @@ def _class_token_cases(draw):
 
 
 def _tokens(draw, S, frames, N, h, d):
-    weight = draw(h * d, h * d)
+    first, second = draw(h * d, h * d), draw(h * d, h * d)
     q, k, v = (draw(S, N, h, d) for _ in range(3))
-    return {"q": q, "k": k, "v": v, "frames": frames, "adapter": lambda image: (image @ weight).tanh()}
+    layers = {"output": lambda x: x @ first, "adapter": lambda image: (image @ second).tanh()}
+    return {"q": q, "k": k, "v": v, "frames": frames, **layers}
 
 
-def _levels(q, k, v, frames, tokens=None):
+def _levels(q, k, v, frames, output, tokens=None):
     """Image level, video level: (S, W) each. tokens: of each frame, those that the video level attends to."""
     S, N, h, d = k.shape
-    image = attend(q[:, :1], k, v).squeeze(1)
+    image = output(attend(q[:, :1], k, v).squeeze(1))
     q, k, v = (x.reshape(S // frames, -1, h, d) for x in (q[:, :1], k[:, :tokens], v[:, :tokens]))
-    return image, attend(q, k, v).reshape(S, h * d)
+    return image, output(attend(q, k, v).reshape(S, h * d))
 
 
 @class_token_attention.mistake("The image level alone: no class token looks at the other frames of its video.")
-def _image_level(q, k, v, frames, adapter):
-    return _levels(q, k, v, frames)[0]
+def _image_level(q, k, v, frames, output, adapter):
+    return _levels(q, k, v, frames, output)[0]
 
 
-@class_token_attention.mistake(
-    "The video level alone: what the frame itself shows has to come back through the adapter."
-)
-def _video_level(q, k, v, frames, adapter):
-    return _levels(q, k, v, frames)[1]
+@class_token_attention.mistake("The video level alone: what a frame shows by itself comes back through the adapter.")
+def _video_level(q, k, v, frames, output, adapter):
+    return _levels(q, k, v, frames, output)[1]
 
 
 @class_token_attention.mistake("The adapter is on the wrong level: it lets the *image* level into the video level.")
-def _adapter_on_video(q, k, v, frames, adapter):
-    image, video = _levels(q, k, v, frames)
+def _adapter_on_video(q, k, v, frames, output, adapter):
+    image, video = _levels(q, k, v, frames, output)
     return image + adapter(video)
 
 
 @class_token_attention.mistake('That is the strategy "average". IVFusion is video level + adapter(image level).')
-def _average(q, k, v, frames, adapter):
-    return sum(_levels(q, k, v, frames)) / 2
+def _average(q, k, v, frames, output, adapter):
+    return sum(_levels(q, k, v, frames, output)) / 2
 
 
 @class_token_attention.mistake(
-    "At the video level class tokens see class tokens alone. They attend to *all* tokens of all frames."
+    "At the video level class tokens attend to *all* tokens of all frames, not to class tokens."
 )
-def _class_tokens_alone(q, k, v, frames, adapter):
-    image, video = _levels(q, k, v, frames, tokens=1)
+def _class_tokens_alone(q, k, v, frames, output, adapter):
+    image, video = _levels(q, k, v, frames, output, tokens=1)
     return video + adapter(image)
 
 
 @class_token_attention.mistake(
-    "Frames of other videos are looked at: separate the batch into videos of `frames` frames each."
+    "Frames of other videos are looked at: part the batch into videos of `frames` frames each."
 )
-def _whole_batch(q, k, v, frames, adapter):
-    image, video = _levels(q, k, v, len(q))
+def _whole_batch(q, k, v, frames, output, adapter):
+    image, video = _levels(q, k, v, len(q), output)
     return video + adapter(image)
 
 
-@class_token_attention.mistake("The scores are not divided by √d, the size of one head.")
-def _unscaled(q, k, v, frames, adapter):
-    image, video = _levels(q * q.shape[-1] ** 0.5, k, v, frames)
+@class_token_attention.mistake("The scores are not divided by √d, where d is the size of one head.")
+def _unscaled(q, k, v, frames, output, adapter):
+    image, video = _levels(q * q.shape[-1] ** 0.5, k, v, frames, output)
+    return video + adapter(image)
+
+
+@class_token_attention.mistake("`output`, CLIP's output projection, is forgotten: both levels go through it.")
+def _no_output(q, k, v, frames, output, adapter):
+    image, video = _levels(q, k, v, frames, lambda x: x)
     return video + adapter(image)
