@@ -147,6 +147,19 @@ def _scale_forgotten(video, image, scale):
     return _both_ways(video, image.detach(), 1.0)
 
 
+@alignment_distillation.mistake("The two directions are added up; the loss is their mean.")
+def _sum_of_directions(video, image, scale):
+    return 2 * _both_ways(video, image.detach(), scale)
+
+
+@alignment_distillation.mistake("kl_div takes the *logarithm* of q as its input; you give it probabilities.")
+def _probabilities(video, image, scale):
+    def divergence(student, teacher):
+        return kl_div((scale * student).softmax(1), (scale * teacher).softmax(1), reduction="batchmean")
+
+    return (divergence(video, image.detach()) + divergence(video.T, image.detach().T)) / 2
+
+
 @alignment_distillation.mistake(
     "Probabilities as small as exp(-100) are 0, and log 0 is infinite. Use log_softmax, not the log of softmax."
 )

@@ -15,6 +15,8 @@ def _use(answer, width, rank, A, B, x):
     """A fresh module on x, and the same with other weights."""
     torch.manual_seed(0)
     module = answer(width, rank)
+    if not isinstance(module.A, Tensor) or not isinstance(module.B, Tensor):
+        raise TypeError(f"A and B must be nn.Parameter, not {type(module.A).__name__} and {type(module.B).__name__}")
     fresh = module(x).detach()
     found = {"shape of A": list(module.A.shape), "shape of B": list(module.B.shape)}
     found |= {

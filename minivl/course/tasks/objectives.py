@@ -147,6 +147,14 @@ def _softmax_over_places(logits, labels):
     return -(chosen * (labels >= 0)).sum() / (labels >= 0).sum().clamp(min=1)
 
 
+@cmlm_loss.mistake(
+    "The logarithm is missing: these are probabilities, whose gradient is smallest where the model is worst."
+)
+def _no_logarithm(logits, labels):
+    chosen = logits.softmax(-1).gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
+    return -(chosen * (labels >= 0)).sum() / (labels >= 0).sum().clamp(min=1)
+
+
 @cmlm_loss.mistake("You sum over the masked words. Take their mean: else a batch with more masks weighs more.")
 def _sum_of_words(logits, labels):
     return _per_word(logits, labels).sum()
