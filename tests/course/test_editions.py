@@ -40,8 +40,8 @@ def executed(notebook, folder):
 
 def test_the_student_edition_is_nbgrader_s():
     """Recorded with nbgrader 0.9.6; it adds checksums, for its own database."""
-    made = student(nbformat.read(RECORDINGS / "nbgrader" / "source.ipynb", as_version=4))
-    release = nbformat.read(RECORDINGS / "nbgrader" / "release.ipynb", as_version=4)
+    made = student(nbformat.read(RECORDINGS / "nbgrader_source.json", as_version=4))
+    release = nbformat.read(RECORDINGS / "nbgrader_release.json", as_version=4)
     for cell in release.cells:
         for name in ("checksum", "cell_type"):
             cell.metadata.get("nbgrader", {}).pop(name, None)

@@ -1,7 +1,7 @@
 """The tasks, in the order of the lessons, by assignment."""
 
 from minivl.course.task import Task
-from minivl.course.tasks import discovla, fusion, masking, objectives, parts, retrieval
+from minivl.course.tasks import contrastive, discovla, fusion, masked_modelling, masking, parts, retrieval
 
 ASSIGNMENTS: dict[str, list[Task]] = {
     "univl_losses": [
@@ -10,10 +10,10 @@ ASSIGNMENTS: dict[str, list[Task]] = {
         parts.joint_similarity,
         masking.mask_words,
         masking.mask_frames,
-        objectives.mil_nce,
-        objectives.cmlm_loss,
-        objectives.cmfm_loss,
-        objectives.align_loss,
+        contrastive.mil_nce,
+        masked_modelling.cmlm_loss,
+        masked_modelling.cmfm_loss,
+        contrastive.align_loss,
         parts.shift_captions,
     ],
     "discovla_parts": [

@@ -154,18 +154,20 @@ def _sum_of_directions(video, image, scale):
 
 @alignment_distillation.mistake("kl_div takes the *logarithm* of q as its input; you give it probabilities.")
 def _probabilities(video, image, scale):
-    def divergence(student, teacher):
-        return kl_div((scale * student).softmax(1), (scale * teacher).softmax(1), reduction="batchmean")
+    return (_of_probabilities(video, image.detach(), scale) + _of_probabilities(video.T, image.detach().T, scale)) / 2
 
-    return (divergence(video, image.detach()) + divergence(video.T, image.detach().T)) / 2
+
+def _of_probabilities(student, teacher, scale):
+    return kl_div((scale * student).softmax(1), (scale * teacher).softmax(1), reduction="batchmean")
 
 
 @alignment_distillation.mistake(
     "Probabilities as small as exp(-100) are 0, and log 0 is infinite. Use log_softmax, not the log of softmax."
 )
 def _log_of_zero(video, image, scale):
-    def divergence(student, teacher):
-        p, q = (scale * teacher).softmax(1), (scale * student).softmax(1)
-        return (p * (p.log() - q.log())).sum(1).mean()
+    return (_of_logs(video, image.detach(), scale) + _of_logs(video.T, image.detach().T, scale)) / 2
 
-    return (divergence(video, image.detach()) + divergence(video.T, image.detach().T)) / 2
+
+def _of_logs(student, teacher, scale):
+    p, q = (scale * teacher).softmax(1), (scale * student).softmax(1)
+    return (p * (p.log() - q.log())).sum(1).mean()

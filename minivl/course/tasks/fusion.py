@@ -47,12 +47,12 @@ def _lora_cases(draw):
 
 
 class _Answer(nn.Module):
-    def __init__(self, width, rank):
+    def __init__(self, width: int, rank: int):
         super().__init__()
         self.A = nn.Parameter(torch.randn(rank, width) / math.sqrt(width))
         self.B = nn.Parameter(torch.zeros(3 * width, rank))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x @ self.A.T @ self.B.T
 
 
@@ -60,7 +60,7 @@ class _Answer(nn.Module):
     "B is random, so a fresh LoRA disturbs the pretrained model before it has learned anything. Start B at 0."
 )
 class _RandomB(_Answer):
-    def __init__(self, width, rank):
+    def __init__(self, width: int, rank: int):
         super().__init__(width, rank)
         nn.init.normal_(self.B)
 
@@ -69,34 +69,37 @@ class _RandomB(_Answer):
     "A and B are both 0: then the gradient of each is 0, too, and nothing is ever learned. Start A at random."
 )
 class _BothZero(_Answer):
-    def __init__(self, width, rank):
+    def __init__(self, width: int, rank: int):
         super().__init__(width, rank)
         nn.init.zeros_(self.A)
 
 
 @LoRA.mistake("B has `width` rows, and there are three projections: query, key and value. Give it 3 * width.")
 class _OneProjection(_Answer):
-    def __init__(self, width, rank):
+    def __init__(self, width: int, rank: int):
         super().__init__(width, rank)
         self.B = nn.Parameter(torch.zeros(width, rank))
 
 
 @LoRA.mistake("x itself is part of the result. LoRA is the change alone; the frozen projection is added outside of it.")
 class _WithX(_Answer):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.cat([x, x, x], -1)
 
 
 @LoRA.mistake("A and B are plain tensors, which no optimizer sees: make them nn.Parameter.")
-class _PlainTensors(_Answer):
-    def __init__(self, width, rank):
-        nn.Module.__init__(self)
+class _PlainTensors(nn.Module):
+    def __init__(self, width: int, rank: int):
+        super().__init__()
         self.A, self.B = torch.randn(rank, width), torch.zeros(3 * width, rank)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.A.T @ self.B.T
 
 
 @LoRA.mistake("The result is divided by the rank. The LoRA paper has such a factor; DiscoVLA has none.")
 class _DividedByRank(_Answer):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) / len(self.A)
 
 

@@ -88,8 +88,8 @@ def _infinite_bias(q, k, v, mask):
 
 
 @attention.mistake(
-    "A sequence that is all padding gives 0 here, as torch's own attention does with a mask of truth values. The bias of "
-    "-10000 is the same for all keys then, and changes nothing: add it."
+    "A sequence that is all padding gives 0 here, as torch's own attention does with a mask of truth values. The bias "
+    "of -10000 is the same for all keys then, and changes nothing: add it."
 )
 def _nothing_for_padding(q, k, v, mask):
     return F.scaled_dot_product_attention(q, k, v, mask[:, None].bool())
