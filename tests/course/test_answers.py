@@ -59,7 +59,7 @@ def test_what_is_not_a_notebook(tmp_path, text):
 def test_the_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = minivl("course", "student")
-    assert made.exit_code == 0 and "univl_losses.ipynb: 10 tasks, 20 points" in made.stdout
+    assert made.exit_code == 0 and "univl_losses.ipynb: 11 tasks, 23 points" in made.stdout
     unanswered = minivl("check", "discovla_parts")
     assert unanswered.exit_code == 1
     assert unanswered.stdout.splitlines()[-1] == "discovla_parts: 0 of 6 tasks right, 0 of 16 points"

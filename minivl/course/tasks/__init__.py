@@ -1,7 +1,7 @@
 """The tasks, in the order of the lessons, by assignment."""
 
 from minivl.course.task import Task
-from minivl.course.tasks import contrastive, discovla, fusion, masked_modelling, masking, parts, retrieval
+from minivl.course.tasks import contrastive, discovla, fusion, masked_modelling, masking, parts, retrieval, search
 
 ASSIGNMENTS: dict[str, list[Task]] = {
     "univl_losses": [
@@ -15,6 +15,7 @@ ASSIGNMENTS: dict[str, list[Task]] = {
         masked_modelling.cmfm_loss,
         contrastive.align_loss,
         parts.shift_captions,
+        search.beam_step,
     ],
     "discovla_parts": [
         retrieval.sample_frames,
