@@ -117,7 +117,7 @@ FLOORS = [
     {"univl", "discovla"},
     {"tasks", "assets"},
     {"fullscale"},
-    {"ablations", "lessons"},
+    {"ablations", "lessons", "course"},
     {"cli", "__main__"},
 ]
 MODULES = {

@@ -2,7 +2,7 @@
 
 import sys
 
-from minivl.cli import ablate, data, lessons, predict, recipes, search, share, univl, worlds  # their commands
+from minivl.cli import ablate, course, data, lessons, predict, recipes, search, share, univl, worlds  # their commands
 from minivl.cli.errors import run
 from minivl.cli.options import app
 

@@ -78,6 +78,26 @@ def beam_search(
     return search.captions(num_return, length_penalty)
 
 
+def allowed(gains: Tensor, finished: Tensor, pad: int, bos: int) -> Tensor:
+    """Log-probabilities of next words (N, B, V) under the rules of stopping="finished"; finished (N, B).
+
+    [PAD] and [CLS] are never written. A finished caption has one continuation: nothing, which [PAD] stands for.
+    """
+    gains = gains.index_fill(-1, torch.tensor([pad, bos], device=gains.device), -torch.inf)
+    gains[finished] = -torch.inf
+    gains[..., pad].masked_fill_(finished, 0.0)
+    return gains
+
+
+def best_continuations(scores: Tensor, gains: Tensor, beams: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best of all continuations of the captions of each clip: scores (N, B), gains (N, B, V).
+
+    Returns their scores, best first, the captions that they continue, and their new words, (N, beams) each.
+    """
+    scores, best = (scores[..., None] + gains).flatten(1).topk(beams)  # (N, beams) of (N, B*V)
+    return scores, best // gains.shape[-1], best % gains.shape[-1]
+
+
 class _Search:
     """The state of a search: B captions of each clip that is still searched for, V words in the vocabulary."""
 
@@ -119,12 +139,9 @@ class _Search:
         logits = finite(self.decoder.step(self.newest, self.cache, *self.tables), "words")  # (N, B, V)
         gains = logits.float().log_softmax(-1)
         if not self.release:
-            gains[..., [self.config.pad_token_id, self.config.bos_token_id]] = -torch.inf
-            gains[self.finished] = -torch.inf  # a finished caption has one continuation: nothing,
-            gains[..., self.config.pad_token_id].masked_fill_(self.finished, 0.0)  # which [PAD] stands for
-        N, old, V = gains.shape
-        self.scores, best = (self.scores[..., None] + gains).flatten(1).topk(self.beams)  # (N, B) of (N, old*V)
-        parent, word = best // V, best % V  # (N, B)
+            gains = allowed(gains, self.finished, self.config.pad_token_id, self.config.bos_token_id)
+        N, old, _ = gains.shape
+        self.scores, parent, word = best_continuations(self.scores, gains, self.beams)  # (N, B) each
 
         self.cache.reorder((torch.arange(N, device=word.device)[:, None] * old + parent).flatten())
         finished = self.finished.gather(1, parent)
