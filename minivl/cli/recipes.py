@@ -76,12 +76,12 @@ def recipe_dry_run(
     changes: SetOption = None,
 ) -> None:
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
-    from pandas import DataFrame
-
     from minivl.fullscale.recipes import find_recipe, recipes
 
     entries = [find_recipe(name) for name in (recipes() if names == ["all"] else names)]
     entries = [replace(entry, settings=changed(entry.settings, changes, entry.reads)) for entry in entries]
+    from pandas import DataFrame
+
     from minivl.fullscale.dry_run import dry_run
 
     reports = []

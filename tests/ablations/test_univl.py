@@ -6,7 +6,7 @@ import pytest
 
 from minivl.ablations import univl as ablation
 from minivl.ablations import univl_regimes
-from minivl.ablations.runner import Cell
+from minivl.ablations.runner import Cell, Measured
 from minivl.assets.feature_world import renarrate
 from minivl.config import NARRATED, NARRATED_WORLD, scale
 from minivl.config.settings import OBJECTIVES
@@ -38,14 +38,14 @@ def test_cells_differ_in_what_they_are_named_after(tmp_path):
 def test_one_cell_end_to_end(tmp_path):
     make_tokenizer(SETTINGS.univl_pretrain, SETTINGS, tmp_path / "tokenizer")
     cell = Cell("both", {"stage_one": 1, "stage_two": 2, "hide_text": 0.15})
-    scores = ablation.run_cell(scale("tiny"), tmp_path, cell, 0)
+    scores = ablation.run_cell(scale("tiny"), tmp_path, cell, 0).scores
     assert set(scores) == {*ablation.SCORES, "cpu seconds"}
     assert not (tmp_path / "runs" / "both-seed0").exists(), "only scores and curves are kept"
     curves = ablation.gather_curves(tmp_path / "curves", [cell], [0])
     assert curves["stage"].tolist() == ["stage-one", "stage-two", "stage-two"]
     assert curves["clock"].is_monotonic_increasing and (curves["cell"] == "both").all()
     assert curves["decoder"].notna().sum() == 2
-    again = ablation.run_cell(scale("tiny"), tmp_path, cell, 0)
+    again = ablation.run_cell(scale("tiny"), tmp_path, cell, 0).scores
     assert {k: v for k, v in again.items() if k != "cpu seconds"} == pytest.approx(
         {k: v for k, v in scores.items() if k != "cpu seconds"}
     )
@@ -84,4 +84,4 @@ def test_regimes_differ_from_their_first_cell_in_one_thing(tmp_path, monkeypatch
 def _settings_seen(settings, out, cell, seed):
     (out / "curves").mkdir(exist_ok=True)
     (out / "curves" / f"{cell.name}-seed{seed}.csv").write_text("step,epoch,lr,grad_norm,seconds\n1,1,0,0,0\n")
-    return {"retold": settings.narrated != NARRATED}
+    return Measured({"retold": settings.narrated != NARRATED})

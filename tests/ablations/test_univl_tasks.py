@@ -3,7 +3,7 @@
 import pandas as pd
 
 from minivl.ablations import univl_tasks
-from minivl.ablations.runner import Cell
+from minivl.ablations.runner import Cell, Measured
 from minivl.config import scale
 from minivl.tasks.univl.finetuning import KINDS
 
@@ -20,9 +20,9 @@ def test_a_table_with_all_seeds_and_guesses_once(tmp_path, monkeypatch):
     monkeypatch.setattr(
         univl_tasks,
         "run_cell",
-        lambda settings, cell, seed: {
-            "recall" if cell.settings["task"] == "localization" else "R@1": len(cell.name) + seed
-        },
+        lambda settings, cell, seed: Measured(
+            {"recall" if cell.settings["task"] == "localization" else "R@1": len(cell.name) + seed}
+        ),
     )
     table = univl_tasks.run_tasks(scale("tiny"), [3, 4], tmp_path, progress=False)
     runs = table.groupby("cell").size()
@@ -36,7 +36,7 @@ def test_a_table_with_all_seeds_and_guesses_once(tmp_path, monkeypatch):
 
 def test_one_cell_of_each_kind_end_to_end():
     scores = {
-        start: univl_tasks.run_cell(scale("tiny"), Cell("x", {"task": "sentiment", "start": start}), 0)
+        start: univl_tasks.run_cell(scale("tiny"), Cell("x", {"task": "sentiment", "start": start}), 0).scores
         for start in ("pretrained", "from scratch", "mean")
     }
     assert scores["pretrained"].keys() == scores["from scratch"].keys() == scores["mean"].keys()

@@ -70,8 +70,11 @@ COMMANDS = [
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Calls a command in an empty folder; the exception that ended it."""
+    """Calls a command in a folder with nothing but data named x; the exception that ended it."""
     monkeypatch.chdir(tmp_path)
+    for split in ("train", "val", "test"):
+        (tmp_path / "x" / split).mkdir(parents=True)
+        (tmp_path / "x" / split / "metadata.jsonl").touch()
     for name in ("MINIVL_SCALE", "MINIVL_RUNS"):
         monkeypatch.delenv(name, raising=False)
 

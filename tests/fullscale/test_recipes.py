@@ -322,7 +322,7 @@ def test_dry_runs_of_commands_take_their_options(monkeypatch):
         (["adapt", "--recipe", "univl-coin"], "no recipe 'univl-coin' for minivl adapt"),
         (["adapt", "--recipe", "discovla-lsmdc", "--scale", "tiny"], "leave out --scale tiny"),
         (["adapt", "--recipe", "discovla-lsmdc", "--distill", "both"], "distill must be"),
-        (["adapt", "--scale", "tiny", "--captions", "x.json"], "give --alpha or --beta"),
+        (["adapt", "--scale", "tiny", "--captions", __file__], "give --alpha or --beta"),
         (["adapt", "--dry-run"], "--dry-run needs --recipe"),
         (["pretrain", "x", "--dry-run"], "add --scale full"),
         (["finetune"], "give a task or --recipe"),
