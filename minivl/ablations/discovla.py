@@ -173,7 +173,8 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     learning_rate = chosen.pop("learning_rate", LEARNING_RATE)
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
     twins, order = chosen.pop("twins", False), chosen.pop("order", False)
-    (train, val, test), test_set = world_clips(settings.inputs, world, chosen.pop("videos", None))
+    train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
+    test_set = hash_of(test)
     config = override(settings.discovla, **chosen)
     if config.alpha or config.beta:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
@@ -213,16 +214,17 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
 @lru_cache(maxsize=2)  # the last worlds: decoding one takes as long as a quarter of an adaptation
 def world_clips(
     inputs: InputConfig, world: WorldConfig, videos: int | None
-) -> tuple[tuple[ClipDataset, ClipDataset, ClipDataset], str]:
-    """Training, validation and test clips of a world, which is rendered if it is new, and `hash_of` the last."""
+) -> tuple[ClipDataset, ClipDataset, ClipDataset]:
+    """Training, validation and test clips of a world, which is rendered if it is new."""
     folder, clip = cached_world(world, progress=False), load_clip("kitchen")
     settings = replace(scale("small"), inputs=inputs)
     train, val, test = (
         clips(folder, split, clip, settings, videos if split == "train" else None) for split in ("train", "val", "test")
     )
-    return (train, val, test), hash_of(test)
+    return train, val, test
 
 
+@lru_cache(maxsize=2)  # of the same worlds
 def hash_of(data: ClipDataset) -> str:
     """A hash of the frames that models read of some clips, as decoded, and of their captions.
 

@@ -25,7 +25,7 @@ TINY = scale("tiny")
 
 @pytest.fixture(scope="module")
 def test_clips():
-    return ablation.world_clips(TINY.inputs, TINY.world, None)[0][2]
+    return ablation.world_clips(TINY.inputs, TINY.world, None)[2]
 
 
 ALL_CELLS = [
