@@ -170,6 +170,7 @@ def test_what_a_model_computes_is_finite():
     assert finite(torch.ones(2), "cosines").sum() == 2
     with pytest.raises(CheckpointError, match="computes cosines that are NaN or infinite"):
         finite(torch.tensor([1.0, torch.nan]), "cosines")
+    assert finite(torch.ones(2, device="meta"), "features that are only counted").is_meta
 
 
 def test_embeddings_that_are_not_finite_are_no_ranking():
