@@ -5,6 +5,7 @@ import re
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 from minivl.config import NOTEBOOKS
 from minivl.lessons import run_lesson, shown_sources
@@ -37,11 +38,29 @@ def test_committed_executed_top_to_bottom(name):
     assert "scale: small" in scale_line
 
 
+def shown_as_html(name):
+    """The HTML that a lesson's outputs show, parsed."""
+    outputs = [output for cell in code_cells(name) for output in cell.outputs]
+    assert not any(kind.startswith("image/") for output in outputs for kind in output.get("data", {})), (
+        "JupyterLab gives such a picture no alternative text"
+    )
+    return [
+        BeautifulSoup(output.data["text/html"], "html.parser")
+        for output in outputs
+        if "text/html" in output.get("data", {})
+    ]
+
+
 @pytest.mark.parametrize("name", LESSONS)
-def test_figures_have_alternative_text(name):
-    pictures = [output for cell in code_cells(name) for output in cell.outputs if "image/png" in output.get("data", {})]
-    assert pictures
-    assert all(len(picture.metadata.get("image/png", picture.metadata).get("alt", "")) > 20 for picture in pictures)
+def test_figures_have_alternative_text_which_is_not_shown(name):
+    notebook = shown_as_html(name)
+    alts = [picture.get("alt", "") for html in notebook for picture in html.find_all("img")]
+    assert alts and all(len(alt) > 20 for alt in alts)
+    closed = [words.extract().get_text() for html in notebook for words in html.select("details:not([open])")]
+    assert [text.removeprefix("The figure in words") for text in closed] == alts
+    printed = [output.text for cell in code_cells(name) for output in cell.outputs if output.output_type == "stream"]
+    visible = " ".join([html.get_text(" ") for html in notebook] + printed)
+    assert not [alt for alt in alts if alt in visible]
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -1,7 +1,7 @@
 """Every figure of the lessons: one palette, labelled axes, and a text that says what the picture shows.
 
 A function returns a `Picture`: the figure together with its alternative text, which carries the
-numbers behind it. In a notebook a `Picture` displays itself and prints that text below.
+numbers behind it. In a notebook a `Picture` displays itself, with that text for whoever opens or needs it.
 """
 
 from minivl.plots.ablations import (

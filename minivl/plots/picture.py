@@ -1,5 +1,7 @@
 """A figure with its alternative text, panels side by side, and the one palette."""
 
+import base64
+import html
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +81,18 @@ def draw_lines(axis: Axes, table: pd.DataFrame, hue: str, **options: Any) -> Non
     sns.lineplot(table, ax=axis, hue=hue, style=hue, markers=True, errorbar="sd", **options)
 
 
+def figure_html(png: bytes, alt: str) -> str:
+    """HTML of a picture; its words are the alternative text, and a description that stays closed until it is wanted."""
+    data, words = base64.b64encode(png).decode(), html.escape(alt)
+    return (
+        f'<figure style="margin: 0"><img src="data:image/png;base64,{data}" alt="{words}" style="max-width: 100%">'
+        f"<figcaption><details><summary>The figure in words</summary>{words}</details></figcaption></figure>"
+    )
+
+
 @dataclass
 class Picture:
-    """A figure and what it shows in words."""
+    """A figure and what it shows in words. A notebook shows it as HTML, and where there is no HTML, its words."""
 
     figure: Figure
     alt: str
@@ -89,20 +100,20 @@ class Picture:
     def __post_init__(self):
         self.figure.tight_layout()
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: Path | str) -> Path:
         """Write the figure as PNG, with the alternative text in the file's description."""
+        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Description": self.alt})
         return path
 
     def _ipython_display_(self):
-        from IPython.display import Image, display
-        from PIL import Image as PilImage
+        from IPython.display import display
+        from PIL import Image
 
         drawn, small = io.BytesIO(), io.BytesIO()
         self.figure.savefig(drawn, format="png", dpi=80, bbox_inches="tight")
         plt.close(self.figure)
         # 128 colours take a third of the bytes, and notebooks are committed with their pictures.
-        PilImage.open(drawn).convert("RGB").quantize(128).save(small, format="png", optimize=True)
-        display(Image(small.getvalue(), alt=self.alt))
-        print(self.alt)
+        Image.open(drawn).convert("RGB").quantize(128).save(small, format="png", optimize=True)
+        display({"text/html": figure_html(small.getvalue(), self.alt), "text/plain": self.alt}, raw=True)

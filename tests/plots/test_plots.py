@@ -1,5 +1,8 @@
 """Figures: their words carry the right numbers, one method has one colour, and what is drawn is what was given."""
 
+import base64
+import io
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -9,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -186,5 +190,18 @@ def test_amounts():
 
 def test_pictures_are_saved_with_their_words(tmp_path):
     picture = plots.heat_map(pd.DataFrame([[1.0, 2.0]], index=["a"], columns=["x", "y"]), "Some numbers", "score")
-    saved = Image.open(picture.save(tmp_path / "figures" / "a.png"))
+    saved = Image.open(picture.save(str(tmp_path / "figures" / "a.png")))
     assert saved.text["Description"] == picture.alt == "Some numbers. score. a: x 1.00, y 2.00."
+
+
+def test_a_notebook_shows_words_as_alternative_text_and_closed(capsys, monkeypatch):
+    picture = plots.heat_map(pd.DataFrame([[1.0]], index=["a"], columns=['"<b>']), "Some numbers", "score")
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    picture._ipython_display_()
+    assert len(shown) == 1 and capsys.readouterr().out == "", "words are not printed below"
+    assert shown[0]["text/plain"] == picture.alt
+    html = BeautifulSoup(shown[0]["text/html"], "html.parser")
+    assert html.img["alt"] == picture.alt and html.find("b") is None, "words are escaped"
+    assert Image.open(io.BytesIO(base64.b64decode(html.img["src"].partition(",")[2]))).format == "PNG"
+    assert picture.alt in html.select_one("details:not([open])").get_text()
