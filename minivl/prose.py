@@ -9,7 +9,8 @@ They are Markdown's own references, whose link is the table and whose title says
 A reader sees a number that links to its table. `rendered` writes anew what is in the first brackets. A title is
 
     ROW | TEMPLATE               the row that has ROW in the column "cell", else in the first one. Of several (one per
-                                 seed) numbers are the mean, and "{R@1 sd:.1f}" is the standard deviation of "R@1"
+                                 seed) numbers are the mean, and "{R@1 sd:.1f}" is the standard deviation of "R@1".
+                                 "ROW where step is 100" are those of them with 100 in the column "step"
     A minus B | SCORE | TEMPLATE what `paired_seeds` gives for two cells
 
 and a template names columns as `str.format` does.
@@ -89,7 +90,13 @@ def _value(file: Path, title: str) -> str:
 
 def _rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
     column = "cell" if "cell" in table else table.columns[0]
+    name, _, condition = name.partition(" where ")
     rows = table[table[column] == name]
     if rows.empty:
         raise KeyError(f"no {name!r} in the column {column!r}")
+    if condition:
+        column, _, value = condition.partition(" is ")
+        rows = rows[rows[column].astype(str) == value]
+        if rows.empty:
+            raise KeyError(f"{name!r} has no {value!r} in the column {column!r}")
     return rows

@@ -50,6 +50,11 @@ def test_means_and_other_columns(folder):
     assert rendered(text, folder).startswith("[2.0 ± 1.41][m] [0.0004][p]")
 
 
+def test_some_rows_of_a_cell(folder):
+    text = '[x][seed]\n\n[seed]: runs.csv "lora where seed is 1 | {R@1:.1f}"\n'
+    assert rendered(text, folder).startswith("[3.0][seed]")
+
+
 @pytest.mark.parametrize(
     "definition, message",
     [
@@ -57,6 +62,8 @@ def test_means_and_other_columns(folder):
         ('[a]: runs.csv "other | {R@1}"', "no 'other' in the column 'cell'"),
         ('[a]: verdicts.csv "other | {p}"', "no 'other' in the column 'comparison'"),
         ('[a]: runs.csv "lora | {R@5}"', "KeyError: 'R@5'"),
+        ('[a]: runs.csv "lora where seed is 7 | {R@1}"', "'lora' has no '7' in the column 'seed'"),
+        ('[a]: runs.csv "lora where step is 7 | {R@1}"', "KeyError: 'step'"),
         ('[a]: runs.csv "fused minus lora | R@5 | {p}"', "KeyError: 'R@5'"),
         ('[a]: runs.csv "lora"', "write ROW . TEMPLATE"),
         ('[b]: runs.csv "lora | {R@1:.0f}"', r"\[b\] is defined and not used: write \[2\]\[b\]"),

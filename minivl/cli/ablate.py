@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from minivl.cli.options import ScaleOption, SetOption, app, changed, sources, world_of
-from minivl.config import ConfigError, Scale, runs_dir, scale
+from minivl.config import BUNDLED, ConfigError, Scale, runs_dir, scale
 
 ablate = typer.Typer(no_args_is_help=True, help="Leave parts of a method out, and measure what they do.")
 app.add_typer(ablate, name="ablate")
@@ -84,6 +84,24 @@ def _univl_regimes(settings, seeds, out, workers):
     from minivl.ablations.univl_regimes import run_regimes
 
     _print(run_regimes(settings, seeds, out, workers), SCORES, out / "univl_regimes.csv")
+
+
+@ablate.command("univl-verdicts")
+def univl_verdicts(
+    folder: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="with univl_ablation.csv and univl_regimes.csv")
+    ] = BUNDLED / "results",
+) -> None:
+    """What the results of `univl` and `univl-regimes` show, by one rule; writes univl_verdicts.csv beside them."""
+    missing = [name for name in ("univl_ablation.csv", "univl_regimes.csv") if not (folder / name).is_file()]
+    if missing:
+        raise ConfigError(f"{folder} has no {' and no '.join(missing)}: run `minivl ablate univl` and `univl-regimes`")
+    from minivl.ablations.runner import save_results
+    from minivl.ablations.univl_verdicts import judge, read_results, summary
+
+    judged = judge(read_results(folder))
+    print(summary(judged).to_string())
+    print(f"written: {save_results(judged, folder / 'univl_verdicts.csv')}")
 
 
 @add_study(

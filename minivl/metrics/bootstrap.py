@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 CHUNK = 500  # resamples at a time, to save memory
 
 
-def paired_bootstrap(a: ArrayLike, b: ArrayLike, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
+def paired_bootstrap(
+    a: ArrayLike, b: ArrayLike, samples: int = 10_000, seed: int = 0, clusters: ArrayLike | None = None
+) -> dict[str, float]:
     """Compare per-example scores of two models: how would mean(a) - mean(b) vary with other test examples?
 
-    a, b  (N,), or (seeds, N) for several training runs; entry i of both belongs to the same example, row s to the
-          same seed. Examples are drawn again with replacement, and so are the runs if there are several
+    a, b      (N,), or (seeds, N) for several training runs; entry i of both belongs to the same example, row s to the
+              same seed. Examples are drawn again with replacement, and so are the runs if there are several
+    clusters  (N,) labels: examples of one label belong together (segments of a video) and are drawn together, all or
+              none of them. To draw them one by one would pretend that there was more to learn from
 
     Returns {"difference": mean(a) - mean(b), "low", "high": the middle 95 % of the resampled differences, "P(a > b)":
     the share of them above 0, ties counted half}. The result is always the same for the same `seed`. With (N,) or a
@@ -28,14 +32,16 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, samples: int = 10_000, seed: in
     first, second = _checked(a, b)
     differences = np.atleast_2d(first - second)  # (S, N)
     runs, examples = differences.shape
+    count, places = _places(np.arange(examples) if clusters is None else clusters, examples)
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, samples, CHUNK):
         size = min(CHUNK, samples - start)
         # How often each run and each example is drawn is all that a mean needs to know.
         run_counts = rng.multinomial(runs, np.full(runs, 1 / runs), size)  # (size, S)
-        example_counts = rng.multinomial(examples, np.full(examples, 1 / examples), size)  # (size, N)
-        parts.append(((run_counts @ differences) * example_counts).sum(1) / (runs * examples))
+        example_counts = rng.multinomial(count, np.full(count, 1 / count), size)[:, places]  # (size, N)
+        sums = ((run_counts @ differences) * example_counts).sum(1)
+        parts.append(sums / (runs * example_counts.sum(1)))  # clusters differ in size, so the number drawn varies
     means = np.concatenate(parts)  # (samples,)
     low, high = np.quantile(means, [0.025, 0.975])
     return {
@@ -50,14 +56,15 @@ def paired_seeds(a: ArrayLike, b: ArrayLike) -> dict[str, float]:
     """Compare the scores of training runs: a[s] and b[s], both (S,), come from runs with the same seed.
 
     Returns {"difference": mean(a) - mean(b), "low", "high": its 95 % interval by Student's t, which assumes differences
-    that are roughly normal, "p", "seeds": S}. p is exact and assumes nothing of that kind: if a and b were alike, each
-    difference could as well have the other sign; p is the share of all 2^S choices of signs whose mean is at least
-    as far from 0. It cannot be below 2 / 2^S: 0.25 for three seeds, and 0.03 for six. (Beyond 16 seeds it is estimated
-    from 2^16 random choices, always the same ones.)
+    that are roughly normal, "t p" that goes with the interval, "standard error", "p", "seeds": S}. p is exact and
+    assumes nothing of that kind: if a and b were alike, each difference could as well have the other sign; p is the
+    share of all 2^S choices of signs whose mean is at least as far from 0. It cannot be below 2 / 2^S: 0.25 for three
+    seeds, and 0.03 for six, so corrected for many comparisons it shows nothing, whatever happened. (Beyond 16 seeds it
+    is estimated from 2^16 random choices, always the same ones.)
 
     Raises ValueError if shapes differ, for NaN and for less than two seeds.
     """
-    from scipy.stats import permutation_test, ttest_rel
+    from scipy.stats import permutation_test
 
     first, second = _checked(a, b)
     if first.ndim != 1 or len(first) < 2:
@@ -65,14 +72,9 @@ def paired_seeds(a: ArrayLike, b: ArrayLike) -> dict[str, float]:
             f"scores of shape {first.shape}: give one score per seed, of at least two seeds, as a single run "
             "shows no spread"
         )
-    differences = first - second
-    difference = float(differences.mean())
-    if np.ptp(differences) == 0:
-        low = high = difference  # the t interval would be 0/0
-    else:
-        low, high = ttest_rel(first, second).confidence_interval(0.95)
-    p = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0).pvalue
-    return {"difference": difference, "low": float(low), "high": float(high), "p": float(p), "seeds": len(differences)}
+    found = _student(first - second)
+    test = permutation_test((first - second,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0)
+    return {**found, "t p": found["p"], "p": float(test.pvalue), "seeds": len(first)}
 
 
 def paired_worlds(
@@ -97,8 +99,6 @@ def paired_worlds(
 
     Raises ValueError if shapes differ, for NaN and for less than two worlds.
     """
-    from scipy.stats import t
-
     if not len(a) == len(b) == len(clusters if clusters is not None else a) or len(a) < 2:
         raise ValueError(
             f"scores of {len(a)} and {len(b)} worlds: give both for the same worlds, and at least two of them, as a "
@@ -106,18 +106,7 @@ def paired_worlds(
         )
     differences = [np.atleast_2d(np.subtract(*_checked(*pair))) for pair in zip(a, b, strict=True)]
     means = np.array([runs.mean() for runs in differences])
-    error, freedom = float(means.std(ddof=1) / np.sqrt(len(means))), len(means) - 1
-    difference, reach = float(means.mean()), float(t.ppf(0.975, freedom)) * error
-    certain = float(difference == 0)  # without any spread t would be 0/0
-    return {
-        "difference": difference,
-        "low": difference - reach,
-        "high": difference + reach,
-        "p": float(2 * t.sf(abs(difference) / error, freedom)) if error else certain,
-        "standard error": error,
-        "worlds": len(means),
-        **_spreads(differences, clusters),
-    }
+    return {**_student(means), "worlds": len(means), **_spreads(differences, clusters)}
 
 
 def planned_error(found: dict[str, float], worlds: int, seeds: int, examples: int) -> float:
@@ -129,6 +118,22 @@ def planned_error(found: dict[str, float], worlds: int, seeds: int, examples: in
     """
     world, seed, example, rest = (found[f"sd {name}"] ** 2 for name in ("worlds", "seeds", "examples", "rest"))
     return float(np.sqrt((world + (seed + rest / examples) / seeds + example / examples) / worlds))
+
+
+def _student(values: NDArray) -> dict[str, float]:
+    """Mean of independent values with its 95 % interval by Student's t, the p of that test, and the standard error."""
+    from scipy.stats import t
+
+    error, freedom = float(values.std(ddof=1) / np.sqrt(len(values))), len(values) - 1
+    difference, reach = float(values.mean()), float(t.ppf(0.975, freedom)) * error
+    certain = float(difference == 0)  # without any spread t would be 0/0
+    return {
+        "difference": difference,
+        "low": difference - reach,
+        "high": difference + reach,
+        "p": float(2 * t.sf(abs(difference) / error, freedom)) if error else certain,
+        "standard error": error,
+    }
 
 
 def _spreads(differences: list[NDArray], clusters: Sequence[ArrayLike] | None) -> dict[str, float]:
@@ -165,12 +170,18 @@ def _interaction(runs: NDArray) -> float:
 
 def _clustered(runs: NDArray, labels: ArrayLike) -> NDArray:
     """A column per cluster, its sum times clusters / examples: the mean over clusters is that over examples."""
-    names, places = np.unique(np.asarray(labels), return_inverse=True)
-    if places.shape != runs.shape[1:]:
-        raise ValueError(f"clusters of shape {np.shape(labels)} for {runs.shape[1]} examples: give a label for each")
-    sums = np.zeros((len(runs), len(names)))
+    count, places = _places(labels, runs.shape[1])
+    sums = np.zeros((len(runs), count))
     np.add.at(sums.T, places, runs.T)
-    return sums * len(names) / runs.shape[1]
+    return sums * count / runs.shape[1]
+
+
+def _places(labels: ArrayLike, examples: int) -> tuple[int, NDArray]:
+    """How many clusters there are, and the number (N,) of that of each example."""
+    names, places = np.unique(np.asarray(labels), return_inverse=True)
+    if places.shape != (examples,):
+        raise ValueError(f"clusters of shape {np.shape(labels)} for {examples} examples: give a label for each")
+    return len(names), places
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:

@@ -16,24 +16,30 @@ def verdicts(
 ) -> pd.DataFrame:
     """A table of all comparisons of one study, a row each, with the verdict on each.
 
-    comparisons     name -> what `paired_worlds` returned
+    comparisons     name -> what `paired_worlds` returned, or `paired_seeds`, of all the same one
     floor, ceiling  of the score that is compared: what costs nothing, and what can be had at best
 
-    Columns, beside those of `paired_worlds`: "Holm p": p corrected for the number of comparisons; "detectable": the
+    Columns, beside those of the comparisons: "Holm p": p corrected for the number of comparisons; "detectable": the
     smallest effect that the study would have called by its name in 80 of 100 repetitions, see `detectable`; "verdict":
     "helps" or "hurts" where the corrected p is below 0.05, else "nothing shown". Given both, "share" with "share low"
     and "share high": the difference and its interval in percent of the way from floor to ceiling.
 
     The intervals are those of each comparison alone: one that excludes 0 may come with "nothing shown", if there were
-    many comparisons. Raises ValueError for no comparison, and for a ceiling that is not above the floor.
+    many comparisons. p is the one that goes with the interval; of `paired_seeds` that is "t p", as the exact one can't
+    become small enough with a few seeds. What seeds alone show holds for the one world that they were trained in.
+    Raises ValueError for no comparison, and for a ceiling that is not above the floor.
     """
     if not comparisons:
         raise ValueError("there are no comparisons to judge")
     table = pd.DataFrame.from_dict(comparisons, orient="index").rename_axis("comparison").reset_index()
+    if "worlds" not in table:
+        table = table.drop(columns="p").rename(columns={"t p": "p"})
+    units = table["worlds" if "worlds" in table else "seeds"]
     corrected = holm(table["p"])
     table.insert(table.columns.get_loc("p") + 1, "Holm p", corrected)
     table["detectable"] = [
-        detectable(row["standard error"], int(row["worlds"]) - 1, LEVEL / len(table)) for _, row in table.iterrows()
+        detectable(error, int(count) - 1, LEVEL / len(table))
+        for error, count in zip(table["standard error"], units, strict=True)
     ]
     words = np.where(table["difference"] > 0, HELPS, HURTS)
     table["verdict"] = np.where(corrected < LEVEL, words, NOTHING)

@@ -48,6 +48,21 @@ def test_runs_are_drawn_again_too():
     assert (one["low"], one["high"], one["P(a > b)"]) == (1, 1, 1)
 
 
+def test_clusters_are_drawn_whole():
+    """Segments of a video that are all alike say no more than one of them, and an uneven video weighs as it is long."""
+    rng = np.random.default_rng(2)
+    videos = rng.normal(size=40)
+    labels = np.repeat([f"video {number:02d}" for number in range(40)], 5)
+    segments = videos.repeat(5)
+    zeros = np.zeros(200)
+    whole = paired_bootstrap(segments, zeros, clusters=labels)
+    assert whole == pytest.approx(paired_bootstrap(videos, np.zeros(40)))
+    alone = paired_bootstrap(segments, zeros)
+    assert (whole["high"] - whole["low"]) / (alone["high"] - alone["low"]) == pytest.approx(5**0.5, rel=0.05)
+    uneven = paired_bootstrap([1, 1, 1, 0], [0, 0, 0, 0], clusters=["a", "a", "a", "b"], samples=1000)
+    assert (uneven["difference"], uneven["low"], uneven["high"]) == (0.75, 0, 1)
+
+
 def test_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(3)
     covered = 0
@@ -67,7 +82,16 @@ def test_seeds_by_hand():
     """Differences 2, 3, 2: mean 7/3, standard error 1/3, t with 2 degrees of freedom 4.3027."""
     ours = paired_seeds([3, 5, 4], [1, 2, 2])
     assert ours == pytest.approx(
-        {"difference": 7 / 3, "low": 7 / 3 - 4.30265 / 3, "high": 7 / 3 + 4.30265 / 3, "p": 2 / 8, "seeds": 3}, abs=1e-4
+        {
+            "difference": 7 / 3,
+            "low": 7 / 3 - 4.30265 / 3,
+            "high": 7 / 3 + 4.30265 / 3,
+            "standard error": 1 / 3,
+            "t p": 0.0198,
+            "p": 2 / 8,
+            "seeds": 3,
+        },
+        abs=1e-4,
     )
     json.dumps(ours)
 
@@ -81,8 +105,10 @@ def test_p_counts_all_choices_of_signs(seed):
 
 
 def test_equal_differences_have_no_spread():
-    assert paired_seeds([2, 3], [1, 2]) == {"difference": 1, "low": 1, "high": 1, "p": 0.5, "seeds": 2}
-    assert paired_seeds([2, 3], [2, 3])["p"] == 1
+    ours = paired_seeds([2, 3], [1, 2])
+    assert (ours["difference"], ours["low"], ours["high"], ours["t p"], ours["p"]) == (1, 1, 1, 0, 0.5)
+    same = paired_seeds([2, 3], [2, 3])
+    assert same["p"] == same["t p"] == 1
 
 
 def test_many_seeds_are_deterministic():
@@ -105,6 +131,11 @@ def test_many_seeds_are_deterministic():
 def test_errors_say_what_is_wrong(function, a, b, message):
     with pytest.raises(ValueError, match=message):
         function(a, b)
+
+
+def test_every_example_needs_a_cluster():
+    with pytest.raises(ValueError, match=r"clusters of shape \(1,\) for 2 examples"):
+        paired_bootstrap([1, 2], [0, 0], clusters=["a"])
 
 
 def worlds_of(rng, spreads=(12, 8, 60, 75), shape=(5, 3, 400), truth=10.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from minivl.metrics.bootstrap import paired_worlds
+from minivl.metrics.bootstrap import paired_seeds, paired_worlds
 from minivl.metrics.verdicts import detectable, holm, verdicts
 
 
@@ -53,6 +53,16 @@ def test_words_follow_from_the_corrected_p():
     assert (alone["verdict"][0], among["verdict"][0]) == ("helps", "nothing shown")
     assert among["Holm p"][0] == pytest.approx(3 * alone["p"][0])
     assert among["detectable"][0] > alone["detectable"][0], "more comparisons ask for more"
+
+
+def test_seeds_of_one_world_are_judged_by_the_p_of_their_interval():
+    """As if each seed were a world; the exact p of five seeds could not fall below 0.0625."""
+    gains = {"up": (9, 10, 11, 10, 10), "none": (1, -1, 2, -2, 0)}
+    ours = verdicts({name: paired_seeds(gain, [0] * 5) for name, gain in gains.items()})
+    expected = verdicts({name: compared(*gain) for name, gain in gains.items()})
+    columns = ["comparison", "difference", "low", "p", "Holm p", "detectable", "verdict"]
+    assert ours[columns].to_dict() == expected[columns].to_dict()
+    assert ours["verdict"].tolist() == ["helps", "nothing shown"]
 
 
 def test_shares_of_the_way_from_floor_to_ceiling():
