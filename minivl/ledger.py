@@ -9,12 +9,14 @@ No value of ours is written in these files. `source` names it, and it is compute
     univl_tasks.csv::align, pretrained::t2v R@1                            mean ± sd of a cell's score over seeds
     univl_tasks.csv::align, pretrained minus align, from scratch::t2v R@1  a gain, paired by seed, 95 % interval
     a.csv::one::R@1 minus b.csv::other::R@1                                the same, of two files
+    a.csv::one::t2v R@1 + t2v R@5                                          a sum of scores
+    curves.csv::one where step is 300::align                               of the rows of a cell those of one step
     dry_runs.csv::discovla-msrvtt-b32::trainable                           a number without seeds, by the first column
     tests/univl/test_objectives.py::test_cmfm                                    (releases.csv) a test that asserts it
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from typing import Any
 import pandas as pd
 
 from minivl.config import BUNDLED, CHECKOUT
+from minivl.data.tables import named_rows
 from minivl.metrics.bootstrap import paired_seeds
+from minivl.metrics.verdicts import LEVEL, NOTHING, holm
 
 RESULTS = BUNDLED / "results"
 REPRODUCED, SMALL, NOT_RUN = STATUSES = ("reproduced", "small world only", "not run here")
@@ -40,20 +44,27 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Measured:
-    """The value of a source: mean and standard deviation over `seeds` runs; of a gain also its 95 % interval."""
+    """The value of a source: mean and standard deviation over `seeds` runs; of a gain also its 95 % interval and p."""
 
     mean: float
     spread: float
     seeds: int
     low: float | None = None
     high: float | None = None
+    p: float | None = None
 
-    @property
-    def direction(self) -> str:
-        """The direction that a gain shows, if 0 is outside of its interval."""
-        if self.low is None or self.high is None:
-            raise ValueError("a level has no direction, only a gain has")
-        return "higher" if self.low > 0 else "lower" if self.high < 0 else "nothing shown"
+
+def directions(gains: Sequence[Measured]) -> list[str]:
+    """What each gain of a table shows: "higher", "lower" or "nothing shown".
+
+    p is that of the interval, corrected for the number of gains in the table, as `verdicts` does it. Raises ValueError
+    if one of them is not a gain.
+    """
+    if any(gain.p is None for gain in gains):
+        raise ValueError("a level has no direction, only a gain has")
+    corrected = holm([gain.p for gain in gains])
+    words = ("higher" if gain.mean > 0 else "lower" for gain in gains)
+    return [word if p < LEVEL else NOTHING for word, p in zip(words, corrected, strict=True)]
 
 
 def measure(source: str, results: Path = RESULTS) -> Measured:
@@ -71,7 +82,8 @@ def measure(source: str, results: Path = RESULTS) -> Measured:
             f"source {source!r}: the seeds of the two cells differ: {sorted(first.index)} and {sorted(second.index)}"
         )
     found = paired_seeds(first, second.loc[first.index])
-    return Measured(found["difference"], float((first - second).std()), len(first), found["low"], found["high"])
+    spread, interval = float((first - second).std()), (found["low"], found["high"], found["t p"])
+    return Measured(found["difference"], spread, len(first), *interval)
 
 
 def _scores(source: str, results: Path) -> pd.Series:
@@ -86,14 +98,15 @@ def _scores(source: str, results: Path) -> pd.Series:
     if not (Path(results) / file).is_file():
         raise LedgerError(f"source {source!r}: there is no {file} in {results} (yet): run the command that makes it")
     table = pd.read_csv(Path(results) / file)
-    if score not in table:
+    terms = [score] if score in table else score.split(" + ")
+    if not set(terms) <= set(table):
         raise LedgerError(f"source {source!r}: {file} has no score {score!r}; it has {', '.join(table.columns)}")
-    key = "cell" if "cell" in table else table.columns[0]
-    if cell not in set(table[key]):
-        raise LedgerError(
-            f"source {source!r}: {file} has no {key} {cell!r}; it has {', '.join(dict.fromkeys(table[key]))}"
-        )
-    scores = table[table[key] == cell].set_index("seed" if "seed" in table else key)[score].dropna()
+    try:
+        rows = named_rows(table, cell)
+    except KeyError as error:
+        raise LedgerError(f"source {source!r}: {file}: {error.args[0]}") from error
+    rows = rows.set_index("seed" if "seed" in table else table.columns[0])
+    scores = rows[terms].sum(axis=1, skipna=False).dropna()
     if not len(scores):
         raise LedgerError(f"source {source!r}: cell {cell!r} has no {score!r}")
     return scores
@@ -147,38 +160,51 @@ def read_releases(path: Path = RESULTS / "releases.csv", results: Path = RESULTS
 
 
 def ledger_table(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The ledger as it is read by people: values as text, one row per cell."""
+    """The ledger as it is read by people: values as text, one row per cell, gains judged together."""
+    judged = _judged(list(ledger["ours"]))
     return pd.DataFrame(
         [
             {
                 "task": row.task,
-                "corpus and protocol": f"{row.corpus}: {row.protocol}",
+                "corpus": row.corpus,
+                "protocol": row.protocol,
                 "metric": row.metric,
                 "paper": _paper_value(row),
-                "ours": _value(row.ours, row.kind, row.status),
+                "ours": _value(row.ours, row.kind, row.status, direction),
                 "delta": _delta(row),
                 "status": row.status,
                 "where the paper has it": row.table,
+                "note": row.note,
             }
-            for row in ledger.itertuples()
-        ]
+            for row, direction in zip(ledger.itertuples(), judged, strict=True)
+        ],
+        index=ledger.index,
     )
 
 
 def releases_table(releases: pd.DataFrame) -> pd.DataFrame:
-    """Differences between papers and releases with their measured effect, as text."""
+    """Differences between papers and releases with their measured effect, as text; effects are judged together."""
 
-    def effect(row: Any) -> str:
+    def effect(row: Any, direction: str) -> str:
         if row.measured is None:
             return "not measured"
         if row.effect:
             return f"{row.effect} ({row.measured})"
         cells, _, score = row.source.partition("::")[2].rpartition("::")
-        return f"{score}: {_value(row.measured, 'gain', SMALL)} ({cells})"
+        return f"{score}: {_value(row.measured, 'gain', SMALL, direction)} ({cells})"
 
+    judged = _judged([None if row.effect else row.measured for row in releases.itertuples()])
+    effects = [effect(row, direction) for row, direction in zip(releases.itertuples(), judged, strict=True)]
     shown = releases.rename(columns={"equations": "equations say", "release": "release does"})
     shown = shown[["paper", "topic", "equations say", "release does", "setting"]]
-    return shown.assign(**{"measured effect": [effect(row) for row in releases.itertuples()]})
+    return shown.assign(**{"measured effect": effects})
+
+
+def _judged(measured: list[Measured | None]) -> list[str]:
+    """`directions` of those that are gains, "" for all others."""
+    gains = [value for value in measured if value is not None and value.p is not None]
+    words = iter(directions(gains) if gains else ())
+    return [next(words) if value is not None and value.p is not None else "" for value in measured]
 
 
 def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -235,11 +261,11 @@ def _paper_value(row):
     return {CLAIMED: "better, no number at hand", UNKNOWN: UNKNOWN}.get(row.paper_value, row.paper_value)
 
 
-def _value(ours: Measured | None, kind: str, status: str) -> str:
+def _value(ours: Measured | None, kind: str, status: str, direction: str) -> str:
     if ours is None:
         return status
     if kind == "gain":
-        return f"{ours.mean:+.2f} [{ours.low:+.2f}, {ours.high:+.2f}]: {ours.direction}"
+        return f"{ours.mean:+.2f} [{ours.low:+.2f}, {ours.high:+.2f}]: {direction}"
     return f"{ours.mean:.2f} ± {ours.spread:.2f} ({ours.seeds} seeds)" if ours.seeds > 1 else f"{ours.mean:.10g}"
 
 

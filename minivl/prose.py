@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from minivl.data.tables import named_rows
 from minivl.metrics.bootstrap import paired_seeds
 
 DEFINITION = re.compile(r'^\[([^\]\n]+)\]: +(\S+\.csv) +"([^"\n]+)"$', re.MULTILINE)
@@ -77,26 +78,12 @@ def _value(file: Path, title: str) -> str:
     *where, template = title.split(" | ")
     table = pd.read_csv(file)
     if len(where) == 2:
-        a, b = (_rows(table, cell).set_index("seed")[where[1]] for cell in where[0].split(" minus "))
+        a, b = (named_rows(table, cell).set_index("seed")[where[1]] for cell in where[0].split(" minus "))
         found = paired_seeds(a, b.loc[a.index])
     elif len(where) == 1:
-        rows = _rows(table, where[0])
+        rows = named_rows(table, where[0])
         numbers = rows.select_dtypes("number")
         found = {**rows.iloc[0], **numbers.mean(), **numbers.std().add_suffix(" sd")}
     else:
         raise ValueError("write ROW | TEMPLATE, or A minus B | SCORE | TEMPLATE")
     return template.format(**found)
-
-
-def _rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    column = "cell" if "cell" in table else table.columns[0]
-    name, _, condition = name.partition(" where ")
-    rows = table[table[column] == name]
-    if rows.empty:
-        raise KeyError(f"no {name!r} in the column {column!r}")
-    if condition:
-        column, _, value = condition.partition(" is ")
-        rows = rows[rows[column].astype(str) == value]
-        if rows.empty:
-            raise KeyError(f"{name!r} has no {value!r} in the column {column!r}")
-    return rows

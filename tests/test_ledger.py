@@ -15,6 +15,8 @@ from minivl.ledger import (
     RESULTS,
     SMALL,
     LedgerError,
+    Measured,
+    directions,
     ledger_table,
     measure,
     read_ledger,
@@ -68,23 +70,31 @@ def test_values_come_from_the_results(results):
     level = measure(SOURCE, results)
     assert (level.mean, level.spread, level.seeds, level.low) == (13.0, 3.0, 3, None)
     with pytest.raises(ValueError, match="only a gain has"):
-        _ = level.direction
+        directions([level])
     gain = measure(GAIN["source"], results)  # 9, 10 and 11 by seed; t = 4.303 for two degrees of freedom
-    assert (gain.mean, gain.spread, gain.seeds) == (10.0, 1.0, 3) and gain.direction == "higher"
+    assert (gain.mean, gain.spread, gain.seeds) == (10.0, 1.0, 3) and directions([gain]) == ["higher"]
     assert (gain.low, gain.high) == pytest.approx((10 - 4.303 / 3**0.5, 10 + 4.303 / 3**0.5), abs=1e-3)
-    assert measure("some.csv::bad minus good, tuned::R@1", results).direction == "lower"
-    assert measure("some.csv::bad minus bad::R@1", results).direction == "nothing shown"
+    assert directions([measure("some.csv::bad minus good, tuned::R@1", results)]) == ["lower"]
+    assert directions([measure("some.csv::bad minus bad::R@1", results)]) == ["nothing shown"]
+    assert measure("some.csv::bad::R@1 + loss", results).mean == pytest.approx((5 + 1 + 3 + 2 + 1 + 4) / 3)
+    assert measure("some.csv::bad where seed is 1::R@1", results).mean == 3
     (results / "other.csv").write_text("cell,seed,R@1\ncalm,1,3\ncalm,0,1\ncalm,2,5\n")
     assert measure("some.csv::good, tuned::R@1 minus other.csv::calm::R@1", results) == gain
     (results / "runs.csv").write_text("recipe,trainable\na,561200\nb,7\n")
     assert measure("runs.csv::a::trainable", results).mean == 561200
 
 
+def test_gains_of_a_table_are_judged_together():
+    """p of 0.02 is enough alone, and not beside two others."""
+    gains = [Measured(1.0, 1.0, 5, low=0.2, high=1.8, p=p) for p in (0.02, 0.5, 0.9)]
+    assert directions(gains[:1]) == ["higher"] and directions(gains) == ["nothing shown"] * 3
+
+
 @pytest.mark.parametrize(
     "source, message",
     [
         ("later.csv::good, tuned::R@1", "there is no later.csv"),
-        ("some.csv::good::R@1", "no cell 'good'"),
+        ("some.csv::good::R@1", "no 'good' in the column 'cell'"),
         ("some.csv::bad::R@5", "no score 'R@5'"),
         ("some.csv::bad", "FILE::CELL::SCORE"),
         ("some.csv::good, tuned::loss", "has no 'loss'"),
@@ -195,10 +205,25 @@ def test_the_committed_ledger_names_every_cell_of_the_plan():
         ("MSR-VTT", "t2v R@1", "50.5"),
         ("MSR-VTT", "R@sum", "201.7"),
         ("MSR-VTT", "R@sum", "4.4"),
+        ("MSR-VTT", "t2v R@1", "1.5"),
+        ("COIN", "frame accuracy", "9"),
+        ("YouCook2", "R@1", "3"),
+        ("YouCook2", "BLEU-4, video", "0.3"),
     }
     assert {"LSMDC", "ActivityNet Captions", "DiDeMo"} <= set(ledger["corpus"])
     assert ledger["table"].str.contains("EnhancedV").any()
     assert set(ledger["source"].str.partition("::")[0]) <= {"", *(path.name for path in RESULTS.glob("*.csv"))}
+
+
+def test_rows_can_be_told_apart_where_they_are_shown():
+    table = ledger_table(read_ledger())
+    assert not table[["corpus", "protocol", "metric", "where the paper has it"]].duplicated().any()
+    assert (table["protocol"].str.len() < 150).all()
+
+
+def test_what_no_source_says_has_no_value():
+    ledger = read_ledger()
+    assert set(ledger.loc[ledger["table"].str.startswith("no source here"), "paper_value"]) == {"not at hand"}
 
 
 def test_published_results_of_the_recipes_are_in_the_ledger():
