@@ -60,9 +60,10 @@ def directions(gains: Sequence[Measured]) -> list[str]:
     p is that of the interval, corrected for the number of gains in the table, as `verdicts` does it. Raises ValueError
     if one of them is not a gain.
     """
-    if any(gain.p is None for gain in gains):
+    chances = [gain.p for gain in gains if gain.p is not None]
+    if len(chances) < len(gains):
         raise ValueError("a level has no direction, only a gain has")
-    corrected = holm([gain.p for gain in gains])
+    corrected = holm(chances)
     words = ("higher" if gain.mean > 0 else "lower" for gain in gains)
     return [word if p < LEVEL else NOTHING for word, p in zip(words, corrected, strict=True)]
 
