@@ -189,8 +189,12 @@ def test_differences_of_paper_and_release(results):
 # The committed files
 
 
-def test_the_committed_ledger_names_every_cell_of_the_plan():
-    ledger = read_ledger()
+@pytest.fixture(scope="module")
+def ledger():
+    return read_ledger()
+
+
+def test_the_committed_ledger_names_every_cell_of_the_plan(ledger):
     cells = set(zip(ledger["corpus"], ledger["metric"], ledger["paper_value"], strict=True))
     assert cells >= {
         ("YouCook2", "t2v R@1", "28.9"),
@@ -215,19 +219,17 @@ def test_the_committed_ledger_names_every_cell_of_the_plan():
     assert set(ledger["source"].str.partition("::")[0]) <= {"", *(path.name for path in RESULTS.glob("*.csv"))}
 
 
-def test_rows_can_be_told_apart_where_they_are_shown():
-    table = ledger_table(read_ledger())
+def test_rows_can_be_told_apart_where_they_are_shown(ledger):
+    table = ledger_table(ledger)
     assert not table[["corpus", "protocol", "metric", "where the paper has it"]].duplicated().any()
     assert (table["protocol"].str.len() < 150).all()
 
 
-def test_what_no_source_says_has_no_value():
-    ledger = read_ledger()
+def test_what_no_source_says_has_no_value(ledger):
     assert set(ledger.loc[ledger["table"].str.startswith("no source here"), "paper_value"]) == {"not at hand"}
 
 
-def test_published_results_of_the_recipes_are_in_the_ledger():
-    ledger = read_ledger()
+def test_published_results_of_the_recipes_are_in_the_ledger(ledger):
     for recipe in recipes().values():
         rows = ledger[ledger["command"].str.contains(f"--recipe {recipe.name}(?![\\w-])")]
         published = {float(value) for value in rows["paper_value"] if value not in ("+", "not at hand")}
