@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from minivl.cli.options import app
+from minivl.config import ConfigError
+from minivl.curriculum import ASSIGNMENTS, EDITIONS, assignment_of, require_assignment
 
 
 @app.command()
@@ -16,31 +18,45 @@ def course(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace notebooks that are there")] = False,
 ) -> None:
     """Write the assignments of the course."""
+    if edition not in EDITIONS:
+        raise ConfigError(f"the editions are {', '.join(EDITIONS)}, not {edition!r}")
+    names = [require_assignment(name) for name in names or ASSIGNMENTS]
     from minivl.course.check import tasks_of
     from minivl.course.editions import write_edition
-    from minivl.course.tasks import ASSIGNMENTS
 
-    for name in names or ASSIGNMENTS:
+    for name in names:
         tasks, path = tasks_of(name), write_edition(name, edition, out, overwrite)
         print(f"{path}: {len(tasks)} tasks, {sum(task.points for task in tasks)} points")
 
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="an assignment, such as univl_losses, or one task, such as mil_nce")],
+    name: Annotated[
+        str,
+        typer.Argument(help="an assignment (univl_losses), the lesson before it (03), or one of its tasks (mil_nce)"),
+    ],
     file: Annotated[
         Path | None, typer.Argument(help="the notebook [default: ASSIGNMENT.ipynb, in this folder]")
     ] = None,
 ) -> None:
-    """Check the answers in a notebook, whose code is run; the exit status is 1 unless all are right."""
-    from minivl.course.answers import check_notebook
-    from minivl.course.check import assignment_of, find, tasks_of, total
+    """Check the answers in a notebook, whose code is run: right, wrong and why, or unanswered.
 
+    The exit status is 1 unless all are right.
+    """
     assignment = assignment_of(name)
-    tasks = tasks_of(assignment) if name == assignment else [find(name)]
-    verdicts = check_notebook(file or Path(f"{assignment}.ipynb"), tasks)
+    file = file or Path(f"{assignment}.ipynb")
+    if not file.is_file():
+        raise ConfigError(
+            f"there is no notebook {file}: give its name behind {name}, or write one with "
+            f"`minivl course student {assignment}`"
+        )
+    from minivl.course.answers import check_notebook
+    from minivl.course.check import find, tasks_of, total
+
+    tasks = [find(name)] if name in ASSIGNMENTS[assignment].tasks else tasks_of(assignment)
+    verdicts = check_notebook(file, tasks)
     for task, verdict in verdicts.items():
         print(f"{task}: {verdict.message}")
-    print(total(name, tasks, [task for task, verdict in verdicts.items() if verdict.right]))
+    print(total(name if len(tasks) == 1 else assignment, tasks, verdicts))
     if not all(verdict.right for verdict in verdicts.values()):
         raise typer.Exit(1)

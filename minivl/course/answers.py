@@ -4,53 +4,63 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from minivl.course.check import Verdict, verdict
+from minivl.course.check import WRONG, Verdict, verdict
 from minivl.course.task import Task
+
+RUN = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)  # of cells that are not for answers
 
 
 class NotebookError(ValueError):
-    """A notebook that cannot be read, or whose answers cannot be run."""
+    """A notebook that cannot be read, or does not belong to the tasks."""
 
 
 def check_notebook(path: Path, tasks: list[Task]) -> dict[str, Verdict]:
     """Verdicts on the answers to tasks in a notebook, by name. Raises NotebookError.
 
-    The notebook's imports and its cells for answers are run in this process, all else is not: no training, no figure.
+    Its cells for answers are run in this process, and imports, functions and classes of its other cells; all else is
+    not: no training, no figure. A cell that stops is a wrong answer, and does not keep the others from being checked.
     """
-    found = _answers(path)
-    return {
-        task.name: verdict(task, found[task.name])
-        if callable(found.get(task.name))
-        else Verdict(False, f"there is no `{task.name}` in the cells for answers of {path.name}")
-        for task in tasks
-    }
+    names, stopped = _answers(path)
+    asked = {task.name for task in tasks}
+    if not asked & (names.keys() | stopped.keys()):
+        raise NotebookError(f"{path} has no cell for an answer to {', '.join(asked)}: is it another assignment's?")
+    return {task.name: _verdict(task, names.get(task.name), stopped.get(task.name), path) for task in tasks}
+
+
+def _verdict(task, answer, stopped, path):
+    if stopped:
+        return Verdict(WRONG, stopped)
+    if not callable(answer):
+        return Verdict(WRONG, f"there is no function or class `{task.name}` in the cells for answers of {path.name}")
+    return verdict(task, answer)
 
 
 def _answers(path):
-    """What imports and cells for answers define."""
+    """What a notebook defines, and by task what is to be told of cells for answers that stopped."""
     names: dict[str, Any] = {"__name__": "answers"}
+    stopped: dict[str, str] = {}
     for number, cell in enumerate(_read(path).cells, 1):
         if cell.cell_type != "code":
             continue
-        answer = cell.metadata.get("nbgrader", {}).get("solution", False)
+        role = cell.metadata.get("nbgrader", {})
+        answer = role.get("solution", False)
         try:
             code = ast.parse(cell.source, f"cell {number}")
             if not answer:
-                code.body = [line for line in code.body if isinstance(line, (ast.Import, ast.ImportFrom))]
+                code.body = [line for line in code.body if isinstance(line, RUN)]
             exec(compile(code, f"cell {number}", "exec"), names)
-        except Exception as error:
-            if answer or not isinstance(error, SyntaxError):  # cells of one's own may hold what is not Python: %magic
-                raise NotebookError(f"{path}, cell {number} stopped with {type(error).__name__}: {error}") from error
-    return names
+        except (Exception, SystemExit) as error:
+            told = f"cell {number} of {path.name} stopped with {type(error).__name__}: {error}"
+            if answer:
+                stopped[role.get("grade_id", "")] = told
+            elif not isinstance(error, SyntaxError):  # cells of one's own may hold what is not Python: %magic
+                raise NotebookError(told) from error
+    return names, stopped
 
 
 def _read(path):
     import nbformat
 
-    if not path.is_file():
-        raise NotebookError(
-            f"there is no notebook {path}: name it after the assignment, or write one with `minivl course`"
-        )
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat has several of its own, and JSON's

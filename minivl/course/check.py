@@ -1,22 +1,36 @@
 """Checks of students' answers: right, or what is wrong and why; never the answer."""
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from minivl.config import ConfigError
 from minivl.course.outcome import difference
 from minivl.course.task import Case, Task
 from minivl.course.tasks import ASSIGNMENTS, TASKS
+from minivl.curriculum import require_assignment
 
-_points: dict[str, int] = {}  # of the tasks that were checked in this process, for `report`
+RIGHT, WRONG, UNANSWERED = "right", "wrong", "unanswered"
 
 
 class Verdict(NamedTuple):
-    """Whether an answer is right, and what to tell the student. An unanswered task is not right."""
+    """What an answer is, RIGHT, WRONG or UNANSWERED, and what to tell the student."""
 
-    right: bool
-    message: str
+    state: str
+    told: str = ""
     mistake: str = ""  # the name of the recognised one
+
+    @property
+    def right(self) -> bool:
+        return self.state == RIGHT
+
+    @property
+    def message(self) -> str:
+        """The state, and what there is to tell."""
+        return f"{self.state}, {self.told}" if self.told else self.state
+
+
+_found: dict[str, Verdict] = {}  # on the tasks that were checked in this process, for `report`
 
 
 class WrongAnswer(AssertionError):
@@ -28,19 +42,19 @@ def verdict(task: Task, answer: Callable, seed: int = 0) -> Verdict:
     cases = task.cases(seed)
     found = [task.outcome(answer, case) for case in cases]
     if isinstance(found[0].error, NotImplementedError):
-        return Verdict(False, "not answered yet")
+        return Verdict(UNANSWERED)
     told = [difference(mine, task.expected(case)) for mine, case in zip(found, cases, strict=True)]
     wrong = next((number for number, difference in enumerate(told) if difference), None)
     if wrong is None:
-        return Verdict(True, f"right, in {len(cases)} of {len(cases)} cases")
-    message = f"not yet. Case {wrong} ({cases[wrong].about}): {str(told[wrong]).rstrip('.')}."
+        return Verdict(RIGHT, f"in {len(cases)} of {len(cases)} cases")
+    message = f"in case {wrong} ({cases[wrong].about}): {str(told[wrong]).rstrip('.')}."
     for mistake in task.mistakes:
         if all(
             difference(mine, task.outcome(mistake.function, case)) is None
             for mine, case in zip(found, cases, strict=True)
         ):
-            return Verdict(False, f"{message}\nHint: {mistake.hint}", mistake.name)
-    return Verdict(False, f'{message}\nIts inputs: inputs("{task.name}", {wrong})')
+            return Verdict(WRONG, f"{message}\nHint: {mistake.hint}", mistake.name)
+    return Verdict(WRONG, f'{message}\nIts inputs: inputs("{task.name}", {wrong})')
 
 
 def check(name: str, answer: Callable) -> int:
@@ -49,17 +63,17 @@ def check(name: str, answer: Callable) -> int:
     Raises ConfigError for a task that does not exist.
     """
     task = find(name)
-    right, message, _ = verdict(task, answer)
-    points = _points[name] = task.points if right else 0
-    print(f"{name}: {message}\n{points} of {task.points} points")
+    found = _found[name] = verdict(task, answer)
+    points = task.points if found.right else 0
+    print(f"{name}: {found.message}\n{points} of {task.points} points")
     return points
 
 
 def require(name: str, answer: Callable, seed: int = 1) -> None:
     """Raise WrongAnswer unless an answer is right, also with other random numbers than `check` takes: hidden tests."""
-    right, message, _ = verdict(find(name), answer, seed)
-    if not right:
-        raise WrongAnswer(f"{name}: {message}")
+    found = verdict(find(name), answer, seed)
+    if not found.right:
+        raise WrongAnswer(f"{name}: {found.message}")
 
 
 def inputs(name: str, case: int) -> dict[str, Any]:
@@ -71,31 +85,24 @@ def inputs(name: str, case: int) -> dict[str, Any]:
 
 
 def report(assignment: str) -> None:
-    """Print how many tasks of an assignment were right when they were last checked."""
-    print(total(assignment, tasks_of(assignment), [name for name, points in _points.items() if points]))
+    """Print how many tasks of an assignment were right when they were last checked; unchecked ones are unanswered."""
+    print(total(assignment, tasks_of(assignment), _found))
 
 
-def total(name: str, tasks: list[Task], right: Collection[str]) -> str:
-    """A line that says how many tasks are right, and the points."""
-    done = [task for task in tasks if task.name in right]
-    points, all_points = (sum(task.points for task in some) for some in (done, tasks))
-    return f"{name}: {len(done)} of {len(tasks)} tasks right, {points} of {all_points} points"
-
-
-def assignment_of(name: str) -> str:
-    """The assignment of that name, or the one with the task of that name. Raises ConfigError if there is neither."""
-    if name in ASSIGNMENTS:
-        return name
-    if name not in TASKS:
-        raise ConfigError(f"there is no assignment or task {name!r}; there are {', '.join([*ASSIGNMENTS, *TASKS])}")
-    return next(assignment for assignment, tasks in ASSIGNMENTS.items() if TASKS[name] in tasks)
+def total(name: str, tasks: list[Task], verdicts: Mapping[str, Verdict]) -> str:
+    """A line that says how many tasks are right, wrong and unanswered, and the points."""
+    states = {task.name: verdicts.get(task.name, Verdict(UNANSWERED)).state for task in tasks}
+    numbers = Counter(states.values())
+    points, all_points = sum(task.points for task in tasks if states[task.name] == RIGHT), sum(t.points for t in tasks)
+    return (
+        f"{name}: {numbers[RIGHT]} of {len(tasks)} tasks right, {numbers[WRONG]} wrong, {numbers[UNANSWERED]} "
+        f"unanswered; {points} of {all_points} points"
+    )
 
 
 def tasks_of(assignment: str) -> list[Task]:
     """The tasks of an assignment, in order. Raises ConfigError if there is none of that name."""
-    if assignment not in ASSIGNMENTS:
-        raise ConfigError(f"there is no assignment {assignment!r}; there are {', '.join(ASSIGNMENTS)}")
-    return ASSIGNMENTS[assignment]
+    return ASSIGNMENTS[require_assignment(assignment)]
 
 
 def find(name: str) -> Task:

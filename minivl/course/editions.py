@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from minivl.config import NOTEBOOKS, ConfigError
-from minivl.course.check import tasks_of
+from minivl.curriculum import EDITIONS, require_assignment
 
 ASSIGNMENTS_FOLDER = NOTEBOOKS / "assignments"  # students' editions, and the sources in source/
 STUB = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
-EDITIONS = ("student", "solution", "source")
 
 
 class AssignmentError(ValueError):
@@ -26,7 +25,7 @@ def source(assignment: str) -> Any:
     """The source of an assignment, a notebook. Raises ConfigError if there is none of that name."""
     import nbformat
 
-    tasks_of(assignment)
+    require_assignment(assignment)
     return nbformat.read(ASSIGNMENTS_FOLDER / "source" / f"{assignment}.ipynb", as_version=4)
 
 

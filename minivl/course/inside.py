@@ -92,7 +92,7 @@ def _train(model: nn.Module, batch, parameters, steps):
 
 def _right(name, answer):
     warnings.filterwarnings("ignore", "IProgress not found")  # progress bars are text, with or without widgets
-    right, message, _ = verdict(find(name), answer)
-    if not right:
-        print(f"{name}: {message.splitlines()[0]}. A right one is needed here.")
-    return right
+    found = verdict(find(name), answer)
+    if not found.right:
+        print(f"{name}: {found.message.splitlines()[0].rstrip('.')}. A right one is needed here.")
+    return found.right

@@ -24,7 +24,7 @@ class Outcome:
     gradients: dict[str, Tensor | None]
     changed: tuple[str, ...] = ()  # inputs that were changed in place
     unconnected: bool = False  # gradients were asked for, and the result depends on no input
-    error: Exception | None = None
+    error: Exception | SystemExit | None = None
 
     def with_result(self, result: Any) -> "Outcome":
         """The same with another result."""
@@ -34,15 +34,15 @@ class Outcome:
 def outcome_of(function: Callable, inputs: dict[str, Any], gradients: bool) -> Outcome:
     """Call a function with copies of inputs. Whatever it raises is the outcome, except for an interrupt."""
     given = {name: _copy(value, gradients) for name, value in inputs.items()}
-    before = {name: value.detach().clone() for name, value in given.items() if isinstance(value, Tensor)}
+    before = {name: _copy(value, False) for name, value in inputs.items()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbgrader takes whatever is written to stderr for a failed test
             results = _named(function(**given))
             found, unconnected = _gradients(results, given) if gradients else ({}, False)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # exit() in a notebook is no end of a check
         return Outcome({}, {}, error=error)
-    changed = tuple(name for name, value in before.items() if not torch.equal(given[name].detach(), value))
+    changed = tuple(name for name, value in before.items() if not same(given[name], value))
     results = {name: value.detach() if isinstance(value, Tensor) else value for name, value in results.items()}
     return Outcome(results, found, changed, unconnected)
 
@@ -50,7 +50,7 @@ def outcome_of(function: Callable, inputs: dict[str, Any], gradients: bool) -> O
 def difference(found: Outcome, expected: Outcome) -> str | None:
     """The first difference, as a sentence about what was found that does not tell what was expected; None: the same."""
     if found.error or expected.error:
-        return None if type(found.error) is type(expected.error) else _stopped(found.error)
+        return None if type(found.error) is type(expected.error) else _stopped(found.error, expected.error)
     if found.changed != expected.changed:
         return f"it changes its input `{found.changed[0]}` in place; work on a copy" if found.changed else "unchanged"
     if found.results.keys() != expected.results.keys():
@@ -69,10 +69,25 @@ def difference(found: Outcome, expected: Outcome) -> str | None:
     return None
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two inputs are equal: tensors, plain values, and lists and dicts of these. Functions always are."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(same(a[name], b[name]) for name in a)
+    return callable(a) and callable(b) or (type(a) is type(b) and a == b)
+
+
 def _copy(value, gradients):
+    if isinstance(value, list):
+        return [_copy(entry, gradients) for entry in value]
+    if isinstance(value, dict):
+        return {name: _copy(entry, gradients) for name, entry in value.items()}
     if not isinstance(value, Tensor):
-        return list(value) if isinstance(value, list) else value
-    return value.clone().requires_grad_(gradients and value.is_floating_point())
+        return value
+    return value.detach().clone().requires_grad_(gradients and value.is_floating_point())
 
 
 def _called(name):
@@ -173,13 +188,14 @@ def _parts(results):
     return "one value" if list(results) == [""] else f"the {len(results)} values {', '.join(results)}"
 
 
-def _stopped(error):
+def _stopped(error, asked):
     if error is None:
-        return "it goes on where it should stop with an error"
+        return f"it goes on where it has to raise {type(asked).__name__}"
     line, own = error.__traceback__, ""
     while line:
         code = line.tb_frame.f_code
         if not any(part in code.co_filename for part in LIBRARIES):
             own = f" (in `{code.co_name}`, line {line.tb_lineno} of its cell)"
         line = line.tb_next
-    return f"it stopped with {type(error).__name__}: {error}{own}"
+    instead = f", and {type(asked).__name__} is asked for" if asked else ""
+    return f"it stopped with {type(error).__name__}: {error}{own}{instead}"

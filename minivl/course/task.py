@@ -90,10 +90,14 @@ class Task:
         """Decorate a usual wrong answer, with the hint for it."""
 
         def add(function: Callable) -> Callable:
-            self.mistakes.append(Mistake(function.__name__.strip("_"), hint, function))
+            self.add_mistake(function.__name__.strip("_"), hint, function)
             return function
 
         return add
+
+    def add_mistake(self, name: str, hint: str, function: Callable) -> None:
+        """The same for a wrong answer that is a variation of another function."""
+        self.mistakes.append(Mistake(name, hint, function))
 
     def cases(self, seed: int = 0) -> list[Case]:
         """The cases, from simple to special; another seed gives other numbers."""

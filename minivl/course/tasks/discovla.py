@@ -1,4 +1,7 @@
-"""DiscoVLA's losses. Sizes: A caption sets of T captions each, B videos of F frames, embeddings of D numbers."""
+"""DiscoVLA's embeddings of videos, and its losses.
+
+Sizes: A caption sets of T captions each, B videos of F frames, embeddings of D numbers.
+"""
 
 import torch
 from torch import Tensor
@@ -6,6 +9,78 @@ from torch.nn.functional import kl_div, normalize
 
 from minivl.course.task import task
 from minivl.discovla import aligndistill, pimgalign
+
+
+@task(points=2, gradients=True)
+def frame_mean(frames: Tensor, mask: Tensor) -> Tensor:
+    """The embedding of a video: the mean of its real frames' embeddings, each of which is normalised first.
+
+        v = sum_f m_f g_f / |g_f|  /  sum_f m_f
+
+    v is not normalised again: that is left to the cosine. Raise ValueError for a video without a real frame.
+
+    frames g (B, F, D), not normalised; mask m (B, F): 1 for real frames, 0 for padding -> (B, D)
+    """
+    if not mask.any(1).all():
+        raise ValueError("a video without a real frame")
+    return (normalize(frames, dim=-1) * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+@frame_mean.set_cases
+def _mean_cases(draw):
+    yield "one video, no padding", {"frames": draw(1, 2, 3), "mask": torch.ones(1, 2).long()}
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
+    yield "padding", {"frames": 3 * draw(3, 4, 5), "mask": mask}
+    yield "a video without a real frame", {"frames": draw(2, 2, 3), "mask": torch.tensor([[1, 1], [0, 0]])}
+
+
+def _mean_of(frames, mask):
+    """The mean of real frames, and an error where there is none."""
+    if not mask.any(1).all():
+        raise ValueError("no real frame")
+    return (frames * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+@frame_mean.mistake("Padding is part of the mean. Sum the real frames, and divide by their number.")
+def _padding_in_the_mean(frames, mask):
+    return _mean_of(normalize(frames, dim=-1), mask.any(1, keepdim=True).expand_as(mask))
+
+
+@frame_mean.mistake("You divide by the number of places, padding included. Divide by the number of real frames.")
+def _divided_by_all(frames, mask):
+    return _mean_of(normalize(frames, dim=-1), mask) * mask.float().mean(1, keepdim=True)
+
+
+@frame_mean.mistake("The frames are not normalised: one with a large embedding decides for all.")
+def _frames_not_normalised(frames, mask):
+    return _mean_of(frames, mask)
+
+
+@frame_mean.mistake("The mean is normalised, and the frames are not. It has to be the other way round.")
+def _mean_normalised_alone(frames, mask):
+    return normalize(_mean_of(frames, mask), dim=-1)
+
+
+@frame_mean.mistake(
+    "The mean is normalised again. Its length says how much the frames agree, and the cosine drops it later."
+)
+def _normalised_twice(frames, mask):
+    return normalize(_mean_of(normalize(frames, dim=-1), mask), dim=-1)
+
+
+@frame_mean.mistake("You normalise over the frames. A frame's length is taken over its D numbers, the last dimension.")
+def _normalised_over_frames(frames, mask):
+    return _mean_of(normalize(frames, dim=1), mask)
+
+
+@frame_mean.mistake("A video without a real frame divides 0 by 0, and one NaN ends a training. Raise ValueError.")
+def _nan_for_no_frame(frames, mask):
+    return (normalize(frames, dim=-1) * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+@frame_mean.mistake("A video without a real frame gets the embedding 0, which fits nothing. Raise ValueError.")
+def _zero_for_no_frame(frames, mask):
+    return (normalize(frames, dim=-1) * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 @task(points=3, gradients=True)

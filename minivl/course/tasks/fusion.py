@@ -1,109 +1,64 @@
 """What DiscoVLA puts into CLIP's attention. Sizes: S frames (B videos of F) of N tokens, h heads of size d, W = h d."""
 
-import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minivl.course.task import task
-from minivl.discovla import lora
 from minivl.discovla.ivfusion import attend
 
-
-def _use(answer, width, rank, A, B, x):
-    """A fresh module on x, and the same with other weights."""
-    torch.manual_seed(0)
-    module = answer(width, rank)
-    if not isinstance(module.A, Tensor) or not isinstance(module.B, Tensor):
-        raise TypeError(f"A and B must be nn.Parameter, not {type(module.A).__name__} and {type(module.B).__name__}")
-    fresh = module(x).detach()
-    found = {"shape of A": list(module.A.shape), "shape of B": list(module.B.shape)}
-    found |= {
-        "answer to 'are A and B parameters?'": isinstance(module.A, nn.Parameter) and isinstance(module.B, nn.Parameter)
-    }
-    found |= {"answer to 'does A start at random?'": bool(module.A.any()), "result of a fresh module": fresh}
-    if found["shape of A"] == list(A.shape) and found["shape of B"] == list(B.shape):
-        module.A, module.B = nn.Parameter(A.detach()), nn.Parameter(B.detach())
-    return found | {"result with other weights": module(x)}
+Layer = Callable[[Tensor], Tensor]
 
 
-class _LoRA(lora.LoRA):
-    """LoRA: the low-rank change (x Aᵀ) Bᵀ of CLIP's query, key and value projections, which are one matrix.
+def _level(q, k, v, output, frames=1, tokens=slice(None)):
+    """Class tokens attend to `tokens` of all `frames` neighbours, of their own frame alone if that is 1 -> (S, W)."""
+    S, _, h, d = k.shape
+    q, k, v = (x.reshape(S // frames, -1, h, d) for x in (q[:, :1], k[:, tokens], v[:, tokens]))
+    return output(attend(q, k, v).reshape(S, h * d))
 
-    A and B are parameters; A starts at random and B at 0, so that a fresh LoRA changes nothing and still learns.
 
-    LoRA(width, rank): A (rank, width), B (3 * width, rank); called with x (..., width) -> (..., 3 * width)
+@task(points=2, gradients=True)
+def image_level_attention(q: Tensor, k: Tensor, v: Tensor, output: Layer) -> Tensor:
+    """Image level: what the class token of each frame, token 0, sees in its own frame.
+
+        output( softmax(q kᵀ / √d) v ), in each head, the heads joined before `output`
+
+    q, k, v (S, N, h, d); only the class tokens ask, and they look at all N tokens of their frame
+    output   CLIP's output projection: (..., W) -> (..., W), W = h * d
+    -> (S, W)
     """
+    return _level(q, k, v, output)
 
 
-LoRA = task(points=2, call=_use)(_LoRA)
+@image_level_attention.set_cases
+def _image_level_cases(draw):
+    yield "one frame, one head", _tokens(draw, 1, 3, 1, 4)
+    yield "two frames, two heads", _tokens(draw, 2, 3, 2, 4)
+    yield "six frames, three heads", _tokens(draw, 6, 4, 3, 2)
 
 
-@LoRA.set_cases
-def _lora_cases(draw):
-    yield "width 4, rank 2", {"width": 4, "rank": 2, "A": draw(2, 4), "B": draw(12, 2), "x": draw(3, 4)}
-    yield "two frames of three tokens", {"width": 6, "rank": 1, "A": draw(1, 6), "B": draw(18, 1), "x": draw(2, 3, 6)}
+@task(points=2, gradients=True)
+def video_level_attention(q: Tensor, k: Tensor, v: Tensor, frames: int, output: Layer) -> Tensor:
+    """Video level: what the class token of each frame, token 0, sees in all frames of its video.
+
+        output( softmax(q kᵀ / √d) v ), in each head, the heads joined before `output`
+
+    q, k, v (S, N, h, d): S = B * frames, the frames of a video are neighbours; only the class tokens ask, and they look
+    at all N tokens of all frames of their video
+    output   CLIP's output projection: (..., W) -> (..., W), W = h * d
+    -> (S, W)
+    """
+    return _level(q, k, v, output, frames)
 
 
-class _Answer(nn.Module):
-    def __init__(self, width: int, rank: int):
-        super().__init__()
-        self.A = nn.Parameter(torch.randn(rank, width) / math.sqrt(width))
-        self.B = nn.Parameter(torch.zeros(3 * width, rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x @ self.A.T @ self.B.T
+@video_level_attention.set_cases
+def _video_level_cases(draw):
+    yield "one video of two frames", {**_tokens(draw, 2, 3, 1, 4), "frames": 2}
+    yield "two videos of three frames", {**_tokens(draw, 6, 2, 2, 3), "frames": 3}
+    yield "three videos of two frames", {**_tokens(draw, 6, 3, 2, 2), "frames": 2}
 
 
-@LoRA.mistake(
-    "B is random, so a fresh LoRA disturbs the pretrained model before it has learned anything. Start B at 0."
-)
-class _RandomB(_Answer):
-    def __init__(self, width: int, rank: int):
-        super().__init__(width, rank)
-        nn.init.normal_(self.B)
-
-
-@LoRA.mistake(
-    "A and B are both 0: then the gradient of each is 0, too, and nothing is ever learned. Start A at random."
-)
-class _BothZero(_Answer):
-    def __init__(self, width: int, rank: int):
-        super().__init__(width, rank)
-        nn.init.zeros_(self.A)
-
-
-@LoRA.mistake("B has `width` rows, and there are three projections: query, key and value. Give it 3 * width.")
-class _OneProjection(_Answer):
-    def __init__(self, width: int, rank: int):
-        super().__init__(width, rank)
-        self.B = nn.Parameter(torch.zeros(width, rank))
-
-
-@LoRA.mistake("x itself is part of the result. LoRA is the change alone; the frozen projection is added outside of it.")
-class _WithX(_Answer):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + torch.cat([x, x, x], -1)
-
-
-@LoRA.mistake("A and B are plain tensors, which no optimizer sees: make them nn.Parameter.")
-class _PlainTensors(nn.Module):
-    def __init__(self, width: int, rank: int):
-        super().__init__()
-        self.A, self.B = torch.randn(rank, width), torch.zeros(3 * width, rank)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x @ self.A.T @ self.B.T
-
-
-@LoRA.mistake("The result is divided by the rank. The LoRA paper has such a factor; DiscoVLA has none.")
-class _DividedByRank(_Answer):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / len(self.A)
-
-
-@task(points=3, gradients=True)
+@task(points=2, gradients=True)
 def class_token_attention(
     q: Tensor,
     k: Tensor,
@@ -122,78 +77,153 @@ def class_token_attention(
     output, adapter   CLIP's output projection and the fusion adapter: (..., W) -> (..., W), W = h * d
     -> (S, W)
     """
-    S, N, h, d = k.shape
-    image = output(attend(q[:, :1], k, v).squeeze(1))  # (S, W)
-    q, k, v = (x.reshape(S // frames, -1, h, d) for x in (q[:, :1], k, v))
-    return output(attend(q, k, v).reshape(S, h * d)) + adapter(image)
+    return _level(q, k, v, output, frames) + adapter(_level(q, k, v, output))
 
 
 @class_token_attention.set_cases
 def _class_token_cases(draw):
-    yield "one video of one frame", _tokens(draw, 1, 1, 3, 1, 4)
-    yield "one video of two frames", _tokens(draw, 2, 2, 3, 2, 4)
-    yield "two videos of three frames", _tokens(draw, 6, 3, 2, 2, 3)
+    yield "one video of one frame", _with_adapter(draw, 1, 1, 3, 1, 4)
+    yield "one video of two frames", _with_adapter(draw, 2, 2, 3, 2, 4)
+    yield "two videos of three frames", _with_adapter(draw, 6, 3, 2, 2, 3)
 
 
-def _tokens(draw, S, frames, N, h, d):
-    first, second = draw(h * d, h * d), draw(h * d, h * d)
+def _tokens(draw, S, N, h, d):
+    matrix = draw(h * d, h * d)
     q, k, v = (draw(S, N, h, d) for _ in range(3))
-    layers = {"output": lambda x: x @ first, "adapter": lambda image: (image @ second).tanh()}
-    return {"q": q, "k": k, "v": v, "frames": frames, **layers}
+    return {"q": q, "k": k, "v": v, "output": lambda x: x @ matrix}
 
 
-def _levels(q, k, v, frames, output, tokens=None):
-    """Image level, video level: (S, W) each. tokens: of each frame, those that the video level attends to."""
-    S, N, h, d = k.shape
-    image = output(attend(q[:, :1], k, v).squeeze(1))
-    q, k, v = (x.reshape(S // frames, -1, h, d) for x in (q[:, :1], k[:, :tokens], v[:, :tokens]))
-    return image, output(attend(q, k, v).reshape(S, h * d))
+def _with_adapter(draw, S, frames, N, h, d):
+    matrix = draw(h * d, h * d)
+    return {**_tokens(draw, S, N, h, d), "frames": frames, "adapter": lambda image: (image @ matrix).tanh()}
 
 
-@class_token_attention.mistake("The image level alone: no class token looks at the other frames of its video.")
-def _image_level(q, k, v, frames, output, adapter):
-    return _levels(q, k, v, frames, output)[0]
+def _one_head(q, k, v, output, frames):
+    q, k, v = (x.flatten(2)[:, :, None] for x in (q, k, v))
+    return _level(q, k, v, output, frames)
 
 
-@class_token_attention.mistake("The video level alone: what a frame shows by itself comes back through the adapter.")
-def _video_level(q, k, v, frames, output, adapter):
-    return _levels(q, k, v, frames, output)[1]
+# Usual mistakes of all three: (name, hint, what is computed in place of `_level`)
+
+WRONG_ATTENTIONS = [
+    (
+        "unscaled",
+        "The scores are not divided by √d, where d is the size of one head.",
+        lambda q, k, v, output, frames: _level(q * q.shape[-1] ** 0.5, k, v, output, frames),
+    ),
+    (
+        "heads_not_parted",
+        "All heads have the same weights: the scores of a head are products of its own d numbers alone.",
+        _one_head,
+    ),
+    (
+        "no_output",
+        "`output`, CLIP's output projection, is forgotten.",
+        lambda q, k, v, output, frames: _level(q, k, v, lambda x: x, frames),
+    ),
+    (
+        "without_itself",
+        "The class token leaves itself out. It attends to all tokens, and it is one of them.",
+        lambda q, k, v, output, frames: _level(q, k, v, output, frames, slice(1, None)),
+    ),
+    (
+        "another_token_asks",
+        "It is the last token of a frame that asks with you. The class token is token 0.",
+        lambda q, k, v, output, frames: _level(q.flip(1), k, v, output, frames),
+    ),
+]
 
 
-@class_token_attention.mistake("The adapter is on the wrong level: it lets the *image* level into the video level.")
-def _adapter_on_video(q, k, v, frames, output, adapter):
-    image, video = _levels(q, k, v, frames, output)
-    return image + adapter(video)
+def _image(attention):
+    return lambda q, k, v, output: attention(q, k, v, output, 1)
 
 
-@class_token_attention.mistake('That is the strategy "average". IVFusion is video level + adapter(image level).')
-def _average(q, k, v, frames, output, adapter):
-    return sum(_levels(q, k, v, frames, output)) / 2
+def _video(attention):
+    return lambda q, k, v, frames, output: attention(q, k, v, output, frames)
 
 
-@class_token_attention.mistake(
-    "At the video level class tokens attend to *all* tokens of all frames, not to class tokens."
+def _fused(attention=_level, fuse=lambda image, video, adapter: video + adapter(image)):
+    def fused(q, k, v, frames, output, adapter):
+        return fuse(attention(q, k, v, output, 1), attention(q, k, v, output, frames), adapter)
+
+    return fused
+
+
+for _name, _hint, _attention in WRONG_ATTENTIONS:
+    image_level_attention.add_mistake(_name, _hint, _image(_attention))
+    video_level_attention.add_mistake(_name, _hint, _video(_attention))
+    class_token_attention.add_mistake(_name, _hint, _fused(_attention))
+
+image_level_attention.add_mistake(
+    "whole_batch",
+    "Class tokens look at the tokens of all frames. At the image level each sees its own frame alone.",
+    _image(lambda q, k, v, output, _: _level(q, k, v, output, len(q))),
 )
-def _class_tokens_alone(q, k, v, frames, output, adapter):
-    image, video = _levels(q, k, v, frames, output, tokens=1)
-    return video + adapter(image)
+
+# Usual mistakes of the two that know videos
 
 
-@class_token_attention.mistake(
-    "Frames of other videos are looked at: part the batch into videos of `frames` frames each."
+def _class_tokens_alone(q, k, v, output, frames):
+    return _level(q, k, v, output, frames, slice(None) if frames == 1 else slice(1))
+
+
+def _whole_batch(q, k, v, output, frames):
+    return _level(q, k, v, output, 1 if frames == 1 else len(q))
+
+
+WRONG_VIDEOS = [
+    (
+        "class_tokens_alone",
+        "At the video level class tokens attend to *all* tokens of all frames, not to class tokens.",
+        _class_tokens_alone,
+    ),
+    (
+        "whole_batch",
+        "Frames of other videos are looked at: part the batch into videos of `frames` frames each.",
+        _whole_batch,
+    ),
+]
+for _name, _hint, _attention in WRONG_VIDEOS:
+    video_level_attention.add_mistake(_name, _hint, _video(_attention))
+    class_token_attention.add_mistake(_name, _hint, _fused(_attention))
+
+
+@video_level_attention.mistake("That is the image level: each class token sees its own frame alone.")
+def _own_frame(q, k, v, frames, output):
+    return _level(q, k, v, output)
+
+
+@video_level_attention.mistake(
+    "You take the mean of what each frame finds by itself. One softmax has to run over the tokens of all frames."
 )
-def _whole_batch(q, k, v, frames, output, adapter):
-    image, video = _levels(q, k, v, len(q), output)
-    return video + adapter(image)
+def _mean_of_frames(q, k, v, frames, output):
+    found = _level(q, k, v, output).unflatten(0, (-1, frames))  # (B, frames, W)
+    return found.mean(1, keepdim=True).expand_as(found).flatten(0, 1)
 
 
-@class_token_attention.mistake("The scores are not divided by √d, where d is the size of one head.")
-def _unscaled(q, k, v, frames, output, adapter):
-    image, video = _levels(q * q.shape[-1] ** 0.5, k, v, frames, output)
-    return video + adapter(image)
+# Usual ways to fuse the two levels otherwise
 
-
-@class_token_attention.mistake("`output`, CLIP's output projection, is forgotten: both levels go through it.")
-def _no_output(q, k, v, frames, output, adapter):
-    image, video = _levels(q, k, v, frames, lambda x: x)
-    return video + adapter(image)
+WRONG_FUSIONS = [
+    (
+        "image_level",
+        "The image level alone: no class token looks at the other frames of its video.",
+        lambda image, video, adapter: image,
+    ),
+    (
+        "video_level",
+        "The video level alone: what a frame shows by itself comes back through the adapter.",
+        lambda image, video, adapter: video,
+    ),
+    (
+        "adapter_on_video",
+        "The adapter is on the wrong level: it lets the *image* level into the video level.",
+        lambda image, video, adapter: image + adapter(video),
+    ),
+    (
+        "average",
+        'That is the strategy "average". IVFusion is video level + adapter(image level).',
+        lambda image, video, adapter: (image + video) / 2,
+    ),
+]
+for _name, _hint, _fuse in WRONG_FUSIONS:
+    class_token_attention.add_mistake(_name, _hint, _fused(fuse=_fuse))

@@ -222,10 +222,10 @@ def shift_captions(
     -> reads, mask (1 real, 0 padding), writes: whole numbers (N, length) each
     """
     texts = [" ".join(map(str, words)) for words in captions]
-    return encode_captions(_Numbers(cls, sep, pad), texts, length)  # reads, mask, writes
+    return encode_captions(Numbers(cls, sep, pad), texts, length)  # reads, mask, writes
 
 
-class _Numbers:
+class Numbers:
     """A tokenizer of texts that are numbers."""
 
     def __init__(self, cls: int, sep: int, pad: int):

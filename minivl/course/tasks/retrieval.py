@@ -1,90 +1,126 @@
-"""Before and after the model: which frames of a clip it sees, and how its ranking is scored."""
+"""After the model: candidates are ranked again, and the ranking is scored."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from minivl.course.task import task
-from minivl.data.sampling import frame_indices
 from minivl.metrics.retrieval import retrieval_metrics
+from minivl.tasks.univl import retrieval
 
 
-@task(points=2)
-def sample_frames(num_frames: int, fps: float, max_frames: int) -> list[int]:
-    """Numbers of the frames of a clip that the model sees: always max_frames of them.
+class _Align:
+    """A stand-in for the cross encoder, which counts the pairs that it reads."""
 
-    One frame per second: 0, s, 2s, ... with s = round(fps), below num_frames. If these are max_frames or more, take
-    max_frames of them, evenly from the first to the last of them. If they are fewer, take max_frames of *all* frames
-    instead, evenly from the first to the last frame (and some twice, if there are fewer).
+    def __init__(self, scores: Tensor):
+        self.scores, self.pairs = scores, 0
 
-    Evenly: np.linspace(first, last, count, dtype=int)
+    def __call__(self, queries: Tensor, candidates: Tensor) -> Tensor:
+        if len(queries) != len(candidates):
+            raise ValueError(
+                f"align needs pairs, but there are {len(queries)} queries and {len(candidates)} candidates"
+            )
+        self.pairs += len(queries)
+        return self.scores[queries, candidates]
+
+
+def _ranked(answer, joint, align, k):
+    """The ranking, and how many pairs were read for it: that is what FT-Align costs."""
+    counted = _Align(align.scores)
+    ranking = answer(joint, counted, k)
+    return {"ranking": ranking, "number of pairs that `align` was asked for": counted.pairs}
+
+
+@task(points=3, call=_ranked)
+def rerank(joint: Tensor, align: Callable[[Tensor, Tensor], Tensor], k: int) -> Tensor:
+    """FT-Align on the best of FT-Joint: the cross encoder is slow, so it reads no more than k candidates of a query.
+
+    The k best stand first, in the order of their FT-Align scores; behind them come the others, in FT-Joint's order.
+    With k above C all candidates are read.
+
+    joint (Q, C): similarities of Q queries with C candidates
+    align   takes M queries and M candidates, whole numbers (M,) each, and gives the score of each pair (M,)
+    -> the ranking (Q, C): numbers of candidates, best first
     """
-    return frame_indices(num_frames, fps, max_frames)[0]
+    similarity = retrieval.rerank(
+        joint.numpy(), lambda queries, candidates: align(*map(_whole, (queries, candidates))), k
+    )
+    return torch.tensor(np.argsort(-similarity, axis=1, kind="stable"))
 
 
-@sample_frames.set_cases
-def _frame_cases(draw):
-    yield "as many seconds as frames", {"num_frames": 40, "fps": 10.0, "max_frames": 4}
-    yield "a long clip", {"num_frames": 295, "fps": 29.97, "max_frames": 4}
-    yield "a short clip", {"num_frames": 25, "fps": 10.0, "max_frames": 6}
-    yield "fewer frames than are asked for", {"num_frames": 3, "fps": 10.0, "max_frames": 5}
+def _whole(numbers):
+    return torch.as_tensor(numbers)
 
 
-def _evenly(first, last, count, endpoint=True):
-    return np.linspace(first, last, count, endpoint=endpoint, dtype=int).tolist()
+@rerank.set_cases
+def _rerank_cases(draw):
+    yield "one query, the two best of four", {"joint": draw(1, 4), "align": _Align(draw(1, 4)), "k": 2}
+    yield "three queries, the three best of six", {"joint": 5 * draw(3, 6), "align": _Align(draw(3, 6)), "k": 3}
+    yield (
+        "FT-Align's scores are on another scale",
+        {"joint": draw(2, 5).sigmoid(), "align": _Align(draw(2, 5) - 9), "k": 2},
+    )
+    yield "more than there are candidates", {"joint": draw(2, 3), "align": _Align(draw(2, 3)), "k": 10}
 
 
-def _sampled(num_frames, fps, max_frames, stride=round):
-    grid = list(range(0, num_frames, stride(fps)))
-    if len(grid) < max_frames:
-        return _evenly(0, num_frames - 1, max_frames)
-    return [grid[i] for i in _evenly(0, len(grid) - 1, max_frames)]
+def _reranked(joint, align, k, order=lambda aligned: aligned.argsort(1, descending=True)):
+    """The k best in the `order` of their FT-Align scores, then the others."""
+    ranking = joint.argsort(1, descending=True)
+    best = ranking[:, :k]
+    queries = torch.arange(len(joint))[:, None].expand_as(best)
+    aligned = align(queries.flatten(), best.flatten()).view_as(best)
+    return torch.cat([best.gather(1, order(aligned)), ranking[:, k:]], 1)
 
 
-@sample_frames.mistake(
-    "A long clip loses its end: you keep the first of its seconds. Spread them from the first to the last."
+@rerank.mistake(
+    "The cross encoder reads every pair. That is FT-Align, whose cost reranking avoids: give it the k best alone."
 )
-def _first_seconds(num_frames, fps, max_frames):
-    grid = list(range(0, num_frames, round(fps)))
-    return grid[:max_frames] if len(grid) >= max_frames else _sampled(num_frames, fps, max_frames)
+def _everything_is_read(joint, align, k):
+    return _reranked(joint, align, joint.shape[1])
 
 
-@sample_frames.mistake(
-    "You always spread over all frames. With enough seconds, choose among the frames of the one-per-second grid."
+@rerank.mistake("Nothing is ranked again: the k best are still in FT-Joint's order.")
+def _joint_order(joint, align, k):
+    return _reranked(joint, align, k, lambda aligned: torch.arange(aligned.shape[1]).expand_as(aligned))
+
+
+@rerank.mistake("The worst come first among the k best: sort in descending order.")
+def _worst_come_first(joint, align, k):
+    return _reranked(joint, align, k, lambda aligned: aligned.argsort(1))
+
+
+@rerank.mistake(
+    "Scores of FT-Align are compared with similarities of FT-Joint, in one sorting. Their scales have nothing to do "
+    "with each other: the k best come first, whatever their scores."
 )
-def _no_grid(num_frames, fps, max_frames):
-    return _evenly(0, num_frames - 1, max_frames)
+def _scales_are_mixed(joint, align, k):
+    best = joint.topk(min(k, joint.shape[1]), 1).indices
+    queries = torch.arange(len(joint))[:, None].expand_as(best)
+    aligned = align(queries.flatten(), best.flatten()).view_as(best)
+    return joint.scatter(1, best, aligned).argsort(1, descending=True)
 
 
-@sample_frames.mistake(
-    "A short clip has too few frames: the model needs max_frames of them. Spread these over all frames."
+@rerank.mistake(
+    "Your ranking holds places among the k best. What is asked for are the candidates that stand there: gather them."
 )
-def _too_few(num_frames, fps, max_frames):
-    grid = list(range(0, num_frames, round(fps)))
-    return grid if len(grid) < max_frames else _sampled(num_frames, fps, max_frames)
+def _places(joint, align, k):
+    ranking = joint.argsort(1, descending=True)
+    best = ranking[:, :k]
+    queries = torch.arange(len(joint))[:, None].expand_as(best)
+    aligned = align(queries.flatten(), best.flatten()).view_as(best)
+    return torch.cat([aligned.argsort(1, descending=True), ranking[:, k:]], 1)
 
 
-@sample_frames.mistake("29.97 frames per second are 30, not 29: round fps, do not cut it off.")
-def _cut_off_fps(num_frames, fps, max_frames):
-    return _sampled(num_frames, fps, max_frames, int)
+@rerank.mistake("The candidates beyond the k best are gone. They stay behind them, in FT-Joint's order.")
+def _the_rest_is_lost(joint, align, k):
+    return _reranked(joint, align, k)[:, :k]
 
 
-@sample_frames.mistake("The last frame is never seen: evenly means both ends included.")
-def _without_the_end(num_frames, fps, max_frames):
-    grid = list(range(0, num_frames, round(fps)))
-    if len(grid) < max_frames:
-        return _evenly(0, num_frames, max_frames, endpoint=False)
-    return [grid[i] for i in _evenly(0, len(grid), max_frames, endpoint=False)]
-
-
-@sample_frames.mistake(
-    "A short clip is filled up by repeating its last second. Spread over all frames instead: more is seen."
-)
-def _last_repeated(num_frames, fps, max_frames):
-    grid = list(range(0, num_frames, round(fps)))
-    if len(grid) < max_frames:
-        return grid + [grid[-1]] * (max_frames - len(grid))
-    return _sampled(num_frames, fps, max_frames)
+@rerank.mistake("The k *worst* candidates of FT-Joint are read: argsort is ascending unless it is told otherwise.")
+def _the_worst_are_read(joint, align, k):
+    return _reranked(-joint, align, k)
 
 
 @task(points=3)
