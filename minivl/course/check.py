@@ -47,7 +47,8 @@ def verdict(task: Task, answer: Callable, seed: int = 0) -> Verdict:
     wrong = next((number for number, difference in enumerate(told) if difference), None)
     if wrong is None:
         return Verdict(RIGHT, f"in {len(cases)} of {len(cases)} cases")
-    message = f"in case {wrong} ({cases[wrong].about}): {str(told[wrong]).rstrip('.')}."
+    first = str(told[wrong])
+    message = f"in case {wrong} ({cases[wrong].about}): {first}{'' if first.endswith(('.', '?')) else '.'}"
     for mistake in task.mistakes:
         if all(
             difference(mine, task.outcome(mistake.function, case)) is None

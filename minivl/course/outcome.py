@@ -7,12 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import minivl
 
 LIBRARIES = ("site-packages", str(Path(minivl.__file__).parent))  # whose lines are not the student's
+CONVERSIONS = {  # from what is often returned in place of a kind
+    "number": ": .item() makes one of a tensor",
+    "truth value": ": bool(...) makes one",
+    "list": ": .tolist(), or list(...), makes one",
+}
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -54,7 +60,7 @@ def difference(found: Outcome, expected: Outcome) -> str | None:
     if found.changed != expected.changed:
         return f"it changes its input `{found.changed[0]}` in place; work on a copy" if found.changed else "unchanged"
     if found.results.keys() != expected.results.keys():
-        return f"it returns {_parts(found.results)}, and {_parts(expected.results)} are asked for"
+        return _other_parts(found.results, expected.results)
     for name, value in expected.results.items():
         if told := _difference(found.results[name], value, _called(name)):
             return told
@@ -91,10 +97,10 @@ def _copy(value, gradients):
 
 
 def _called(name):
-    """What a result is called in a sentence."""
+    """What a result is called in a sentence: `result`, `result[1]` of a tuple, or by its name in a dict."""
     if not name:
         return "result"
-    return f"part {name} of the result" if name.isdigit() else name
+    return f"result[{name}]" if name.isdigit() else name
 
 
 def _named(result):
@@ -121,17 +127,20 @@ def _difference(found, expected, what):
     if found is None:
         return f"the {what} is None: is there a `return`?"
     if _kind(found) != _kind(expected):
-        return f"the {what} is a {_kind(found)} where a {_kind(expected)} is meant"
+        return (
+            f"the {what} is a {_kind(found)} where a {_kind(expected)} is meant{CONVERSIONS.get(_kind(expected), '')}"
+        )
     if isinstance(expected, list):
         if len(found) != len(expected):
-            return f"the {what} has {len(found)} entries, and {len(expected)} are asked for"
+            return f"the {what} has {len(found)} entries and not {len(expected)}"
         told = (_difference(*pair, f"{what}[{i}]") for i, pair in enumerate(zip(found, expected, strict=True)))
         return next((difference for difference in told if difference), None)
     if not isinstance(expected, Tensor):
         found, expected = torch.tensor(found), torch.tensor(expected)
         found = found.to(expected.dtype) if found == found.to(expected.dtype) else found  # 100 is 100.0
     if found.shape != expected.shape:
-        return f"the {what} has shape {tuple(found.shape)}, and {tuple(expected.shape)} is asked for"
+        scalar = "" if expected.shape else ", a scalar"
+        return f"the {what} has shape {tuple(found.shape)}, and {tuple(expected.shape)} is asked for{scalar}"
     if _family(found) != _family(expected):
         return f"the {what} holds {_family(found)}, and {_family(expected)} are asked for"
     return _values_difference(found, expected, what)
@@ -173,8 +182,10 @@ def _gradient_difference(name, found, expected):
 
 
 def _kind(value):
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         return "truth value"
+    if isinstance(value, np.ndarray):
+        return "numpy array"
     return "number" if isinstance(value, numbers.Number) else type(value).__name__.lower()
 
 
@@ -184,18 +195,34 @@ def _family(tensor):
     return "floating-point numbers" if tensor.is_floating_point() else "whole numbers"
 
 
+def _other_parts(found, expected):
+    """What is told where something else is returned than one value, a tuple of so many, or a dict of these names."""
+    if list(found) == [""] and found[""] is None:
+        return f"it returns None, and {_parts(expected)} is asked for: is there a `return`?"
+    return f"it returns {_parts(found)}, and {_parts(expected)} is asked for"
+
+
 def _parts(results):
-    return "one value" if list(results) == [""] else f"the {len(results)} values {', '.join(results)}"
+    if list(results) == [""]:
+        return f"one {_kind(results[''])}"
+    if all(name.isdigit() for name in results):
+        return f"a tuple of {len(results)} values"
+    return f"a dict with the names {', '.join(results)}"
 
 
 def _stopped(error, asked):
+    """What is told of an error, with the student's line that raised it; `asked`: what was to be raised instead."""
     if error is None:
         return f"it goes on where it has to raise {type(asked).__name__}"
+    if "a leaf Variable that requires grad is being used in an in-place" in str(error):
+        return "it changes an input in place; work on a copy"
     line, own = error.__traceback__, ""
     while line:
         code = line.tb_frame.f_code
         if not any(part in code.co_filename for part in LIBRARIES):
             own = f" (in `{code.co_name}`, line {line.tb_lineno} of its cell)"
         line = line.tb_next
+    if isinstance(error, TypeError) and "argument" in str(error) and not own:
+        own = " (are its parameters still those of the notebook?)"
     instead = f", and {type(asked).__name__} is asked for" if asked else ""
-    return f"it stopped with {type(error).__name__}: {error}{own}{instead}"
+    return f"it stopped with {': '.join(filter(None, [type(error).__name__, str(error)]))}{own}{instead}"

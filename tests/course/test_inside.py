@@ -1,5 +1,7 @@
 """A student's function is called by the real model, and trains it."""
 
+import math
+
 from helpers.written_out import mil_nce_of
 from minivl.course import inside
 from minivl.course.tasks import TASKS
@@ -50,9 +52,28 @@ def test_the_place_of_a_student_s_fusion_is_the_package_s():
     torch.testing.assert_close(found, expected)
 
 
+def test_a_student_s_beam_search_writes_what_the_package_s_does():
+    """Up to ties, and up to [CLS], which the package never writes and a trained decoder does not want to."""
+    import torch
+
+    from minivl.data.wordpiece import decode_tokens, load_tokenizer
+    from minivl.tasks.univl.data import CAPTIONER
+    from minivl.univl import UniVL
+
+    answers = (TASKS[name].reference for name in ("beam_step", "search_ended", "rank_captions"))
+    batch = inside._narrated(1)
+    clip = {name: batch[name][0, :1] for name in ("input_ids", "attention_mask", "video", "video_mask")}
+    found = UniVL.from_pretrained(CAPTIONER).generate(**clip, num_beams=3, max_length=inside.MAX_WORDS)
+    tokenizer, lines = load_tokenizer(CAPTIONER), found.tokens[0].where(found.tokens[0] >= 0, torch.tensor(0))
+    assert inside.caption_with(*answers) == [decode_tokens(tokenizer, line) for line in lines.tolist()]
+
+
 def test_an_answer_that_is_wrong_trains_nothing(capsys):
     def wrong(similarity, clips_per_video):
         return similarity.new_tensor(mil_nce_of(similarity.detach(), 1, "all", [1] * len(similarity)))
 
     assert inside.train_univl_with(wrong) == []
     assert capsys.readouterr().out.endswith("A right one is needed here.\n")
+    assert inside.rerank_with(lambda joint, align, k: joint) == {}
+    assert math.isnan(inside.encode_with(lambda **_: None, TASKS["cross_input"].reference))
+    assert inside.caption_with(*[TASKS["beam_step"].reference] * 3) == []

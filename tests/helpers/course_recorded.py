@@ -45,6 +45,11 @@ def recorded():
             "labels": univl["in.video_labels_index"],
             "result": univl["loss.stage2_cmfm"],
         },
+        "frame_mean": {
+            "frames": discovla["out.frame_V"],
+            "mask": discovla["masked.in.video_mask"],
+            "result": discovla["masked.out.framevideo_V"],
+        },
         "image_level_similarity": {
             "captions": discovla["out.frame_L"],
             "frames": discovla["out.frame_V"],

@@ -13,14 +13,20 @@ def _use(answer, width, rank, A, B, x):
     """A fresh module on x, and the same with other weights."""
     torch.manual_seed(0)
     module = answer(width, rank)
-    if not isinstance(module.A, Tensor) or not isinstance(module.B, Tensor):
-        raise TypeError(f"A and B must be nn.Parameter, not {type(module.A).__name__} and {type(module.B).__name__}")
-    fresh = module(x).detach()
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"LoRA(width, rank) must be an nn.Module, and is a {type(module).__name__}")
+    parts = [getattr(module, name, None) for name in "AB"]
+    if not all(isinstance(part, Tensor) for part in parts):
+        raise TypeError(f"self.A and self.B must be nn.Parameter, not {' and '.join(type(p).__name__ for p in parts)}")
+    fresh = module(x)
     found = {"shape of A": list(module.A.shape), "shape of B": list(module.B.shape)}
     found |= {
         "answer to 'are A and B parameters?'": isinstance(module.A, nn.Parameter) and isinstance(module.B, nn.Parameter)
     }
-    found |= {"answer to 'does A start at random?'": bool(module.A.any()), "result of a fresh module": fresh}
+    found |= {
+        "answer to 'does A start at random?'": bool(module.A.any()),
+        "result of a fresh module": fresh.detach() if isinstance(fresh, Tensor) else fresh,
+    }
     if found["shape of A"] == list(A.shape) and found["shape of B"] == list(B.shape):
         module.A, module.B = nn.Parameter(A.detach()), nn.Parameter(B.detach())
     return found | {"result with other weights": module(x)}

@@ -18,10 +18,12 @@ class _Align:
         self.scores, self.pairs = scores, 0
 
     def __call__(self, queries: Tensor, candidates: Tensor) -> Tensor:
-        if len(queries) != len(candidates):
-            raise ValueError(
-                f"align needs pairs, but there are {len(queries)} queries and {len(candidates)} candidates"
-            )
+        if not isinstance(queries, Tensor) or not isinstance(candidates, Tensor):
+            kinds = f"{type(queries).__name__} and {type(candidates).__name__}"
+            raise TypeError(f"align takes two tensors of whole numbers, (M,) each, not {kinds}")
+        if queries.shape != candidates.shape or queries.ndim != 1:
+            kinds = f"{tuple(queries.shape)} and {tuple(candidates.shape)}"
+            raise ValueError(f"align takes M queries and M candidates, (M,) each, not {kinds}")
         self.pairs += len(queries)
         return self.scores[queries, candidates]
 
