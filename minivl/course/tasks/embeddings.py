@@ -11,11 +11,15 @@ from torch.nn.functional import layer_norm
 
 from minivl.course.task import task
 
-Layer = Callable[[Tensor], Tensor]
-
 
 @task(points=2, gradients=True)
-def embed_frames(features: Tensor, frame_norm: Layer, project: Layer, positions: Tensor, norm: Layer) -> Tensor:
+def embed_frames(
+    features: Tensor,
+    frame_norm: Callable[[Tensor], Tensor],
+    project: Callable[[Tensor], Tensor],
+    positions: Tensor,
+    norm: Callable[[Tensor], Tensor],
+) -> Tensor:
     """What the video encoder reads: frame features as hidden states that know their place.
 
         x_t = norm( project( frame_norm(feature_t) ) + position_t )
@@ -88,7 +92,13 @@ def _norm_forgotten(features, frame_norm, project, positions, norm):
 
 @task(points=3, gradients=True)
 def cross_input(
-    text: Tensor, text_mask: Tensor, video: Tensor, video_mask: Tensor, positions: Tensor, types: Tensor, norm: Layer
+    text: Tensor,
+    text_mask: Tensor,
+    video: Tensor,
+    video_mask: Tensor,
+    positions: Tensor,
+    types: Tensor,
+    norm: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
     """What the cross encoder reads: all places for words, behind them all frames, as one sequence.
 

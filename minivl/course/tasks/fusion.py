@@ -7,8 +7,6 @@ from torch import Tensor
 from minivl.course.task import task
 from minivl.discovla.ivfusion import attend
 
-Layer = Callable[[Tensor], Tensor]
-
 
 def _level(q, k, v, output, frames=1, tokens=slice(None)):
     """Class tokens attend to `tokens` of all `frames` neighbours, of their own frame alone if that is 1 -> (S, W)."""
@@ -18,7 +16,7 @@ def _level(q, k, v, output, frames=1, tokens=slice(None)):
 
 
 @task(points=2, gradients=True)
-def image_level_attention(q: Tensor, k: Tensor, v: Tensor, output: Layer) -> Tensor:
+def image_level_attention(q: Tensor, k: Tensor, v: Tensor, output: Callable[[Tensor], Tensor]) -> Tensor:
     """Image level: what the class token of each frame, token 0, sees in its own frame.
 
         output( softmax(q kᵀ / √d) v ), in each head, the heads joined before `output`
@@ -38,7 +36,7 @@ def _image_level_cases(draw):
 
 
 @task(points=2, gradients=True)
-def video_level_attention(q: Tensor, k: Tensor, v: Tensor, frames: int, output: Layer) -> Tensor:
+def video_level_attention(q: Tensor, k: Tensor, v: Tensor, frames: int, output: Callable[[Tensor], Tensor]) -> Tensor:
     """Video level: what the class token of each frame, token 0, sees in all frames of its video.
 
         output( softmax(q kᵀ / √d) v ), in each head, the heads joined before `output`
