@@ -49,10 +49,10 @@ def _ends(
 ):
     """search_ended with other rules: what is enough, how many captions are needed, when captions are full."""
 
-    def ended(finished, num_return, length_penalty, words, max_length):
+    def _ended(finished, num_return, length_penalty, words, max_length):
         return full(words, max_length) or bool(enough(finished, needed(finished, num_return, length_penalty)))
 
-    return ended
+    return _ended
 
 
 search_ended.add_mistake(
@@ -137,14 +137,14 @@ def _ranks(
 ):
     """rank_captions with other rules: of the length, of the final score, of where a caption ends, of the order."""
 
-    def ranked(tokens, scores, sep, length_penalty):
+    def _ranked(tokens, scores, sep, length_penalty):
         L = tokens.shape[1]
         lengths = torch.tensor([length(len(_words(line, sep)), L) for line in tokens.tolist()])
         finals = final(scores, lengths, length_penalty)
         places = order(finals, scores)
         return [cut(tokens[place].tolist(), sep) for place in places.tolist()], finals[places]
 
-    return ranked
+    return _ranked
 
 
 rank_captions.add_mistake(

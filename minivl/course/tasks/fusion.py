@@ -141,10 +141,10 @@ def _video(attention):
 
 
 def _fused(attention=_level, fuse=lambda image, video, adapter: video + adapter(image)):
-    def fused(q, k, v, frames, output, adapter):
+    def _fuse(q, k, v, frames, output, adapter):
         return fuse(attention(q, k, v, output, 1), attention(q, k, v, output, frames), adapter)
 
-    return fused
+    return _fuse
 
 
 for _name, _hint, _attention in WRONG_ATTENTIONS:
