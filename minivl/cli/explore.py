@@ -61,14 +61,14 @@ def _kind(name: str) -> str:
     """What a name stands for: "file", "task" or "clip". Raises ConfigError if it can be none of them."""
     if (Path(name) / "alignment.json").is_file():
         return "file"
-    model = Path(name) / "model" if (Path(name) / "metrics.jsonl").is_file() else name
-    if (Path(name) / "metrics.jsonl").is_file() and not (Path(name) / "model").is_dir():
-        raise ConfigError(
-            f"{name} is a run that has not saved its model yet: let it end, with the command that began it"
-        )
-    if not str(name).startswith(HUB) and not is_task(str(model)):
-        require_clip(str(model))
-    return "task" if is_task(str(model)) else "clip"
+    model = name
+    if (Path(name) / "metrics.jsonl").is_file():
+        model = str(Path(name) / "model")
+        if not Path(model, "config.json").is_file():
+            raise ConfigError(f"{name} is a run without a model: let it end, with the command that began it")
+    if model.startswith(HUB) or not is_task(model):
+        require_clip(model)
+    return "task" if is_task(model) else "clip"
 
 
 def _explored(name: str, kind: str, data: Path | None, split: str, subset: int | None, settings: Scale):

@@ -154,8 +154,8 @@ const explorer = {
   showFrames(side) {
     const { captions, video_of_text } = this.data
     const view = this.view(side)
+    side.frames_figure.visible = view.frame_vectors !== null
     if (view.frame_vectors === null) {
-      side.frames.data = { x: [], y: [], value: [], label: [], color: [] }
       side.pair.text = "<p>This model has no embeddings of frames.</p>"
       return
     }
@@ -216,23 +216,22 @@ const explorer = {
 
   showMap(side) {
     const view = this.view(side)
+    side.map_figure.visible = view.gap !== null
+    if (view.gap === null) {
+      side.gap.text = "<p>This model gives a number for each pair and has no embeddings.</p>"
+      return
+    }
     side.gap.text =
-      view.gap === null
-        ? "<p>This model gives a number for each pair and has no embeddings.</p>"
-        : `<p>Modality gap, the distance of the two crosses in all dimensions: <b>${view.gap}</b>. ` +
-          `The two directions drawn hold ${view.shares} of the variance.</p>`
+      `<p>Modality gap, the distance of the two crosses in all dimensions: <b>${view.gap}</b>. ` +
+      `The two directions drawn hold ${view.shares} of the variance.</p>`
     side.text_points.data = pointsOf(view.text_points)
     side.video_points.data = pointsOf(view.video_points)
-    side.means.data = meansOf([view.text_points, view.video_points])
+    side.means.data = meansOf([side.text_points.data, side.video_points.data])
     this.markPoints(side)
   },
 
   markPoints(side) {
-    const view = this.view(side)
-    if (view.text_points === null) {
-      side.marked.data = { xs: [], ys: [] }
-      return
-    }
+    if (this.view(side).gap === null) return
     const text = side.text_points.data
     const video = side.video_points.data
     const line = j => [[text.x[this.text], video.x[j]], [text.y[this.text], video.y[j]]]
@@ -270,7 +269,6 @@ function escaped(text) {
 
 // Columns x and y of an array (N, 2).
 function pointsOf(points) {
-  if (points === null) return { x: [], y: [] }
   const count = points.length / 2
   return {
     x: Array.from({ length: count }, (_, n) => points[2 * n]),
@@ -280,6 +278,5 @@ function pointsOf(points) {
 
 function meansOf(kinds) {
   const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length
-  const found = kinds.map(pointsOf).filter(points => points.x.length > 0)
-  return { x: found.map(points => mean(points.x)), y: found.map(points => mean(points.y)), kind: ["captions", "clips"].slice(0, found.length) }
+  return { x: kinds.map(points => mean(points.x)), y: kinds.map(points => mean(points.y)) }
 }

@@ -37,7 +37,9 @@ def make_side(exploration: Exploration, model: int, stage: int) -> Side:
     stages = len(models[model][1])
     parts: dict[str, Any] = {
         "model": Select(title="Model", value=str(model), options=names, width=300),
-        "stage": Slider(title="Stage", start=0, end=max(stages - 1, 1), value=stage, step=1, width=WIDTH - 40),
+        "stage": Slider(
+            title="Stage", start=0, end=max(stages - 1, 1), value=stage, show_value=False, width=WIDTH - 40
+        ),
     }
     sections = {
         "models": [parts["model"], parts["stage"]],
@@ -136,6 +138,7 @@ def _map(parts: dict[str, Any]) -> list[UIElement]:
         "x", "y", source=parts["means"], marker="x", size=16, line_width=4, color="black", legend_label="means"
     )
     drawn.multi_line("xs", "ys", source=parts["marked"], color="red", line_width=2)
+    parts["map_figure"] = drawn
     return [drawn, *_texts(parts, "gap")]
 
 
@@ -157,7 +160,7 @@ def _frames(parts: dict[str, Any]) -> list[UIElement]:
         text_color="color",
     )
     drawn.yaxis.visible = drawn.grid.visible = False
-    parts |= {"frames": source, "frame_colors": colors}
+    parts |= {"frames": source, "frame_colors": colors, "frames_figure": drawn}
     return [drawn, *_texts(parts, "pair")]
 
 

@@ -47,7 +47,7 @@ WORDS = {
     "deviations. <i>ROC area</i> is the chance that a matching pair scores higher than another one: 50 % for a coin. "
     "The <i>logit scale</i> multiplies similarities before the softmax.</p>",
     "matrix": "<h2>Every caption with every clip</h2><p>A row for each caption and a column for each clip, in the same "
-    "order: matching pairs are on the diagonal, and with one model much brighter than the rest. Point at a cell to see "
+    "order: matching pairs are on the diagonal, and with a good model brighter than the rest. Point at a cell to see "
     "its value, caption and film strip; click it to choose the pair. Values are kept in 65,534 steps. "
     "The <i>margin</i> of a caption is by how much its own clip beats the strongest other one.</p>",
     "ranking": "<h2>What the chosen caption finds</h2><p>The eight clips that fit it best, in order.</p>",
@@ -168,7 +168,7 @@ def _connect(sides: list[Side], order: Select, changes: Side | None) -> None:
         parts, this = side.parts, f"explorer.sides[{number}]"
         for control in ("model", "stage"):
             parts[control].js_on_change("value", call(f"showModel({this})"))
-        drawn = parts.pop("matrix_figure")
+        drawn = parts["matrix_figure"]
         drawn.js_on_event("mousemove", call(f"hover({this}, cb_obj.x, cb_obj.y)"))
         drawn.js_on_event("tap", call(f"pick({this}, cb_obj.x, cb_obj.y)"))
         parts["text_points"].selected.js_on_change("indices", call("chooseText(cb_obj.indices[0])"))

@@ -37,7 +37,8 @@ class Explorer:
         clips, models = self.exploration.clips, self.exploration.models
         videos, captions = np.unique(clips.video_of_text, return_index=True)
         videos, captions = videos[:DRAWN], captions[:DRAWN]
-        last = {name: list(stages.values())[-1].similarity for name, stages in models.items()}
+        # matplotlib would take what stands between dollars for a formula.
+        last = {name.replace("$", r"\$"): list(stages.values())[-1].similarity for name, stages in models.items()}
         return alignment_distributions({name: matrix[np.ix_(captions, videos)] for name, matrix in last.items()})
 
 

@@ -43,7 +43,7 @@ def explore_clip(
 
     def align() -> Alignment:
         found = retrieval.embeddings(model, clips, progress=progress)
-        scale = float(model.clip.logit_scale.exp())
+        scale = model.clip.logit_scale.exp().item()
         return _alignment(found.texts, found.videos, found.frames, found.frame_mask, scale)
 
     shown = _clips(clips.rows, clips.captions, clips.video_of_text, _strips(clips))

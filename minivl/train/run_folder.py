@@ -47,7 +47,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config, self.lines = self.path / "config.json", self.path / "metrics.jsonl"
-        self.checkpoints = self.path / "checkpoints"
+        self.checkpoints, self.kept = self.path / "checkpoints", checkpoints_kept()
 
     def saved(self) -> list[Path]:
         """The whole checkpoints, oldest first."""
@@ -117,7 +117,7 @@ class RunFolder:
                 unfinished / "model.safetensors",
             )
             torch.save(state, unfinished / "state.pt")
-        for old in self.saved()[: -checkpoints_kept()]:
+        for old in self.saved()[: -self.kept]:
             shutil.rmtree(old, ignore_errors=True)
 
     @contextmanager
