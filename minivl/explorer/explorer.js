@@ -138,12 +138,12 @@ const explorer = {
   showChosen(side) {
     const { captions, names, video_of_text } = this.data
     const view = this.view(side)
-    const value = j => this.similarity(side, this.text, j)
+    const values = names.map((_, j) => view.similarity[this.text * names.length + j] * view.step)
     const own = video_of_text[this.text]
-    const ranked = names.map((_, j) => j).sort((j, k) => value(k) - value(j) || j - k)
+    const ranked = names.map((_, j) => j).sort((j, k) => values[k] - values[j] || j - k)
     const lines = ranked.slice(0, 8).map(j => {
       const right = j === own ? " <b>✓ the right one</b>" : ""
-      return `<li>${value(j).toFixed(4)} ${escaped(names[j])}${right}<br>${this.strip(j)}</li>`
+      return `<li>${values[j].toFixed(4)} ${escaped(names[j])}${right}<br>${this.strip(j)}</li>`
     })
     side.ranking.text =
       `<p>“${escaped(captions[this.text])}”: the right clip has rank ${view.ranks[this.text]} of ${names.length}.</p>` +
