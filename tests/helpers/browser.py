@@ -17,7 +17,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --remote-debugging-port=0 --remote-allow-origins=*"
 ).split()
-PATIENCE = 60  # seconds for the browser to answer
+PATIENCE = 300  # seconds for the browser to answer, on a machine that is busy with other things
 
 
 class Browser:
