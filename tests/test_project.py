@@ -113,7 +113,7 @@ FLOORS = [
     {"config"},
     {"curriculum", "data", "metrics"},
     {"hub", "plots", "ledger", "prose"},
-    {"train", "clip", "s3d"},
+    {"train", "clip", "s3d", "explorer"},
     {"univl", "discovla"},
     {"tasks", "assets"},
     {"fullscale"},

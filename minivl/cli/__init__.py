@@ -2,7 +2,19 @@
 
 import sys
 
-from minivl.cli import ablate, course, data, lessons, predict, recipes, search, share, univl, worlds  # their commands
+from minivl.cli import (  # their commands
+    ablate,
+    course,
+    data,
+    explore,
+    lessons,
+    predict,
+    recipes,
+    search,
+    share,
+    univl,
+    worlds,
+)
 from minivl.cli.errors import run
 from minivl.cli.options import app
 

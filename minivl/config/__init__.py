@@ -7,7 +7,7 @@ again for each epoch, and what needs a world to turn its knobs says that it cann
 
 from minivl.config.changes import names_of, with_changes
 from minivl.config.checks import ConfigError
-from minivl.config.folders import BUNDLED, CHECKOUT, NARRATED, NOTEBOOKS, cache_dir, runs_dir
+from minivl.config.folders import BUNDLED, CHECKOUT, NARRATED, NOTEBOOKS, cache_dir, checkpoints_kept, runs_dir
 from minivl.config.scales import SCALES, Scale, scale
 from minivl.config.settings import (
     NARRATED_WORLD,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from minivl.config.checks import ConfigError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _IN_WHEEL = _PACKAGE / "_bundled"  # pyproject.toml puts data_samples/ and notebooks/ there when a wheel is built
 
@@ -23,3 +25,11 @@ def cache_dir() -> Path:
 def runs_dir() -> Path:
     """Folder that runs write into: `runs/` in the current folder (`MINIVL_RUNS` moves it)."""
     return Path(os.environ.get("MINIVL_RUNS", "runs"))
+
+
+def checkpoints_kept() -> int:
+    """How many checkpoints a run keeps, the newest: 2 (`MINIVL_CHECKPOINTS` keeps more, for `minivl explore`)."""
+    text = os.environ.get("MINIVL_CHECKPOINTS", "2")
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 6 or int(text) < 2:
+        raise ConfigError(f"MINIVL_CHECKPOINTS must be a whole number, 2 or more, not {text!r}")
+    return int(text)

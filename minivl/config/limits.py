@@ -25,6 +25,8 @@ DEFAULTS = {
     "positions": 4096,  # tokens, image patches or video features that a model reads at once
     "frames": 256,  # pictures of a video that a model reads at once
     "batch": 4096,  # examples that a saved model asks for at once
+    "explored": 5000,  # captions, or clips, that the explorer shows: its page has a number for each pair
+    "page_mb": 400,  # of the explorer; browsers need several times as much memory
     "beams": 64,  # sentences that a captioner keeps at once
     "pixels": 2048,  # side of the images that a model reads
     "fps": 240,  # frames per second that a model asks for

@@ -65,6 +65,11 @@ def scores_by_video(
     return {name: values for name, values in found.items() if not name.endswith("MedR")}
 
 
+def ranks(similarity: ArrayLike, video_of_text: ArrayLike | None = None) -> NDArray:
+    """The (expected) rank of each text's video among all, best 1, (N_text,). Arguments and errors as above."""
+    return _queries(similarity, video_of_text, ks=())["t2v"]["MnR"]
+
+
 def _queries(similarity: ArrayLike, video_of_text: ArrayLike | None, ks: tuple[int, ...]) -> dict[str, dict]:
     """Recalls in percent and expected ranks of all queries, (N_text,) for "t2v" and (N_video,) for "v2t"."""
     scores, video_of_text = _checked(similarity, video_of_text)

@@ -9,19 +9,27 @@ from scipy.special import log_softmax, softmax
 from minivl.plots.picture import COLORS, MATCHING, OTHER, TEXT, VIDEO, Picture, method_color, panels
 
 
-def separation(similarity: np.ndarray) -> dict[str, float]:
-    """The distance at which matching pairs (the diagonal) stand out from the others.
+def separation(similarity: np.ndarray, matches: np.ndarray | None = None) -> dict[str, float]:
+    """The distance at which matching pairs stand out from the others.
 
-    similarity: (N, N). Returns the two means, and `auc`: the chance that a random matching pair scores
-    higher than a random other pair (50 is no better than a coin; percent).
+    similarity: (A, B); matches: which pairs are matching, bool (A, B), by default the diagonal. Returns the means of
+    both kinds, `auc`: the chance that a random matching pair scores higher than a random other pair (50 is no better
+    than a coin; percent), and `d'`, how many standard deviations lie between the means:
+
+        d' = (mean of matching - mean of other) / sqrt( (variance of matching + variance of other) / 2 )
+
+    d' is NaN where neither kind varies.
     """
     from sklearn.metrics import roc_auc_score
 
-    matches = np.eye(len(similarity), dtype=bool)
+    matches = np.eye(len(similarity), dtype=bool) if matches is None else matches
+    matching, other = (similarity[chosen].astype(np.float64) for chosen in (matches, ~matches))
+    spread = np.sqrt((matching.var() + other.var()) / 2)
     return {
-        "matching": float(similarity[matches].mean()),
-        "other": float(similarity[~matches].mean()),
+        "matching": float(matching.mean()),
+        "other": float(other.mean()),
         "auc": float(100 * roc_auc_score(matches.ravel(), similarity.ravel())),  # ties count half
+        "d'": float((matching.mean() - other.mean()) / spread) if spread > 0 else float("nan"),
     }
 
 
@@ -75,7 +83,7 @@ def modality_gap(embeddings: dict[str, tuple[np.ndarray, np.ndarray]], linked: i
     figure, axes = panels(len(embeddings), 4 * len(embeddings), 3.8)
     words = []
     for axis, (name, (texts, videos)) in zip(axes, embeddings.items(), strict=True):
-        points, share = _principal(np.concatenate([_unit(texts), _unit(videos)]))  # (2N, 2)
+        points, share = principal_directions(np.concatenate([_unit(texts), _unit(videos)]))  # (2N, 2)
         text, video = points[: len(texts)], points[len(texts) :]
         for a, b in zip(text[:linked], video[:linked], strict=True):
             axis.plot(*zip(a, b, strict=True), color="lightgrey", lw=0.6, zorder=1)
@@ -158,8 +166,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _principal(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Coordinates (N, 2) on the first two principal directions, and their share of the variance."""
+def principal_directions(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Coordinates (N, 2) of points (N, D) on the two directions in which they vary most, and their share of it all."""
     centred = points - points.mean(0)
     _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
     return centred @ directions[:2].T, float((lengths[:2] ** 2).sum() / (lengths**2).sum())

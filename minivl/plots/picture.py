@@ -107,8 +107,8 @@ class Picture:
         self.figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Description": self.alt})
         return path
 
-    def _ipython_display_(self):
-        from IPython.display import display
+    def html(self) -> str:
+        """The figure as `figure_html` writes it; it is closed and cannot be drawn again."""
         from PIL import Image
 
         drawn, small = io.BytesIO(), io.BytesIO()
@@ -116,4 +116,9 @@ class Picture:
         plt.close(self.figure)
         # 128 colours take a third of the bytes, and notebooks are committed with their pictures.
         Image.open(drawn).convert("RGB").quantize(128).save(small, format="png", optimize=True)
-        display({"text/html": figure_html(small.getvalue(), self.alt), "text/plain": self.alt}, raw=True)
+        return figure_html(small.getvalue(), self.alt)
+
+    def _ipython_display_(self):
+        from IPython.display import display
+
+        display({"text/html": self.html(), "text/plain": self.alt}, raw=True)

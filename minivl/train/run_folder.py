@@ -3,7 +3,7 @@
     config.json               the settings of the run
     metrics.jsonl             one line per logged step
     .lock, .holder            which process trains here now
-    checkpoints/step-000120/  what training had changed after step 120, and the optimiser; the two newest are kept
+    checkpoints/step-000120/  what training had changed after step 120, and the optimiser; `checkpoints_kept` of them
 
 Every file and folder is written under another name and then renamed, which cannot happen by halves: whenever a run
 is killed, a folder `step-...` is whole. Nothing here is unpickled: safetensors, json and `weights_only`.
@@ -25,10 +25,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from minivl.config import checkpoints_kept
 from minivl.data.atomic import replacing_folder, write_text
 from minivl.hub.checkpoints import CheckpointError, read_torch, read_weights
 
-CHECKPOINTS_KEPT = 2
 # Free to differ after a restart.
 CHANGE_NOTHING = {"train.num_workers", "train.log_every", "train.checkpoint_every", "train.activation_checkpointing"}
 
@@ -47,7 +47,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config, self.lines = self.path / "config.json", self.path / "metrics.jsonl"
-        self.checkpoints = self.path / "checkpoints"
+        self.checkpoints, self.kept = self.path / "checkpoints", checkpoints_kept()
 
     def saved(self) -> list[Path]:
         """The whole checkpoints, oldest first."""
@@ -117,7 +117,7 @@ class RunFolder:
                 unfinished / "model.safetensors",
             )
             torch.save(state, unfinished / "state.pt")
-        for old in self.saved()[:-CHECKPOINTS_KEPT]:
+        for old in self.saved()[: -self.kept]:
             shutil.rmtree(old, ignore_errors=True)
 
     @contextmanager

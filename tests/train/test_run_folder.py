@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from helpers.training_processes import train
+from minivl.config import ConfigError
 from minivl.train.run_folder import RunFolder, TrainingError
 
 
@@ -98,3 +99,16 @@ def test_other_names_among_the_checkpoints_are_none(run):
     (run.checkpoints / "step-best").mkdir()
     (run.checkpoints / "step-").mkdir()
     assert run.newest().name == "step-000004"
+
+
+def test_more_checkpoints_are_kept_where_it_is_asked_for(tmp_path, monkeypatch):
+    for kept, steps, left in (("3", range(1, 5), [2, 3, 4]), ("2", [5], [4, 5])):
+        monkeypatch.setenv("MINIVL_CHECKPOINTS", kept)
+        run = RunFolder(tmp_path)
+        for step in steps:
+            run.save(step, {}, {})
+        assert [folder.name for folder in run.saved()] == [f"step-{step:06d}" for step in left]
+    for wrong in ("1", "many", "-3", ""):
+        monkeypatch.setenv("MINIVL_CHECKPOINTS", wrong)
+        with pytest.raises(ConfigError, match="MINIVL_CHECKPOINTS must be a whole number, 2 or more"):
+            RunFolder(tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from minivl.clip import Clip
 from minivl.config import DiscoVLAConfig, Scale, TrainConfig
@@ -54,21 +55,34 @@ class Scores:
         return {**flat, "R@sum": self.metrics["R@sum"], **(self.groups or {})}
 
 
+@dataclass
+class Embeddings:
+    """What a model makes of clips and their captions, on its device."""
+
+    texts: Tensor  # (N_text, D)
+    videos: Tensor  # (N_video, D)
+    frames: Tensor  # (N_video, F, D)
+    frame_mask: Tensor  # (N_video, F)
+
+
 @torch.inference_mode()
-def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
-    """Text-to-video and video-to-text retrieval: every clip and every caption of `data` is encoded once."""
+def embeddings(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Embeddings:
+    """Embeddings of every clip, its frames, and every caption of `data`; each is encoded once."""
     model.eval()
     device = next(model.parameters()).device
-    videos = torch.cat(
-        [
-            model.encode_video(batch["video"].to(device), batch["video_mask"].to(device))[0]
-            for batch in data.video_batches(batch_size, progress=progress)
-        ]
-    )
-    texts = torch.cat(
-        [model.encode_caption(ids.to(device), mask.to(device)) for ids, mask in data.text_batches(batch_size)]
-    )
-    similarity = model.similarity(texts, videos).float().cpu().numpy()
+    encoded = []
+    for batch in data.video_batches(batch_size, progress=progress):
+        mask = batch["video_mask"].to(device)
+        encoded.append((*model.encode_video(batch["video"].to(device), mask), mask))
+    texts = [model.encode_caption(ids.to(device), mask.to(device)) for ids, mask in data.text_batches(batch_size)]
+    return Embeddings(torch.cat(texts), *(torch.cat(part) for part in zip(*encoded, strict=True)))
+
+
+@torch.inference_mode()
+def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
+    """Text-to-video and video-to-text retrieval of the clips and captions of `data`."""
+    found = embeddings(model, data, batch_size, progress)
+    similarity = model.similarity(found.texts, found.videos).float().cpu().numpy()
     groups = data.rows["group"] if "group" in data.rows.column_names else None
     return Scores(
         similarity,

@@ -96,6 +96,18 @@ class Retrieval(Task):
         return (normalize(texts, dim=-1) @ normalize(videos, dim=-1).T).float().cpu().numpy()
 
     @torch.inference_mode()
+    def embeddings(self, rows: "Dataset", progress: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """What FT-Joint takes the means of: captions (N_text, D), already their means; frames (N_video, T, D), masks.
+
+        Unlike `predict` this keeps the frames of all segments.
+        """
+        self.eval()
+        data = self.dataset(rows)
+        texts = torch.cat([self.univl.pool_text(*text) for text in self._encoded_texts(data)])  # (N_text, D)
+        frames, masks = zip(*self._encoded_videos(data, progress), strict=True)
+        return texts, torch.cat(frames), torch.cat(masks)
+
+    @torch.inference_mode()
     def pair_scorer(self, rows: "Dataset", progress: bool = True) -> "PairScorer":
         """FT-Align's similarity for any pairs of captions and segments, which are encoded here, once."""
         self.eval()
