@@ -6,6 +6,7 @@ numbers behind it. In a notebook a `Picture` displays itself, with that text for
 
 from minivl.plots.ablations import (
     ablation_bars,
+    across_worlds,
     cost_against_frames,
     paired_differences,
     regime_differences,

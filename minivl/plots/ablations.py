@@ -1,11 +1,13 @@
-"""Ablations: every variant with its spread over seeds, and paired differences to one of them."""
+"""Ablations: every variant with its spread over seeds, paired differences to one of them, and differences by world."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from minivl.metrics.bootstrap import paired_seeds
+from minivl.metrics.verdicts import NOTHING
 from minivl.plots.picture import Picture, draw_bars, draw_heat_map, draw_lines, method_color, panels
 
 
@@ -105,6 +107,39 @@ def regime_map(differences: pd.DataFrame, score: str, title: str = "") -> Pictur
         f"{title} What each component adds to {score}, paired by seed, with 95 % intervals. "
         f"{words}. {int(differences['sure'].sum())} of {len(differences)} intervals exclude 0; if "
         f"nothing had an effect, about {0.05 * len(differences):.1f} would by chance.".strip(),
+    )
+
+
+def across_worlds(runs: pd.DataFrame, judged: pd.DataFrame, sides: Mapping[str, tuple[str, str]]) -> Picture:
+    """Differences between two cells in several worlds: a dot per training run, a ring per world, the interval of all.
+
+    runs     columns cell, world, seed and the scores: `runs.csv` of a study
+    judged   columns comparison, score, difference, low, high and verdict: its `verdicts.csv`
+    sides    comparison -> (cell a, cell b), of which a minus b is taken
+
+    Filled is the mean of a comparison with the verdict "helps" or "hurts". Raises KeyError for a comparison that
+    `sides` does not have.
+    """
+    figure, [axis] = panels(1, 7.0, 0.6 * len(judged) + 1.2)
+    words = []
+    for lane, row in enumerate(judged.itertuples()):
+        a, b = (runs[runs["cell"] == cell].set_index(["world", "seed"])[row.score] for cell in sides[row.comparison])
+        of_runs, color = (a - b).reset_index(name="difference"), method_color(sides[row.comparison][0])
+        of_worlds = of_runs.groupby("world")["difference"].mean()
+        axis.plot(of_runs["difference"], [lane + 0.22] * len(of_runs), ".", color=color, alpha=0.5)
+        axis.plot(of_worlds, [lane + 0.22] * len(of_worlds), "o", color=color, fillstyle="none", ms=9)
+        shown = "none" if row.verdict == NOTHING else "full"
+        axis.errorbar(row.difference, lane - 0.15, xerr=[[row.difference - row.low], [row.high - row.difference]],
+                      fmt="o", color=color, fillstyle=shown, capsize=4)  # fmt: skip
+        words.append(
+            f"{row.comparison}, {row.score}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}], worlds "
+            f"{', '.join(f'{value:+.1f}' for value in of_worlds)}: {row.verdict}"
+        )
+    axis.axvline(0, color="grey", lw=1)
+    axis.set(xlabel=f"difference in {', '.join(judged['score'].unique())}", ylim=(len(judged) - 0.5, -0.5))
+    axis.set_yticks(range(len(judged)), judged["comparison"])
+    return Picture(
+        figure, "Differences with 95 % intervals over worlds; a ring is a world, a dot a run. " + "; ".join(words) + "."
     )
 
 

@@ -59,6 +59,25 @@ def test_bars_have_the_colours_of_their_methods():
     assert "dial 1.0, LoRA 2.0 ± 1.0" in picture.alt and "dial 1.0, IVFusion 5.0 ± 1.0" in picture.alt
 
 
+def test_differences_across_worlds_are_paired_by_run_and_carry_their_verdict():
+    runs = pd.DataFrame(
+        [(cell, world, 10 * world + seed, score + world + seed) for cell, score in (("LoRA", 5.0), ("IVFusion", 7.0))
+         for world in (1, 2) for seed in (0, 1)],
+        columns=["cell", "world", "seed", "R@sum"],
+    )  # fmt: skip
+    runs.loc[runs["cell"].eq("IVFusion") & runs["world"].eq(2), "R@sum"] += 1
+    judged = pd.DataFrame(
+        {"comparison": ["fusion"], "score": ["R@sum"], "difference": [2.5], "low": [-1.0], "high": [6.0]}
+    ).assign(verdict="nothing shown")
+    picture = plots.across_worlds(runs.sample(frac=1, random_state=0), judged, {"fusion": ("IVFusion", "LoRA")})
+    assert "fusion, R@sum: +2.5 [-1.0, +6.0], worlds +2.0, +3.0: nothing shown" in picture.alt
+    dots, rings, mean = picture.figure.axes[0].lines[:3]
+    assert sorted(dots.get_xdata()) == [2.0, 2.0, 3.0, 3.0] and sorted(rings.get_xdata()) == [2.0, 3.0]
+    assert mean.get_fillstyle() == "none"
+    with pytest.raises(KeyError, match="fusion"):
+        plots.across_worlds(runs, judged, {})
+
+
 def test_paired_differences_are_paired_by_seed():
     shuffled = table(a=[6.0, 1.0, 2.0], b=[6.9, 2.0, 3.1]).sample(frac=1, random_state=1)
     picture = plots.paired_differences(shuffled, "a", ["R@1"])
