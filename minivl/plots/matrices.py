@@ -8,13 +8,13 @@ from minivl.plots.picture import Picture, draw_heat_map, panels
 
 
 def heat_map(table: pd.DataFrame, title: str, label: str, center: float | None = None, numbers: str = ".2f") -> Picture:
-    """A small table with its numbers. `center` gives values below and above it two hues."""
+    """A small table with its numbers, NaN for an empty field. `center` gives values below and above it two hues."""
     figure, axis = plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.45 * len(table) + 1.4))
     draw_heat_map(axis, table, label, center, annot=True, fmt=numbers, annot_kws={"fontsize": 8})
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=30)
     words = "; ".join(
-        f"{row}: " + ", ".join(f"{column} {value:{numbers}}" for column, value in table.loc[row].items())
+        f"{row}: " + ", ".join(f"{column} {value:{numbers}}" for column, value in table.loc[row].dropna().items())
         for row in table.index
     )
     return Picture(figure, f"{title}. {label}. {words}.")

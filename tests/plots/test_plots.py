@@ -207,6 +207,11 @@ def test_amounts():
     assert picture.alt == "GPU hours: small 0.001; large 1.23e+03."
 
 
+def test_empty_fields_of_a_heat_map_have_no_words():
+    picture = plots.heat_map(pd.DataFrame([[1.0, np.nan]], index=["a"], columns=["x", "y"]), "Some", "score")
+    assert picture.alt == "Some. score. a: x 1.00."
+
+
 def test_pictures_are_saved_with_their_words(tmp_path):
     picture = plots.heat_map(pd.DataFrame([[1.0, 2.0]], index=["a"], columns=["x", "y"]), "Some numbers", "score")
     saved = Image.open(picture.save(str(tmp_path / "figures" / "a.png")))
