@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import HUB, ScaleOption, app, require_clip
+from minivl.cli.options import HUB, ScaleOption, TestDataOption, app, require_clip
 from minivl.cli.predict import is_task, require_split
 from minivl.config import BUNDLED, ConfigError, Scale, scale
 
@@ -23,12 +23,7 @@ Many = Annotated[
 def explore(
     models: Many,
     out: Annotated[Path, typer.Option(help="the .html file to write; it needs no server and no network")],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="a folder with split folders [default: the bundled kitchen; for a UniVL task the scale's data]"
-        ),
-    ] = None,
+    data: TestDataOption = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     subset: Annotated[int | None, typer.Option(min=2, help="only the first so many clips, or videos")] = None,
     save: Annotated[

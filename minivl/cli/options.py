@@ -37,6 +37,12 @@ def program(
 ScaleOption = Annotated[
     str | None, typer.Option("--scale", help="tiny, small or full [default: MINIVL_SCALE or small]")
 ]
+TestDataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="a folder with split folders [default: the bundled kitchen; for a UniVL task the scale's data]"
+    ),
+]
 RecipeOption = Annotated[
     str | None, typer.Option("--recipe", help="a full-scale recipe, see 'minivl recipe list'; other options change it")
 ]

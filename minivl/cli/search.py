@@ -15,6 +15,7 @@ from minivl.cli.options import (
     RecipeOption,
     ScaleOption,
     SetOption,
+    TestDataOption,
     app,
     changed,
     chosen_settings,
@@ -294,12 +295,7 @@ def pseudo_captions(
 @app.command()
 def evaluate(
     model: ModelOption = "kitchen",
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="a folder with split folders [default: the bundled kitchen; for a UniVL task the scale's data]"
-        ),
-    ] = None,
+    data: TestDataOption = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips, or videos")] = None,
     changes: SetOption = None,
