@@ -194,8 +194,7 @@ def fine_tuned(
     """
     kind, fixed = KINDS[name]
     config = settings.univl_tasks[name.partition("-")[0]]
-    training = replace(config.train, seed=seed, **({"steps": steps} if steps else {}))
-    config = replace(config, train=training)
+    config = replace(config, train=replace(config.train, seed=seed, steps=steps or config.train.steps))
     task = kind.start(UNIVL, load_tokenizer(UNIVL), config, scratch=start == "from scratch", **fixed, **options)
     return task if steps == 0 else task.fit(rows, run_dir, progress=False)
 
@@ -215,7 +214,8 @@ def align_scores(align: Any, joint: Any, test: "Dataset") -> Scores:
 
 
 def _found(similarities: dict[str, NDArray]) -> Scores:
-    scores, hits = {}, {}
+    scores: dict[str, float] = {}
+    hits: dict[str, NDArray] = {}
     for name, similarity in similarities.items():
         suffix = name.removeprefix("R@1")
         scores |= {f"{score}{suffix}": value for score, value in retrieval_metrics(similarity)["t2v"].items()}
@@ -257,7 +257,8 @@ def sentiment_scores(task: Any, test: "Dataset") -> Scores:
     truth, asked = sentiments(test), {"": test}
     if len(task.modalities) == 2:
         asked |= {", another face": exchanged(test, "features"), ", other words": exchanged(test, "transcript")}
-    scores, examples = {}, {}
+    scores: dict[str, float] = {}
+    examples: dict[str, NDArray] = {}
     for suffix, rows in asked.items():
         predicted = task.predict(rows, progress=False)
         found = sentiment_metrics(predicted, truth)
@@ -334,7 +335,8 @@ def _compared(arrays: Any, a: tuple[str, str], b: tuple[str, str]) -> dict[str, 
     if missing := [key for key in keys if key not in arrays]:
         raise AblationError(f"{NAME}.npz has no {missing[0]!r}: run `minivl ablate univl-lessons`")
     task = next(cell.settings["task"] for cell in CELLS if cell.name == b[0])
-    return paired_bootstrap(*(arrays[key].astype(np.float64) for key in keys), clusters=arrays[f"{task}|videos"])
+    first, second = (arrays[key].astype(np.float64) for key in keys)
+    return paired_bootstrap(first, second, clusters=arrays[f"{task}|videos"])
 
 
 def read_results(folder: Path = BUNDLED / "results") -> tuple[pd.DataFrame, dict[str, NDArray], pd.DataFrame]:
