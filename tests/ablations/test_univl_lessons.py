@@ -68,6 +68,17 @@ def test_a_run_agrees_with_the_stored_one_within_the_spread_of_seeds():
     assert list(agreement(replace(small, name="tiny"), stored, "x", {"R@1": 3.0})) == ["here"]
 
 
+def test_stored_runs_are_those_of_the_study():
+    runs, by_example, judged = read_results()
+    assert set(runs["cell"]) == {cell.name for cell in CELLS}
+    gains = judged.set_index("comparison")["difference"]
+    for name, (a, b) in [(name, pair) for pairs in COMPARISONS.values() for name, pair in pairs.items()]:
+        sides = [by_example["|".join(side)].astype(float).mean() for side in (a, b)]
+        assert gains[name] == pytest.approx(sides[0] - sides[1], abs=1e-3)
+    hits = by_example["align, pretrained|R@1"].mean(axis=1, dtype=float)
+    assert hits == pytest.approx(runs.loc[runs["cell"] == "align, pretrained", "R@1"], abs=1e-3)
+
+
 def segments(*pairs):
     """Segments with a caption and what is said meanwhile."""
     return Dataset.from_list(
