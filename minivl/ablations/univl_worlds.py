@@ -70,21 +70,21 @@ def run_joint(settings: Scale, cell: Cell, seed: int) -> Measured:
     )
 
 
-def narrated_world(cell: Cell, parts: tuple[Part, ...] = PARTS) -> Path:
+def narrated_world(cell: Cell) -> Path:
     """The narrated feature world of a cell, rendered at the first call; with other speech, the same features."""
     knobs = {field.name for field in dataclasses.fields(WorldConfig)} & cell.settings.keys()
     speech = {name: cell.settings[name] for name in knobs}
     world = override(NARRATED_WORLD, **({} if cell.world is None else {"seed": cell.world}))
-    source = cache_dir() / "worlds" / f"narrated-{_named(world, parts)}"
-    write_feature_world(source, "narrated", S3D.from_pretrained(S3D_WEIGHTS), world, parts=parts)
-    folder = cache_dir() / "worlds" / f"narrated-{_named(override(world, **speech), parts)}"
-    if folder == source or all((folder / part.name / "metadata.jsonl").exists() for part in parts):
+    source = cache_dir() / "worlds" / f"narrated-{_named(world)}"
+    write_feature_world(source, "narrated", S3D.from_pretrained(S3D_WEIGHTS), world, parts=PARTS)
+    folder = cache_dir() / "worlds" / f"narrated-{_named(override(world, **speech))}"
+    if folder == source or all((folder / part.name / "metadata.jsonl").exists() for part in PARTS):
         return folder
-    return renarrate(source, folder, world, parts, **speech)
+    return renarrate(source, folder, world, PARTS, **speech)
 
 
-def _named(world: WorldConfig, parts: tuple[Part, ...]) -> str:
-    settings = {"version": VERSION, "parts": [dataclasses.astuple(part) for part in parts], **dataclasses.asdict(world)}
+def _named(world: WorldConfig) -> str:
+    settings = {"version": VERSION, "parts": [dataclasses.astuple(part) for part in PARTS], **dataclasses.asdict(world)}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
