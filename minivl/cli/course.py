@@ -51,7 +51,7 @@ def _write_slides(names: list[str], out: Path, overwrite: bool) -> None:
     missing = [name for name in ("sphinx_revealjs", "latex2mathml", "mistune") if find_spec(name) is None]
     if missing:
         raise ConfigError(f"slides need {', '.join(missing)}: pip install minivl[slides]")
-    from minivl.course.slides import write_deck
+    from minivl.slides import write_deck
 
     for name in names:
         path = write_deck(name, out, overwrite)
@@ -61,7 +61,7 @@ def _write_slides(names: list[str], out: Path, overwrite: bool) -> None:
 def _write_map(names: list[str], out: Path, overwrite: bool) -> None:
     if names:
         raise ConfigError(f"the map is of all lessons: leave {' '.join(names)} out")
-    from minivl.course.map import write_map
+    from minivl.course_map import write_map
 
     print(write_map(out, overwrite))
 

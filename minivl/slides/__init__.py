@@ -11,7 +11,7 @@ A deck is one HTML file that needs no network and no server. It is built from
 `pip install minivl[slides]` brings what is missing.
 """
 
-from minivl.course.slides.deck import SOURCES, deck, write_deck
-from minivl.course.slides.pieces import SlidesError
+from minivl.slides.decks import SOURCES, deck, write_deck
+from minivl.slides.pieces import SlidesError
 
 __all__ = ["SOURCES", "SlidesError", "deck", "write_deck"]
