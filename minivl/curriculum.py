@@ -74,7 +74,10 @@ def require_assignment(name: str) -> str:
 
 
 def lesson_of(name: str) -> str:
-    """The lesson that is meant by its name or number: "03_five_objectives", "03", "3". Raises ConfigError for another."""
+    """The lesson that is meant by its name or number: "03_five_objectives", "03", "3".
+
+    Raises ConfigError for another.
+    """
     number = name.zfill(2) if name.isdecimal() else name
     found = [lesson for lesson in lessons() if number in (lesson, lesson.partition("_")[0])]
     if not found:

@@ -140,7 +140,8 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     try:
         with tempfile.TemporaryDirectory(prefix="minivl-") as sockets:
             client = _talking_client(notebook, sockets)
-            client.on_notebook_complete = lambda notebook: record_cost(notebook, scale_name, _spent(client))
+            # After each cell, as the kernel is gone when the notebook is complete: the last one counts.
+            client.on_cell_executed = lambda **_: record_cost(notebook, scale_name, _spent(client))
             client.execute(env=settings)
     except CellExecutionError as error:
         raise LessonError(

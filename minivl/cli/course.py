@@ -16,8 +16,8 @@ def course(
     what: Annotated[
         str,
         typer.Argument(
-            help="an edition of the assignments (student, solution, or source, for nbgrader), slides of the lessons, or "
-            "the map of the course"
+            help="an edition of the assignments (student, solution, or source, for nbgrader), slides (of lessons), "
+            "or map (of the course)"
         ),
     ],
     names: Annotated[

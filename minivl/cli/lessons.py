@@ -73,8 +73,8 @@ def lesson(
 
     if (update or cost or sources) and CHECKOUT is None:
         raise ConfigError(
-            "--update, --cost and --sources write into the notebooks/ of a clone, and this minivl was installed without "
-            "one"
+            "--update, --cost and --sources write into the notebooks/ of a clone, and this minivl was installed "
+            "without one"
         )
     settings = scale(scale_name)
     changed(settings, changes, tuple(vars(settings)))
@@ -103,7 +103,8 @@ def _folder(name: str, settings: Scale) -> Path:
 @app.command()
 def numbers(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Markdown files and notebooks [default: README, lessons, slides and results]")
+        list[Path] | None,
+        typer.Argument(help="Markdown files and notebooks [default: README, lessons, slides and results]"),
     ] = None,
 ) -> None:
     """Write the numbers of texts anew that refer to results (minivl/prose.py says how)."""

@@ -29,7 +29,9 @@ def piece(notebook: Any, reference: str) -> str:
     Raises SlidesError for a cell that is not there, or has no such thing.
     """
     if not (match := REFERENCE.fullmatch(reference)):
-        raise SlidesError(f"{reference!r} is no reference: write figure, table, equation or output, ':' and a cell's id")
+        raise SlidesError(
+            f"{reference!r} is no reference: write figure, table, equation or output, ':' and a cell's id"
+        )
     kind, cell_id, number = match[1], match[2], int(match[3] or 1)
     cell = next((cell for cell in notebook.cells if cell.id == cell_id), None)
     if cell is None:

@@ -126,4 +126,6 @@ def test_released_graded_and_told(name, tmp_path):
 
 def solution_lines(text: str) -> list[str]:
     """The lines of a cell that only the solution has."""
-    return [line for part in re.findall("### BEGIN SOLUTION(.*?)### END SOLUTION", text, re.S) for line in part.split("\n")]
+    return [
+        line for part in re.findall("### BEGIN SOLUTION(.*?)### END SOLUTION", text, re.S) for line in part.split("\n")
+    ]

@@ -8,10 +8,10 @@ from bs4 import BeautifulSoup
 
 from helpers.browser import PROGRAM, Browser
 from minivl.config import NOTEBOOKS, ConfigError
+from minivl.curriculum import lesson_of, lessons
 from minivl.slides import SOURCES, SlidesError, deck, write_deck
 from minivl.slides.decks import sections
 from minivl.slides.pieces import IMAGE, piece
-from minivl.curriculum import lesson_of, lessons
 
 PRESS_RIGHT = 'document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", keyCode: 39}))'
 
