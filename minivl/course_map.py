@@ -29,10 +29,10 @@ COLUMNS = (
 )
 HEAD = """# Map of the course
 
-Made of the lessons by `minivl course map --out docs/teaching --overwrite`; a test compares. CPU minutes are those of all
-cores together, with the rendering of worlds that were not in the cache; who has two idle cores waits for half of them at
-best. Memory is that of the kernel at its highest. *small* is what a student runs, *tiny* what the tests run. A dash: the
-lesson does not say, or nobody has measured it yet (`make costs`).
+Made of the lessons by `minivl course map --out docs/teaching --overwrite`; a test compares. CPU minutes are those of
+all cores together, with the rendering of worlds that were not in the cache; who has two idle cores waits for half of
+them at best. Memory is that of the kernel at its highest. *small* is what a student runs, *tiny* what the tests run. A
+dash: the lesson does not say, or nobody has measured it yet (`make costs`).
 
 """
 

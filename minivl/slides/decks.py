@@ -1,8 +1,8 @@
 """From a source of slides to one HTML file.
 
 A source is Markdown. A line of three hyphens separates slides; what stands behind a line "Note:" is for the speaker.
-An image names a part of the lesson (`![](figure:03-27)`, minivl/slides/pieces.py), and numbers refer to tables of results
-as in the lessons (minivl/prose.py): they are computed when the deck is built.
+An image names a part of the lesson (`![](figure:03-27)`, minivl/slides/pieces.py), and numbers refer to tables of
+results as in the lessons (minivl/prose.py): they are computed when the deck is built.
 """
 
 import html
