@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Trust the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS := true
 
-.PHONY: demo test lab setup lint notebooks lock clean
+.PHONY: demo test lab setup lint notebooks costs lock clean
 
 demo: $(READY)
 	$(BIN)/minivl demo
@@ -38,6 +38,12 @@ lint: $(READY)
 # Execute every lesson at the small scale and put the results into notebooks/, so that outputs belong to their code.
 notebooks: $(READY)
 	for lesson in notebooks/*.ipynb; do $(BIN)/minivl lesson $$(basename $$lesson .ipynb) --update || exit 1; done
+
+# Measure what every lesson takes at both scales, and draw the map of the course anew. Outputs stay as they are.
+costs: $(READY)
+	for lesson in notebooks/*.ipynb; do for scale in tiny small; do \
+	  $(BIN)/minivl lesson $$(basename $$lesson .ipynb) --scale $$scale --cost || exit 1; done; done
+	$(BIN)/minivl course map --out docs/teaching --overwrite
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-annotate --no-header --extra dev \

@@ -75,6 +75,18 @@ def require_assignment(name: str) -> str:
     return name
 
 
+def lesson_of(name: str) -> str:
+    """The lesson that is meant by its name or number: "03_five_objectives", "03", "3".
+
+    Raises ConfigError for another.
+    """
+    number = name.zfill(2) if name.isdecimal() else name
+    found = [lesson for lesson in lessons() if number in (lesson, lesson.partition("_")[0])]
+    if not found:
+        raise ConfigError(f"there is no lesson {name!r}; there are {', '.join(lessons())}")
+    return found[0]
+
+
 def lessons() -> list[str]:
     """Names of the lessons, such as "03_five_objectives"."""
     return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
