@@ -213,7 +213,7 @@ def _scan(container, stream) -> _Scan:
 
 
 def _decoded(packet) -> list[av.VideoFrame]:
-    """Frames of a packet. One that is empty but has a time says "the same picture again": a decoder would stop at it."""
+    """Frames of a packet. An empty one with a time says "the same picture again", and would stop the decoder."""
     return packet.decode() if packet.size or packet.dts is None else []
 
 
