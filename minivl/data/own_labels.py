@@ -115,7 +115,7 @@ def _rows_of_csv(path, text):
                 raise LabelError(f"{path}, line {reader.line_num}: more cells than the header has; quote commas")
             yield reader.line_num, {name: cell.strip() for name, cell in row.items() if cell and cell.strip()}
     except csv.Error as error:
-        raise LabelError(f"{path}, line {reader.line_num} is no line of a csv file: {error}") from error
+        raise LabelError(f"{path}, line {reader.reader.line_num} is no line of a csv file: {error}") from error
 
 
 def _check_header(path, names):

@@ -43,31 +43,35 @@ class OwnVideo:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of labels that it has."""
-        return tuple(sorted({kind for label in self.labels for kind in label.kinds}))
+        """Kinds of labels that it has, and "speech" if there is any."""
+        labels = {kind for label in self.labels for kind in label.kinds}
+        return tuple(sorted(labels | ({"speech"} if self.transcript else set())))
 
 
 def split_videos(videos: Iterable[OwnVideo], shares: Sequence[float] = SHARES, seed: int = 0) -> dict[str, str]:
     """Name of each video -> train, val or test.
 
-    Videos with the same kinds of labels are shared out alike, in an order that follows from the seed and their names.
-    val and test get their shares, rounded, but at least one video each if three are there; of two one is val.
+    Videos with the same kinds of labels, with speech or without, are shared out among themselves, in an order that
+    follows from the seed and their names: val and test get their shares, rounded, or at least one of three videos, and
+    val one of two. A split that all were too few for gets a video of the largest kind.
     Raises ConfigError as `check_shares`.
     """
     check_shares(shares)
-    groups = defaultdict(list)
-    for video in videos:
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for video in sorted(videos, key=lambda video: hashlib.sha256(f"{seed} {video.name}".encode()).digest()):
         groups[video.kinds].append(video.name)
-    found = {}
+    found: dict[str, str] = {}
     for names in groups.values():
-        names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
         left = len(names) - 1  # one is for training
         for split, share in zip(SPLITS[1:], shares[1:], strict=True):
             count = min(left, max(1, round(share * len(names)))) if share else 0
             left -= count
             found |= {names.pop(): split for _ in range(count)}
-        found |= dict.fromkeys(names, "train")
-    return found
+    for split, share in zip(SPLITS[1:], shares[1:], strict=True):
+        largest = max(groups.values(), key=len)
+        if share and split not in found.values() and sum(map(len, groups.values())) > 1:
+            found[largest.pop()] = split
+    return found | {name: "train" for names in groups.values() for name in names}
 
 
 def speech_clips(transcript: Sequence[Mapping[str, Any]], least: float) -> list[tuple[float, float]]:

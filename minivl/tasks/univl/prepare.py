@@ -27,7 +27,7 @@ class PrepareReport:
     def __str__(self) -> str:
         """A line per split."""
         lines = [
-            f"{len(self.features.written)} videos read, {len(self.features.kept)} kept, "
+            f"features: {len(self.features.written)} written, {len(self.features.kept)} kept, "
             f"{len(self.features.failed)} failed"
         ]
         for split, count in self.counts.items():
