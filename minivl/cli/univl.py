@@ -189,6 +189,8 @@ def finetune(
         require_split(BUNDLED / "opinion_features" if task == "sentiment" else settings.narrated, split)
     from minivl.tasks.univl import finetuning
 
+    if data is not None:  # own videos may have no labels to be scored by, which is told before training
+        finetuning.task_rows(finetuning.KINDS[task][0].kind, split, settings)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, subset=subset)
     if not is_first_process():  # one of several processes is enough for the rest
         return

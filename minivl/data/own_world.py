@@ -53,7 +53,8 @@ def split_videos(videos: Iterable[OwnVideo], shares: Sequence[float] = SHARES, s
 
     Videos with the same kinds of labels, with speech or without, are shared out among themselves, in an order that
     follows from the seed and their names: val and test get their shares, rounded, or at least one of three videos, and
-    val one of two. A split that all were too few for gets a video of the largest kind.
+    val one of two. A split that all were too few for gets a video of the largest kind, among equals of that with
+    the fewest labels.
     Raises ConfigError as `check_shares`.
     """
     check_shares(shares)
@@ -68,7 +69,7 @@ def split_videos(videos: Iterable[OwnVideo], shares: Sequence[float] = SHARES, s
             left -= count
             found |= {names.pop(): split for _ in range(count)}
     for split, share in zip(SPLITS[1:], shares[1:], strict=True):
-        largest = max(groups.values(), key=len)
+        largest = max(groups.items(), key=lambda group: (len(group[1]), -len(group[0])))[1]
         if share and split not in found.values() and sum(map(len, groups.values())) > 1:
             found[largest.pop()] = split
     return found | {name: "train" for names in groups.values() for name in names}
