@@ -201,7 +201,7 @@ def _video(reference: str | None, names: Mapping[str, str | None]) -> str:
     if reference is None:
         raise ValueError("names no video")
     if reference not in names:
-        some = ", ".join(sorted(names)[:3])
+        some = ", ".join(sorted({name for name in names.values() if name})[:3])
         raise ValueError(f"there is no video {reference!r:.60} in the folder; it holds {some} ...")
     name = names[reference]
     if name is None:

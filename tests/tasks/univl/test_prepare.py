@@ -130,5 +130,5 @@ def test_a_video_that_cannot_be_read_takes_its_labels_along(videos, net, tmp_pat
     (tmp_path / "v2.mp4").write_text("no video")
     with pytest.warns(UserWarning) as told:
         report = prepared(tmp_path, tmp_path / "w", net, [videos / "labels.csv"])
-    assert any("1 labels are about videos that cannot be read" in str(one.message) for one in told)
+    assert any("2 labels are about videos that cannot be read" in str(one.message) for one in told)
     assert list(report.features.failed) == ["v2"] and sum(c["videos"] for c in report.counts.values()) == 2
