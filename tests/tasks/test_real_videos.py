@@ -25,9 +25,9 @@ from minivl.config import scale
 from minivl.data.features import load_features
 from minivl.data.folder import find_videos, named_videos
 from minivl.data.own_source import read_source
-from minivl.data.video import VideoError, probe
+from minivl.data.video import VideoError, opened, probe
 from minivl.data.wordpiece import load_tokenizer
-from minivl.explorer import write_page
+from minivl.explorer import together, write_page
 from minivl.s3d import S3D
 from minivl.tasks.alignments import explore_clip
 from minivl.tasks.clip.search import open_searcher, search
@@ -94,8 +94,8 @@ def test_every_container_is_read_to_its_end(videos, container):
 @pytest.mark.parametrize("container, reason", [("rm", "of a rare kind"), ("swf", "of a rare kind"), ("ogv", "damaged")])
 def test_what_cannot_be_read_says_so(videos, container, reason):
     """The ogv is one that this ffmpeg's Theora decoder stops at."""
-    with pytest.raises(VideoError, match=reason):
-        probe(videos / f"demo.{container}")
+    with pytest.raises(VideoError, match=reason), opened(videos / f"demo.{container}") as (_, frames):
+        list(frames)
 
 
 def test_all_are_found_and_the_rest_is_counted(videos):
@@ -124,7 +124,8 @@ def test_features_and_a_world(few, tmp_path):
     clips = tmp_path / "world" / "clips"
     with (clips / "train" / "metadata.jsonl").open("a") as train:  # the explorer compares at least two clips
         train.write((clips / "val" / "metadata.jsonl").read_text())
-    page = write_page([explore_clip("kitchen", clips, "train", scale("small"))], tmp_path / "page.html")
+    explored = together([explore_clip("kitchen", clips, "train", scale("small"))])
+    page = write_page(explored, tmp_path / "page.html")
     assert page.stat().st_size > 10_000
 
 
