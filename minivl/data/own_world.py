@@ -150,7 +150,9 @@ def check_lengths(videos: Iterable[OwnVideo]) -> None:
         f"{label.place}: from second {label.start:g} to {label.end:g}, and {video.path.name} lasts {video.seconds:g}"
         for video in videos
         for label in video.labels
-        if label.end is not None and (label.end > video.seconds + ROUNDING or label.start >= video.seconds)
+        if label.start is not None
+        and label.end is not None
+        and (label.end > video.seconds + ROUNDING or label.start >= video.seconds)
     ]
     if problems:
         raise LabelError(f"labels lie outside of their videos:{listing(problems)}")
@@ -161,7 +163,9 @@ def _named(video: OwnVideo, above: str) -> dict[str, Any]:
 
 
 def _span(label: Label, video: OwnVideo) -> tuple[float, float]:
-    return (0.0, video.seconds) if label.start is None else (label.start, min(label.end, video.seconds))
+    if label.start is None or label.end is None:
+        return 0.0, video.seconds
+    return label.start, min(label.end, video.seconds)
 
 
 def _clips(video: OwnVideo, seconds: float, speech: bool) -> list[dict[str, Any]]:
@@ -216,7 +220,7 @@ def _task_steps(videos: Sequence[OwnVideo]) -> dict[str, list[str]]:
     for video in videos:
         labels = [label for label in video.labels if label.label is not None]
         for label in labels:
-            places[_task(labels)][label.label].append(_span(label, video)[0] / video.seconds)
+            places[_task(labels)][str(label.label)].append(_span(label, video)[0] / video.seconds)
     return {task: sorted(found, key=lambda label: np.mean(found[label])) for task, found in places.items()}
 
 

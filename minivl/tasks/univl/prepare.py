@@ -98,7 +98,8 @@ def _warn_of_losses(source: Source, videos: list[OwnVideo]) -> None:
 
 
 def _card(out, report, command, shares, seed, clip_seconds) -> str:
-    total, failed = sum(report.counts.values(), Counter()), len(report.features.failed)
+    total: Counter = sum(report.counts.values(), Counter())
+    failed = len(report.features.failed)
     split = ", ".join(f"{name} {share:g}" for name, share in zip(SPLITS, shares, strict=True))
     about = (
         f"Made of {total['videos']} videos, of which {total['spoken']} have speech, and {total['clips']} clips "
