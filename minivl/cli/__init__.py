@@ -9,6 +9,7 @@ from minivl.cli import (  # their commands
     explore,
     lessons,
     predict,
+    prepare,
     recipes,
     search,
     share,

@@ -42,6 +42,13 @@ def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator
         yield np.stack(window)
 
 
+def spans(duration: float, seconds: float) -> list[tuple[float, float]]:
+    """The start and end of each window; the last one has between half and one and a half of `seconds`, if it can."""
+    count = max(1, math.floor(duration / seconds + 0.5))
+    starts = [number * seconds for number in range(count)]
+    return list(zip(starts, [*starts[1:], duration], strict=True))
+
+
 def on_screen(path: Path) -> Iterator[tuple]:
     """Every frame and the second, counted from the first frame, at which the next one replaces it.
 

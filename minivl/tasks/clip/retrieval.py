@@ -23,7 +23,7 @@ from minivl.metrics.retrieval import group_metrics, retrieval_metrics
 from minivl.tasks.clip.models import ZERO_SHOT as ZERO_SHOT
 from minivl.tasks.clip.models import load_model as load_model
 from minivl.tasks.clip.models import zero_shot as zero_shot
-from minivl.train.loop import fit, model_losses, seed_everything
+from minivl.train.loop import fit, fitting, model_losses, seed_everything
 
 
 def data_folder(settings: Scale, progress: bool = True) -> Path:
@@ -106,7 +106,8 @@ def adapt(
     With `twins` a step also has every clip run backwards, see `ReversedTwins`: twice as many as `batch_size`. Where
     alpha or beta is above 0, `train` needs frame captions: those that `with_pseudo_captions` gave it, else the
     column `frame_captions` of its rows. A run that was interrupted goes on where its last checkpoint stands; a
-    finished one is read back. Raises SchemaError if there are no frame captions.
+    finished one is read back. A batch is at most as large as `train`, and a warning says so.
+    Raises SchemaError if there are no frame captions, TrainingError for fewer than two pairs.
     """
     from accelerate import PartialState
 
@@ -120,6 +121,7 @@ def adapt(
     if frames := frames_hash(folder):
         settings["frames"] = frames
     settings |= {"discovla": vars(config), "clips": len(train)} | ({"twins": True} if twins else {})
+    training = fitting(training, len(train), "adapt", least=2)
     seed_everything(training.seed)
     model = DiscoVLA.from_open_clip(clip_name, pretrained, config)
     data, losses = (ReversedTwins(train, in_other_order), twin_losses) if twins else (train, model_losses)
