@@ -87,6 +87,16 @@ def dual_encoder(model: Any) -> DualEncoder:
     return OpenClipEncoder(model) if hasattr(model, "visual") else TransformersEncoder(model)
 
 
+def embedding_width(model: Any) -> int:
+    """D, the numbers of an embedding, found by encoding one text."""
+    encoder = dual_encoder(model)
+    config = getattr(model, "config", None)
+    places = config.text_config.max_position_embeddings // 2 if config else text_part(model).context_length
+    ids = torch.ones(1, max(places, 1), dtype=torch.long, device=encoder.logit_scale.device)
+    with torch.no_grad():
+        return encoder.encode_texts(ids, torch.ones_like(ids)).shape[1]
+
+
 def text_part(model: Any) -> Any:
     """The part of an open_clip model that has the text tower's embeddings, blocks and projection."""
     return getattr(model, "text", model)

@@ -90,9 +90,9 @@ def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: boo
     """Load a dual encoder in evaluation mode.
 
     name: "kitchen" for the bundled small CLIP; a folder of open_clip (`open_clip_config.json`,
-        `open_clip_model.safetensors` and a tokenizer) or of transformers (see `minivl.clip.transformers_folder`), or the
-        name of such a one on the hub ("hf-hub:owner/name"); or an architecture of open_clip ("ViT-B-32"; `minivl models`
-        lists all).
+        `open_clip_model.safetensors` and a tokenizer) or of transformers (see `minivl.clip.transformers_folder`), or
+        the name of such a one on the hub ("hf-hub:owner/name"); or an architecture of open_clip ("ViT-B-32";
+        `minivl models` lists all).
     pretrained: for an architecture, open_clip's tag of its weights ("openai"), a weights file, or a folder with the
         weights (`open_clip_model.safetensors`) and the tokenizer, which needs no network; None gives random weights.
         Folders bring their own. OpenAI's weights as a file need an architecture with their activation
@@ -210,8 +210,9 @@ def _tokenizer(name: str, text: dict, folder: Path | None) -> Any:
             str(folder or source), context_length=length, tokenizer_mode=mode, trust_remote_code=False, **options
         )
     except Exception as error:  # tokenizers has no kinds of errors
+        why = str(error)[:500] if online else HELP
         raise ModelError(
-            f"the tokenizer {str(folder or source)!r} of {name} could not be had: {str(error)[:500] if online else HELP}\n"
+            f"the tokenizer {str(folder or source)!r} of {name} could not be had: {why}\n"
             f"Without a network, give a folder that has {WEIGHTS} and {TOKENIZER} in place of the weights"
         ) from error
 

@@ -1,4 +1,4 @@
-"""CLIP-like models in folders of transformers: `config.json`, `model.safetensors`, tokenizer, `preprocessor_config.json`.
+"""CLIP-like models in folders of transformers: configuration, safetensors, tokenizer, `preprocessor_config.json`.
 
 Such a folder may come from anyone. Its configuration is read by an allow-list of sizes, no code that it names is run,
 weights are safetensors alone, and the model is built from what passed.

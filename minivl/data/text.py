@@ -31,7 +31,9 @@ class PaddedTokenizer:
         self.tokenizer.save_pretrained(folder)
 
 
-def tokenize(tokenizer: Callable, texts: Sequence[str], max_words: int) -> tuple[torch.Tensor, torch.Tensor]:
+def tokenize(
+    tokenizer: Callable | PaddedTokenizer, texts: Sequence[str], max_words: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask of captions, both int64 (N, max_words).
 
     `tokenizer` is one of open_clip's. A row is start token, words, end token, then zeros; longer captions
@@ -43,11 +45,10 @@ def tokenize(tokenizer: Callable, texts: Sequence[str], max_words: int) -> tuple
         raise ValueError(f"texts must be a list of strings, got {texts!r:.80}")
     if max_words < 3:
         raise ValueError(f"max_words must leave room for a word between start and end token, got {max_words}")
-    padded = isinstance(tokenizer, PaddedTokenizer)
+    length = tokenizer.length if isinstance(tokenizer, PaddedTokenizer) else max_words
     if len(texts) == 0:
-        shape = 0, tokenizer.length if padded else max_words
-        return torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
-    if padded:
+        return torch.zeros(0, length, dtype=torch.int64), torch.zeros(0, length, dtype=torch.int64)
+    if isinstance(tokenizer, PaddedTokenizer):
         return tokenizer(texts)
     ids = tokenizer(list(texts), context_length=max_words)
     end = ids.argmax(dim=-1, keepdim=True)

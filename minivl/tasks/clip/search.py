@@ -27,6 +27,7 @@ from minivl.config import InputConfig, cache_dir
 from minivl.data.text import tokenize
 from minivl.data.video import VideoError
 from minivl.discovla import DiscoVLA
+from minivl.discovla.zero_shot import ZeroShot
 from minivl.hub.checkpoints import finite
 from minivl.tasks.clip import faiss_lists
 from minivl.tasks.clip.index import Encoded, SearchIndex
@@ -68,7 +69,7 @@ class Searcher:
     tokenizer: Callable
     inputs: InputConfig
     model_identity: str  # changes with whatever changes embeddings
-    load: Callable[[], tuple[Clip, DiscoVLA]]  # the whole model, which videos need
+    load: Callable[[], tuple[Clip, DiscoVLA | ZeroShot]]  # the whole model, which videos need
     window: float = WINDOW  # seconds
     processes: int | None = None  # that decode videos, see `read_windows`
 
@@ -125,7 +126,7 @@ class Searcher:
         return WindowReader(inputs.max_frames, inputs.frames_per_second, *looks)
 
     @cached_property
-    def _whole(self) -> tuple[Clip, DiscoVLA]:
+    def _whole(self) -> tuple[Clip, DiscoVLA | ZeroShot]:
         return self.load()
 
 
