@@ -195,7 +195,7 @@ def adapt(
         "adapt.batch_size": batch_size,
         "adapt.seed": seed,
         **length("adapt", steps),
-        **_clip_of(clip),
+        **clip_of(clip),
     }
     clips_from = () if data else ("world",) if settings.world is not None else ("data",)
     settings = changed(settings, changes, ("clip", "inputs", "discovla", "adapt", *clips_from), options)
@@ -228,7 +228,7 @@ def adapt(
         print(f"saved: {runs_dir() / name / 'model'}")
 
 
-def _clip_of(name):
+def clip_of(name: str | None) -> dict[str, object]:
     """The fields that --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
     if name is None:
         return {}

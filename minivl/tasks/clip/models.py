@@ -44,8 +44,8 @@ class Source:
 def find_model(name: str) -> Source:
     """Where a model for search is, by its name.
 
-    name: a folder saved by `adapt`; else a dual encoder as `load_clip` names it, used zero-shot, with "/tag" (or "/file",
-    "/folder") for open_clip's weights ("ViT-B-32/openai"); or either of them on the hub ("hf-hub:owner/name").
+    name: a folder saved by `adapt`; else a dual encoder as `load_clip` names it, used zero-shot, with "/tag" (or
+    "/file", "/folder") for open_clip's weights ("ViT-B-32/openai"); or either of them on the hub ("hf-hub:owner/name").
     Raises ModelError or CheckpointError if there is no such model.
     """
     if name.startswith(HUB):
