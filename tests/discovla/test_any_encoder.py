@@ -6,10 +6,10 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from helpers.small_discovla import CONFIG, small_batch
 from open_clip import CLIP, CustomTextCLIP
 from open_clip.coca_model import CoCa
 
+from helpers.small_discovla import CONFIG, small_batch
 from minivl.clip.architectures import architectures
 from minivl.clip.dual import dual_encoder
 from minivl.config import DiscoVLAConfig
