@@ -41,8 +41,8 @@ Chosen = None) -> None:
         why = entry.lora or entry.fusion
         print(f"{entry.name:36s} {entry.family:12s} {entry.image_size:6d}  yes        {lora:4s}  {fusion:8s}  {why}")
     print(
-        "\nFolders of transformers' CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP and MetaCLIP 2 are read, too: zero-shot, "
-        "LoRA, and IVFusion where there is a class token (not SigLIP, SigLIP 2)"
+        "\nFolders of transformers' CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP and MetaCLIP 2 are read, too: "
+        "zero-shot, LoRA, and IVFusion where there is a class token (not SigLIP, SigLIP 2)"
     )
 
 

@@ -78,8 +78,8 @@ def import_lora(folder: Path | str, clip: str, pretrained: str | None = None) ->
     strange = [name for name, tensor in other.items() if "lora_B" in name and tensor.any() or "lora_" not in name]
     if strange:
         raise CheckpointError(
-            f"{folder / WEIGHTS} changes what DiscoVLA does not: {', '.join(strange[:5])}. It has LoRA on queries, keys "
-            "and values alone"
+            f"{folder / WEIGHTS} changes what DiscoVLA does not: {', '.join(strange[:5])}. It has LoRA on queries, "
+            "keys and values alone"
         )
     ours = {names[name]: tensor * (factor if name.endswith("lora_B.weight") else 1) for name, tensor in state.items()
             if name in names}  # fmt: skip
