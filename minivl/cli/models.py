@@ -18,10 +18,7 @@ Chosen = Annotated[
 
 
 @app.command()
-def models(name: if TYPE_CHECKING:
-    from minivl.clip.architectures import Architecture
-
-Chosen = None) -> None:
+def models(name: Chosen = None) -> None:
     """Architectures that search, evaluate and adapt take, and what works with each: LoRA, IVFusion, or why not.
 
     One name also gives its parameters, weights and tokenizer.
