@@ -1,4 +1,4 @@
-"""What `minivl models` lists is what works: one small model of random weights for every family."""
+"""What `minivl models` lists is what works: small models of random weights, one for each of several families."""
 
 import os
 
@@ -24,19 +24,7 @@ FUSION = DiscoVLAConfig(lora_rank=2, vision_fusion_layers=1, text_fusion_layers=
 TEXT = {"context_length": 10, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1}
 VIT = {"image_size": 32, "patch_size": 16, "width": 32, "head_width": 16, "layers": 2}
 SIZES = {"layers", "width", "head_width", "patch_size", "image_size", "heads", "context_length", "vocab_size"}
-FAMILIES = [
-    "RN50",
-    "coca_ViT-B-32",
-    "coca_base",
-    "ViT-B-16-SigLIP",
-    "ViT-L-14-CLIPA",
-    "ViT-H-14-worldwide",
-    "MobileCLIP-B",
-    "MobileCLIP2-S0",
-    "PE-Core-T-16-384",
-    "EVA02-B-16",
-    "ViT-B-32",
-]
+FAMILIES = ["RN50", "coca_ViT-B-32", "coca_base", "ViT-B-16-SigLIP", "ViT-L-14-CLIPA", "ViT-H-14-worldwide"]
 TINY_TIMM = {"embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
@@ -50,7 +38,7 @@ def shrunk(name):
         vision |= {"attn_pooler_heads": 2} if vision.get("attentional_pool") else {}
     kind = CoCa if "multimodal_cfg" in config else CustomTextCLIP if config.get("custom_text") else CLIP
     decoder = {"multimodal_cfg": TEXT} if kind is CoCa else {}
-    dim = 48 if vision.get("timm_proj") is None and "timm_model_name" in vision else 32
+    dim = 48 if vision.get("timm_proj") == "none" else 32
     return kind, {"embed_dim": dim, "vision_cfg": vision, "text_cfg": text, **decoder}
 
 
