@@ -8,6 +8,7 @@ from minivl.cli import (  # their commands
     data,
     explore,
     lessons,
+    models,
     predict,
     prepare,
     recipes,

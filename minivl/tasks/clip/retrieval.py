@@ -18,6 +18,7 @@ from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
 from minivl.discovla.beyond.temporal import ReversedTwins, twin_losses
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.discovla.zero_shot import ZeroShot
 from minivl.hub.folders import sections
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics
 from minivl.tasks.clip.models import ZERO_SHOT as ZERO_SHOT
@@ -66,7 +67,9 @@ class Embeddings:
 
 
 @torch.inference_mode()
-def embeddings(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Embeddings:
+def embeddings(
+    model: DiscoVLA | ZeroShot, data: ClipDataset, batch_size: int = 64, progress: bool = True
+) -> Embeddings:
     """Embeddings of every clip, its frames, and every caption of `data`; each is encoded once."""
     model.eval()
     device = next(model.parameters()).device
@@ -79,7 +82,7 @@ def embeddings(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progres
 
 
 @torch.inference_mode()
-def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
+def evaluate(model: DiscoVLA | ZeroShot, data: ClipDataset, batch_size: int = 64, progress: bool = True) -> Scores:
     """Text-to-video and video-to-text retrieval of the clips and captions of `data`."""
     found = embeddings(model, data, batch_size, progress)
     similarity = model.similarity(found.texts, found.videos).float().cpu().numpy()
@@ -89,6 +92,11 @@ def evaluate(model: DiscoVLA, data: ClipDataset, batch_size: int = 64, progress:
         retrieval_metrics(similarity, data.video_of_text),
         None if groups is None else group_metrics(similarity, list(groups), data.video_of_text),
     )
+
+
+def without_idle_fusion(config: DiscoVLAConfig) -> DiscoVLAConfig:
+    """The settings as they are trained: without frame captions there is nothing for the text tower to fuse."""
+    return config if config.alpha or config.beta else replace(config, text_fusion_layers=0)
 
 
 def adapt(
@@ -115,8 +123,7 @@ def adapt(
     if config.alpha or config.beta:
         train = train if train.frame_captions else with_pseudo_captions(train, rendered_captions(train))
         settings["frame_captions"] = hashlib.sha256(repr(train.frame_captions).encode()).hexdigest()[:16]
-    else:  # fusion in the text tower is for frame captions: without them no gradient would reach it
-        config = replace(config, text_fusion_layers=0)
+    config = without_idle_fusion(config)
     folder = Path(train.paths[0]).parent
     if frames := frames_hash(folder):
         settings["frames"] = frames
