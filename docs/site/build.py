@@ -123,10 +123,12 @@ def write_ledger(source: Path) -> None:
     import itables
     from itables.javascript import generate_init_offline_itables_html
 
+    first = ["task", "corpus", "metric", "paper", "ours", "delta", "status"]
     table = ledger.ledger_table(ledger.read_ledger())
+    table = table[first + [column for column in table if column not in first]]
     layout = {"topStart": "search", "topEnd": None, "bottomStart": "info", "bottomEnd": "paging"}
     html = generate_init_offline_itables_html(itables.options.dt_bundle)
-    html += itables.to_html_datatable(table, connected=False, layout=layout, maxBytes=0, pageLength=25, scrollX=True)
+    html += itables.to_html_datatable(table, connected=False, layout=layout, maxBytes=0, pageLength=25, scrollX=True, classes="display")
     text = (
         "# Ledger\n\nEvery cell of the papers' tables that this project names, and what became of it; lesson "
         f"[09](notebooks/09_ledger.ipynb) explains it.\n\n```{{raw}} html\n{html}\n```\n"

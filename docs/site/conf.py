@@ -29,6 +29,14 @@ def _mathml(display):
     return visit, None
 
 
+def _levels_of_captions(app, page, template, context, doctree):
+    """Sphinx calls captions of tables of contents headings, and does not say of which level."""
+    for part in ("body", "furo_navigation_tree"):
+        if part in context:
+            context[part] = context[part].replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app):
     """MathML is drawn by browsers themselves: no script, no fonts to fetch, and screen readers read it."""
     app.add_html_math_renderer("mathml", _mathml("inline"), _mathml("block"))
+    app.connect("html-page-context", _levels_of_captions, priority=900)  # after the theme has made its navigation

@@ -114,7 +114,7 @@ def test_the_search_finds_a_lesson():
 def test_the_ledger_can_be_filtered():
     with browser.Browser() as tab:
         tab.open(SITE / "ledger.html")
-        tab.wait_for("document.querySelectorAll('table tbody tr').length > 5")
+        tab.wait_for("document.querySelector('.dt-search input') && document.querySelector('.dt-info')")
         rows = "document.querySelectorAll('table tbody tr').length"
         before = tab.run("document.querySelector('.dt-info').innerText")
         tab.run("(() => { const i = document.querySelector('.dt-search input'); i.value = 'DiDeMo'; "
