@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from pysubs2 import SSAEvent, SSAFile
 from pysubs2.formats.subrip import SubripFormat
@@ -54,7 +55,8 @@ def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[
     They are called talk.srt or talk.vtt for talk.mp4, or talk.en.srt, where `en` is a language; with `language` those
     of that one come first. Raises SubtitleError where there are several languages to choose from.
     """
-    found, beside = {}, defaultdict(list)
+    found: dict[Path, Path] = {}
+    beside: dict[Any, list[Path]] = defaultdict(list)  # by name without suffix, and by that without language
     for folder, some in groupby(sorted(videos), key=lambda video: video.parent):
         beside.clear()
         for file in sorted(folder.iterdir()):
