@@ -159,7 +159,7 @@ def fitting(config: TrainConfig, examples: int, name: str, least: int = 1) -> Tr
     """
     from accelerate import PartialState
 
-    processes = PartialState()
+    processes = PartialState(cpu=not torch.accelerator.is_available())  # as `make_accelerator` starts them
     batch = min(config.batch_size, examples // processes.num_processes * processes.num_processes)
     if batch < least:
         raise TrainingError(
