@@ -95,7 +95,6 @@ def import_lora_command(
         raise ConfigError(f"{folder} has no adapter_config.json, as peft writes it")
     from minivl.discovla.peft_format import import_lora
 
-    chosen = clip_of(clip)
-    pretrained = None if chosen["clip.pretrained"] == "none" else chosen["clip.pretrained"]
-    import_lora(folder, chosen["clip.name"], pretrained).save_pretrained(out)
+    name, pretrained = map(str, clip_of(clip).values())
+    import_lora(folder, name, None if pretrained == "none" else pretrained).save_pretrained(out)
     print(f"saved: {out}")

@@ -54,7 +54,8 @@ def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[
     They are called talk.srt or talk.vtt for talk.mp4, or talk.en.srt, where `en` is a language; with `language` those
     of that one come first. Raises SubtitleError where there are several languages to choose from.
     """
-    found, beside = {}, defaultdict(list)
+    found: dict[Path, Path] = {}
+    beside: dict[str | tuple[str, str], list[Path]] = defaultdict(list)
     for folder, some in groupby(sorted(videos), key=lambda video: video.parent):
         beside.clear()
         for file in sorted(folder.iterdir()):
@@ -63,7 +64,7 @@ def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[
                 if LANGUAGE.fullmatch(Path(file.stem).suffix):
                     beside[Path(file.stem).stem, "any language"].append(file)
         for video in some:
-            wanted = [f"{video.stem}.{language}", video.stem, (video.stem, "any language")]
+            wanted: list[str | tuple[str, str]] = [f"{video.stem}.{language}", video.stem, (video.stem, "any language")]
             named = next((beside[name] for name in wanted if name in beside), [])
             if len({file.stem for file in named}) > 1:
                 names = ", ".join(file.name for file in named[:4])

@@ -18,11 +18,7 @@ UNIVL = ["config.json", "model.safetensors", "tokenizer.json"]
 EVERY_STEP = "train.checkpoint_every=1"
 COMMANDS = {  # name: (arguments, folder of the model, files in it)
     "pretrain": (["pretrain", "OUT/univl", "--scale", "tiny"], "univl", UNIVL),
-    "finetune": (
-        ["finetune", "joint", "--scale", "tiny", "--name", "task"],
-        "runs/task/model",
-        [*UNIVL, "README.md"],
-    ),
+    "finetune": (["finetune", "joint", "--scale", "tiny", "--name", "task"], "runs/task/model", [*UNIVL, "README.md"]),
     "pretrain-clip": (
         ["pretrain-clip", "OUT/clip", "--scale", "tiny", "--set", f"clip_pretrain.{EVERY_STEP}"],
         "clip",
