@@ -24,6 +24,9 @@ TIMM = {
     "vit": ("ViT of timm", "", NO_TOKEN),
 }
 
+# Families of which the tests train a small random model; of the others the list goes by the configuration.
+TRIED = ("ResNet", "CoCa", "SigLIP", "CLIPA", "ViT")
+
 
 @dataclass(frozen=True)
 class Architecture:
