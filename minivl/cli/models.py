@@ -23,7 +23,7 @@ def models(name: Chosen = None) -> None:
 
     One name also gives its parameters, weights and tokenizer.
     """
-    from minivl.clip.architectures import TRIED, architectures
+    from minivl.clip.architectures import architectures
 
     found = [entry for entry in architectures() if name is None or name.lower() in entry.name.lower()]
     exact = [entry for entry in found if entry.name == name]
@@ -34,10 +34,11 @@ def models(name: Chosen = None) -> None:
         return
     print(f"{'architecture':36s} {'family':12s} {'pixels':>6s}  zero-shot  LoRA  IVFusion")
     for entry in found:
-        lora, fusion = ("-" if reason else "yes" for reason in (entry.lora, entry.fusion))
+        known = "yes" if entry.yes == "yes" else "?"
+        lora, fusion = ("-" if reason else known for reason in (entry.lora, entry.fusion))
         why = entry.lora or entry.fusion
-        why += "" if entry.family in TRIED else f"{'; ' if why else ''}by its configuration, not tried"
-        print(f"{entry.name:36s} {entry.family:12s} {entry.image_size:6d}  yes        {lora:4s}  {fusion:8s}  {why}")
+        why += "" if entry.yes == "yes" else f"{'; ' if why else ''}{entry.yes}"
+        print(f"{entry.name:36s} {entry.family:12s} {entry.image_size:6d}  {known:9s}  {lora:4s}  {fusion:8s}  {why}")
     print(
         "\nFolders of transformers' CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP and MetaCLIP 2 are read, too: "
         "zero-shot, LoRA, and IVFusion where there is a class token (not SigLIP, SigLIP 2)"
@@ -47,13 +48,10 @@ def models(name: Chosen = None) -> None:
 def _print_one(entry: "Architecture") -> None:
     """One architecture, built on torch's meta device if its sizes are here."""
     print(f"{entry.name}: {entry.family}, {entry.image_size} x {entry.image_size} pixels, text tower: {entry.text}")
-    from minivl.clip.architectures import TRIED
-
-    yes = "yes" if entry.family in TRIED else "by its configuration, not tried"
     works = {"zero-shot": "", "LoRA": entry.lora, "IVFusion of frames": entry.fusion}
     works["IVFusion of frame captions"] = entry.text_fusion
     for what, why in works.items():
-        print(f"  {what:28s} {f'no: {why}' if why else yes}")
+        print(f"  {what:28s} {f'no: {why}' if why else entry.yes}")
     import torch
     from open_clip import create_model, list_pretrained_tags_by_model
 

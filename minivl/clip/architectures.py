@@ -41,6 +41,12 @@ class Architecture:
     fusion: str
     text_fusion: str
 
+    @property
+    def yes(self) -> str:
+        """What is said of a use that is possible: text towers of transformers are not tried either."""
+        tried = self.family in TRIED and self.text in ("causal", "bidirectional")
+        return "yes" if tried else "by its configuration, not tried"
+
 
 @lru_cache
 def architectures() -> tuple[Architecture, ...]:
