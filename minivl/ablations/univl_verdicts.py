@@ -11,7 +11,7 @@ import pandas as pd
 
 from minivl.ablations.runner import AblationError, compare
 from minivl.ablations.univl import REFERENCE, SCORES
-from minivl.metrics.verdicts import LEVEL, NOTHING, holm, verdicts
+from minivl.metrics.verdicts import LEVEL, NOTHING, holm, readable, verdicts
 
 # Question -> pairs of cells; the second is taken from the first.
 QUESTIONS = {
@@ -73,15 +73,8 @@ def asked(judged: pd.DataFrame, question: str, *pair: str) -> pd.DataFrame:
         table = table[(table["a"] == pair[0]) & (table["b"] == pair[1])]
     if table.empty:
         raise AblationError(f"no comparison {pair} for {question!r}; there are {QUESTIONS}")
-    return pd.DataFrame(
-        {
-            "difference": table["difference"].map("{:+.2f}".format),
-            "95 % interval": [f"[{row.low:+.2f}, {row.high:+.2f}]" for row in table.itertuples()],
-            "Holm p": table["Holm p"].map("{:.3f}".format),
-            "detectable": table["detectable"].map("{:.1f}".format),
-            "verdict": table["verdict"],
-        }
-    ).set_axis(table["score"] if pair else table["comparison"])
+    shown = readable(table)
+    return shown.set_axis(table["score"]) if pair else shown
 
 
 def summary(judged: pd.DataFrame) -> pd.DataFrame:

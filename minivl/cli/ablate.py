@@ -116,6 +116,20 @@ def _univl_tasks(settings, seeds, out, workers):
     _print(run_tasks(settings, seeds, out, workers), MAIN_SCORES, out / "univl_tasks.csv")
 
 
+@add_study(
+    "univl-lessons",
+    "The runs of lessons 07 and 08: every task, start and budget, scored on each test example.",
+    _fine_tuning,
+    seeds=3,
+)
+def _univl_lessons(settings, seeds, out, workers):
+    from minivl.ablations.univl_lessons import MAIN_SCORES, NAME, run_lessons
+
+    table = run_lessons(settings, seeds, out, workers)
+    _print(table, MAIN_SCORES, out / f"{NAME}.csv")
+    print(f"{table['cpu hours'].sum():.2f} CPU hours")
+
+
 @ablate.command("discovla")
 def ablate_discovla(
     study: Annotated[

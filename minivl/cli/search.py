@@ -222,9 +222,12 @@ def adapt(
     adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, runs_dir() / name, train=train)
     if is_first_process():
         split = plan.split if plan else "val"
-        scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
-        _print_scores(split, scores)
-        complete_card(runs_dir() / name / "model", split, scores.row())
+        if data is not None and plan is None and not (data / split).is_dir():
+            print(f"not scored: {data} has no {split}/ with clips that training did not see")
+        else:
+            scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
+            _print_scores(split, scores)
+            complete_card(runs_dir() / name / "model", split, scores.row())
         print(f"saved: {runs_dir() / name / 'model'}")
 
 

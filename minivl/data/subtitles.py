@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from pysubs2 import SSAEvent, SSAFile
 from pysubs2.formats.subrip import SubripFormat
@@ -55,7 +56,11 @@ def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[
     of that one come first. Raises SubtitleError where there are several languages to choose from.
     """
     found: dict[Path, Path] = {}
+<<<<<<< HEAD
     beside: dict[str | tuple[str, str], list[Path]] = defaultdict(list)
+=======
+    beside: dict[Any, list[Path]] = defaultdict(list)  # by name without suffix, and by that without language
+>>>>>>> main
     for folder, some in groupby(sorted(videos), key=lambda video: video.parent):
         beside.clear()
         for file in sorted(folder.iterdir()):

@@ -24,8 +24,10 @@ def paired_bootstrap(
               none of them. To draw them one by one would pretend that there was more to learn from
 
     Returns {"difference": mean(a) - mean(b), "low", "high": the middle 95 % of the resampled differences, "P(a > b)":
-    the share of them above 0, ties counted half}. The result is always the same for the same `seed`. With (N,) or a
-    single run the interval says nothing about training again; with three runs or so it still is too narrow.
+    the share of them above 0, ties counted half, "p": twice the share on the rarer side of 0, where ties count whole
+    and one resample is added, so that it is never 0; "standard error": their standard deviation, "examples": how many
+    there are to draw from, or clusters}. The result is always the same for the same `seed`. With (N,) or a single run
+    the interval says nothing about training again; with three runs or so it still is too narrow.
 
     Raises ValueError if shapes differ or for NaN.
     """
@@ -49,6 +51,9 @@ def paired_bootstrap(
         "low": float(low),
         "high": float(high),
         "P(a > b)": float((means > 0).mean() + (means == 0).mean() / 2),
+        "p": min(1.0, 2 * (min((means <= 0).sum(), (means >= 0).sum()) + 1) / (samples + 1)),
+        "standard error": float(means.std(ddof=1)),
+        "examples": count,
     }
 
 

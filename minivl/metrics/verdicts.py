@@ -16,7 +16,7 @@ def verdicts(
 ) -> pd.DataFrame:
     """A table of all comparisons of one study, a row each, with the verdict on each.
 
-    comparisons     name -> what `paired_worlds` returned, or `paired_seeds`, of all the same one
+    comparisons     name -> what `paired_worlds` returned, or `paired_seeds`, or `paired_bootstrap`, of all the same one
     floor, ceiling  of the score that is compared: what costs nothing, and what can be had at best
 
     Columns, beside those of the comparisons: "Holm p": p corrected for the number of comparisons; "detectable": the
@@ -26,15 +26,15 @@ def verdicts(
 
     The intervals are those of each comparison alone: one that excludes 0 may come with "nothing shown", if there were
     many comparisons. p is the one that goes with the interval; of `paired_seeds` that is "t p", as the exact one can't
-    become small enough with a few seeds. What seeds alone show holds for the one world that they were trained in.
+    become small enough with a few seeds. What seeds or examples alone show holds for the one world that they are of.
     Raises ValueError for no comparison, and for a ceiling that is not above the floor.
     """
     if not comparisons:
         raise ValueError("there are no comparisons to judge")
     table = pd.DataFrame.from_dict(comparisons, orient="index").rename_axis("comparison").reset_index()
-    if "worlds" not in table:
+    if "t p" in table:
         table = table.drop(columns="p").rename(columns={"t p": "p"})
-    units = table["worlds" if "worlds" in table else "seeds"]
+    units = table[next(name for name in ("worlds", "seeds", "examples") if name in table)]
     corrected = holm(table["p"])
     table.insert(table.columns.get_loc("p") + 1, "Holm p", corrected)
     table["detectable"] = [
@@ -49,6 +49,19 @@ def verdicts(
         for name, column in (("share", "difference"), ("share low", "low"), ("share high", "high")):
             table[name] = 100 * table[column] / (ceiling - floor)
     return table
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `verdicts` as they are shown: difference, interval, corrected p, what was detectable, and the word."""
+    return pd.DataFrame(
+        {
+            "difference": table["difference"].map("{:+.2f}".format),
+            "95 % interval": [f"[{row.low:+.2f}, {row.high:+.2f}]" for row in table.itertuples()],
+            "Holm p": table["Holm p"].map("{:.3f}".format),
+            "detectable": table["detectable"].map("{:.1f}".format),
+            "verdict": table["verdict"],
+        }
+    ).set_axis(table["comparison"])
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

@@ -83,8 +83,9 @@ def _section(slide: str, numbers: str, markdown: Callable[[str], str]) -> str:
     """One slide; `numbers` are the definitions of all references to results, which any slide may use."""
     shown, _, notes = slide.strip().partition("\nNote:\n")
     kind = "title" if shown.startswith("# ") else "predict" if shown.startswith("## Predict") else "plain"
-    aside = '<aside class="notes">' + markdown(notes + "\n\n" + numbers) + "</aside>" if notes else ""
-    return f'<section class="{kind}">\n' + markdown(shown + "\n\n" + numbers) + aside + "</section>"
+    shown, notes = (str(markdown(part + "\n\n" + numbers)) if part else "" for part in (shown, notes))
+    aside = f'<aside class="notes">{notes}</aside>' if notes else ""
+    return f'<section class="{kind}">\n{shown}{aside}</section>'
 
 
 class Slide(mistune.HTMLRenderer):

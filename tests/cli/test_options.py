@@ -72,6 +72,7 @@ COMMANDS = [
     ("ablate univl", "univl_pretrain.objectives.anchors=middle", "ablations.univl.run_ablation", "anchors='middle'"),
     ("ablate univl-regimes", "univl_tasks.joint.max_words=9", "ablations.univl_regimes.run_regimes", "max_words=9"),
     ("ablate univl-tasks", "univl_tasks.sentiment.train.steps=3", "ablations.univl_tasks.run_tasks", "steps=3"),
+    ("ablate univl-lessons", "univl_tasks.align.max_words=9", "ablations.univl_lessons.run_lessons", "max_words=9"),
     ("ablate discovla noise", "discovla.pool_scale=0.5", "ablations.discovla.run_study", "pool_scale=0.5"),
     ("ablate discovla-cost", "discovla.lora_rank=2", "ablations.discovla_cost.strategy_costs", "lora_rank=2"),
     ("recipe dry-run univl-coin", "univl_tasks.segmentation.max_words=9", "fullscale.dry_run.dry_run", "max_words=9"),

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from minivl.metrics.bootstrap import paired_bootstrap, paired_seeds, paired_worlds, planned_error
 
@@ -36,6 +37,17 @@ def test_all_resamples_of_three_examples():
     expected = np.mean([(m > 0) + (m == 0) / 2 for m in means])
     assert paired_bootstrap([1, 0, -2], [0, 0, 0], samples=40_000)["P(a > b)"] == pytest.approx(expected, abs=0.01)
     assert paired_bootstrap([1, 2], [1, 2])["P(a > b)"] == 0.5
+
+
+def test_p_is_small_where_hardly_a_resample_is_on_the_other_side_and_never_0():
+    """2 (0 + 1) / 101 where all 100 resamples are above 0; 1 where half of them are on either side."""
+    sure = paired_bootstrap([1, 2, 3], [0, 0, 0], samples=100, clusters=["a", "a", "b"])
+    assert (sure["p"], sure["examples"]) == (pytest.approx(2 / 101), 2)
+    assert paired_bootstrap([1, -1], [0, 0])["p"] == 1 == paired_bootstrap([1, 1], [1, 1])["p"]
+    rng = np.random.default_rng(4)
+    found = paired_bootstrap(rng.normal(size=400) + 0.1, np.zeros(400))
+    assert found["standard error"] == pytest.approx(0.05, rel=0.1)
+    assert found["p"] == pytest.approx(2 * norm.sf(found["difference"] / found["standard error"]), rel=0.3)
 
 
 def test_runs_are_drawn_again_too():

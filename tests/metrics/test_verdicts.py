@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from minivl.metrics.bootstrap import paired_seeds, paired_worlds
-from minivl.metrics.verdicts import detectable, holm, verdicts
+from minivl.metrics.bootstrap import paired_bootstrap, paired_seeds, paired_worlds
+from minivl.metrics.verdicts import detectable, holm, readable, verdicts
 
 
 def compared(*means):
@@ -53,6 +53,15 @@ def test_words_follow_from_the_corrected_p():
     assert (alone["verdict"][0], among["verdict"][0]) == ("helps", "nothing shown")
     assert among["Holm p"][0] == pytest.approx(3 * alone["p"][0])
     assert among["detectable"][0] > alone["detectable"][0], "more comparisons ask for more"
+
+
+def test_examples_of_one_world_are_judged_by_the_p_of_the_bootstrap():
+    scores = np.random.default_rng(0).normal(1, 1, (3, 100))
+    compared = {"up": paired_bootstrap(scores, 0 * scores), "none": paired_bootstrap(scores, scores[:, ::-1])}
+    table = verdicts(compared)
+    assert table["verdict"].tolist() == ["helps", "nothing shown"]
+    assert table["p"].tolist() == [found["p"] for found in compared.values()]
+    assert readable(table).loc["up", "95 % interval"] == f"[{table['low'][0]:+.2f}, {table['high'][0]:+.2f}]"
 
 
 def test_seeds_of_one_world_are_judged_by_the_p_of_their_interval():

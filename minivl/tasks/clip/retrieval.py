@@ -1,6 +1,7 @@
 """Text-video retrieval: adapt a CLIP to videos and score it."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from minivl.clip import Clip
 from minivl.config import DiscoVLAConfig, Scale, TrainConfig
 from minivl.data.clips import ClipDataset
-from minivl.data.schema import first_rows, load_split
+from minivl.data.schema import captions_of, first_rows, load_split
 from minivl.data.world.build import cached_world, frames_hash
 from minivl.data.world.language import in_other_order
 from minivl.discovla import DiscoVLA
@@ -33,8 +34,16 @@ def data_folder(settings: Scale, progress: bool = True) -> Path:
 
 
 def clips(folder: Path, split: str, backbone: Clip, settings: Scale, subset: int | None = None) -> ClipDataset:
-    """The clips of a split as a CLIP (`backbone`) reads them; `subset` takes the first so many."""
+    """The clips of a split as a CLIP (`backbone`) reads them; `subset` takes the first so many.
+
+    Clips that nobody has captioned are left out, and a warning counts them.
+    """
     rows = first_rows(load_split(folder, split), subset)
+    captioned = np.unique(captions_of(rows)[1])
+    if 0 < len(captioned) < len(rows):
+        warnings.warn(f"{len(rows) - len(captioned)} of {len(rows)} clips of {split} have no caption and are left out",
+                      stacklevel=2)  # fmt: skip
+        rows = rows.select(captioned)
     return ClipDataset(rows, backbone, settings.inputs, keep_frames=settings.world is not None)
 
 

@@ -76,9 +76,9 @@ class Task(SavedTask, ABC):
             "univl": dataclasses.asdict(self.univl.config),
             **self.run_settings(),
         } | ({"data": data} if data else {})
-        dataset = self.dataset(rows)
-        train = fitting(self.config.train, len(dataset), f"univl_tasks.{self.section}.train", self.least)
-        fit(self, dataset, train, run_dir, settings=settings, progress=progress)
+        examples = self.dataset(rows)
+        train = fitting(self.config.train, len(examples), f"univl_tasks.{self.section}.train", self.least)
+        fit(self, examples, train, run_dir, settings=settings, progress=progress)
         return self
 
     def run_settings(self) -> dict[str, Any]:
