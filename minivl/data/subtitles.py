@@ -56,11 +56,7 @@ def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[
     of that one come first. Raises SubtitleError where there are several languages to choose from.
     """
     found: dict[Path, Path] = {}
-<<<<<<< HEAD
-    beside: dict[str | tuple[str, str], list[Path]] = defaultdict(list)
-=======
     beside: dict[Any, list[Path]] = defaultdict(list)  # by name without suffix, and by that without language
->>>>>>> main
     for folder, some in groupby(sorted(videos), key=lambda video: video.parent):
         beside.clear()
         for file in sorted(folder.iterdir()):
@@ -69,7 +65,7 @@ def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[
                 if LANGUAGE.fullmatch(Path(file.stem).suffix):
                     beside[Path(file.stem).stem, "any language"].append(file)
         for video in some:
-            wanted: list[str | tuple[str, str]] = [f"{video.stem}.{language}", video.stem, (video.stem, "any language")]
+            wanted = [f"{video.stem}.{language}", video.stem, (video.stem, "any language")]
             named = next((beside[name] for name in wanted if name in beside), [])
             if len({file.stem for file in named}) > 1:
                 names = ", ".join(file.name for file in named[:4])
