@@ -34,9 +34,11 @@ def models(name: Chosen = None) -> None:
         return
     print(f"{'architecture':36s} {'family':12s} {'pixels':>6s}  zero-shot  LoRA  IVFusion")
     for entry in found:
-        lora, fusion = ("-" if reason else "yes" for reason in (entry.lora, entry.fusion))
+        known = "yes" if entry.yes == "yes" else "?"
+        lora, fusion = ("-" if reason else known for reason in (entry.lora, entry.fusion))
         why = entry.lora or entry.fusion
-        print(f"{entry.name:36s} {entry.family:12s} {entry.image_size:6d}  yes        {lora:4s}  {fusion:8s}  {why}")
+        why += "" if entry.yes == "yes" else f"{'; ' if why else ''}{entry.yes}"
+        print(f"{entry.name:36s} {entry.family:12s} {entry.image_size:6d}  {known:9s}  {lora:4s}  {fusion:8s}  {why}")
     print(
         "\nFolders of transformers' CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP and MetaCLIP 2 are read, too: "
         "zero-shot, LoRA, and IVFusion where there is a class token (not SigLIP, SigLIP 2)"
@@ -49,7 +51,7 @@ def _print_one(entry: "Architecture") -> None:
     works = {"zero-shot": "", "LoRA": entry.lora, "IVFusion of frames": entry.fusion}
     works["IVFusion of frame captions"] = entry.text_fusion
     for what, why in works.items():
-        print(f"  {what:28s} {f'no: {why}' if why else 'yes'}")
+        print(f"  {what:28s} {f'no: {why}' if why else entry.yes}")
     import torch
     from open_clip import create_model, list_pretrained_tags_by_model
 
@@ -95,7 +97,6 @@ def import_lora_command(
         raise ConfigError(f"{folder} has no adapter_config.json, as peft writes it")
     from minivl.discovla.peft_format import import_lora
 
-    chosen = clip_of(clip)
-    pretrained = None if chosen["clip.pretrained"] == "none" else chosen["clip.pretrained"]
-    import_lora(folder, chosen["clip.name"], pretrained).save_pretrained(out)
+    name, pretrained = map(str, clip_of(clip).values())
+    import_lora(folder, name, None if pretrained == "none" else pretrained).save_pretrained(out)
     print(f"saved: {out}")

@@ -24,6 +24,9 @@ TIMM = {
     "vit": ("ViT of timm", "", NO_TOKEN),
 }
 
+# Families of which the tests train a small random model; of the others the list goes by the configuration.
+TRIED = ("ResNet", "CoCa", "SigLIP", "CLIPA", "ViT")
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -37,6 +40,12 @@ class Architecture:
     lora: str
     fusion: str
     text_fusion: str
+
+    @property
+    def yes(self) -> str:
+        """What is said of a use that is possible: text towers of transformers are not tried either."""
+        tried = self.family in TRIED and self.text in ("causal", "bidirectional")
+        return "yes" if tried else "by its configuration, not tried"
 
 
 @lru_cache

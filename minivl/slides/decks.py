@@ -8,6 +8,7 @@ results as in the lessons (minivl/prose.py): they are computed when the deck is 
 import html
 import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -70,11 +71,15 @@ def sections(text: str, notebook: Any, folder: Path) -> list[str]:
     """The slides of a source, as HTML; `folder` is where its links to tables of results start."""
     text = rendered(text, folder)
     numbers = "\n".join(match[0] for match in DEFINITION.finditer(text))
-    markdown = mistune.create_markdown(renderer=Slide(notebook), plugins=["math", "table"])
+    parse = mistune.create_markdown(renderer=Slide(notebook), plugins=["math", "table"])
+
+    def markdown(part: str) -> str:
+        return str(parse(part))  # its type leaves open a tree
+
     return [_section(slide, numbers, markdown) for slide in re.split(r"^---$", DEFINITION.sub("", text), flags=re.M)]
 
 
-def _section(slide: str, numbers: str, markdown: mistune.Markdown) -> str:
+def _section(slide: str, numbers: str, markdown: Callable[[str], str]) -> str:
     """One slide; `numbers` are the definitions of all references to results, which any slide may use."""
     shown, _, notes = slide.strip().partition("\nNote:\n")
     kind = "title" if shown.startswith("# ") else "predict" if shown.startswith("## Predict") else "plain"

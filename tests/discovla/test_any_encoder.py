@@ -10,7 +10,7 @@ from open_clip import CLIP, CustomTextCLIP
 from open_clip.coca_model import CoCa
 
 from helpers.small_discovla import CONFIG, small_batch
-from minivl.clip.architectures import architectures
+from minivl.clip.architectures import TRIED, architectures
 from minivl.clip.dual import dual_encoder
 from minivl.config import DiscoVLAConfig
 from minivl.data.images import crop_square
@@ -18,6 +18,7 @@ from minivl.discovla import DiscoVLA
 from minivl.discovla.backbone import UnsupportedBackbone, abilities
 from minivl.discovla.peft_format import export_lora, import_lora
 from minivl.discovla.zero_shot import ZeroShot
+from minivl.tasks.clip.models import find_model, load_text
 
 LORA = DiscoVLAConfig(lora_rank=2, vision_fusion_layers=0, text_fusion_layers=0, alpha=0, beta=0)
 FUSION = DiscoVLAConfig(lora_rank=2, vision_fusion_layers=1, text_fusion_layers=0, alpha=0, beta=0)
@@ -105,6 +106,10 @@ def test_what_is_listed_works_and_the_rest_is_refused(name, monkeypatch):
     check(model, listed)
 
 
+def test_families_that_count_as_tried_are_those_of_these_tests():
+    assert {entry.family for entry in architectures() if entry.name in FAMILIES} == set(TRIED)
+
+
 def transformers_model(kind, **changes):
     import transformers
 
@@ -124,6 +129,19 @@ def test_models_of_transformers(kind, fuses):
     found = abilities(model)
     assert not found.lora and bool(found.fusion) != fuses and found.text_fusion
     check(model, found)
+
+
+def test_search_reads_a_folder_of_transformers(tmp_path):
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    transformers_model("Siglip").save_pretrained(tmp_path)
+    words = Tokenizer(models.WordLevel({"pot": 3, "<pad>": 1, "<unk>": 4}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>").save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 32, "width": 32}}')
+    model, tokenizer = load_text(find_model(str(tmp_path)))
+    with torch.inference_mode():
+        assert model.encode_caption(*tokenizer(["pot"])).shape == (1, 32)
 
 
 def test_siglip_2_reads_patches():
