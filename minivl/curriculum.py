@@ -1,4 +1,4 @@
-"""What the course consists of, by name: assignments, the lessons before them, and their tasks in order.
+"""What the course consists of, by name: lessons and their appendices, assignments, and their tasks in order.
 
 Nothing heavy is imported here, so that a command can answer a wrong name at once.
 """
@@ -59,9 +59,11 @@ def assignment_of(name: str) -> str:
     if number in by_lesson:
         return by_lesson[number]
     having = ", ".join(f"{name} (lesson {' and '.join(a.lessons)})" for name, a in ASSIGNMENTS.items())
+    if name in appendices():
+        raise ConfigError(f"{name} is an appendix, which has no assignment; the assignments are {having}")
     if any(lesson.startswith(f"{number}_") for lesson in lessons()):
         raise ConfigError(f"lesson {number} has no assignment; the assignments are {having}")
-    close = difflib.get_close_matches(name, [*ASSIGNMENTS, *by_task, *lessons()], n=1)
+    close = difflib.get_close_matches(name, [*ASSIGNMENTS, *by_task, *lessons(), *appendices()], n=1)
     meant = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(f"there is no assignment, task or lesson {name!r}.{meant} The assignments are {having}")
 
@@ -73,6 +75,23 @@ def require_assignment(name: str) -> str:
     return name
 
 
+def lesson_of(name: str) -> str:
+    """The lesson that is meant by its name or number: "03_five_objectives", "03", "3".
+
+    Raises ConfigError for another.
+    """
+    number = name.zfill(2) if name.isdecimal() else name
+    found = [lesson for lesson in lessons() if number in (lesson, lesson.partition("_")[0])]
+    if not found:
+        raise ConfigError(f"there is no lesson {name!r}; there are {', '.join(lessons())}")
+    return found[0]
+
+
 def lessons() -> list[str]:
     """Names of the lessons, such as "03_five_objectives"."""
     return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def appendices() -> list[str]:
+    """Names of the notebooks with all studies behind a lesson, such as "a1_univl_studies"."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("a[0-9]_*.ipynb"))

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import warnings
@@ -123,7 +124,7 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     """Execute a notebook in a fresh kernel, in the current folder, and write it, with its outputs, into `out`.
 
     What the cells print, progress bars included, is shown as it comes. The notebook is written even if a cell
-    fails, so that what happened can be read there.
+    fails, so that what happened can be read there. What the run cost is in its metadata (`cost_of`).
     Raises LessonError for an unknown lesson or one that failed.
     """
     import nbformat
@@ -133,12 +134,15 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     out.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(source, as_version=4)
     settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out), **(environment or {})}
-    if scale_name:
-        settings["MINIVL_SCALE"] = scale_name
+    scale_name = scale_name or scale().name
+    settings["MINIVL_SCALE"] = scale_name
     written = out / source.name
     try:
         with tempfile.TemporaryDirectory(prefix="minivl-") as sockets:
-            _talking_client(notebook, sockets).execute(env=settings)
+            client = _talking_client(notebook, sockets)
+            # After each cell, as the kernel is gone when the notebook is complete: the last one counts.
+            client.on_cell_executed = lambda **_: record_cost(notebook, scale_name, _spent(client))
+            client.execute(env=settings)
     except CellExecutionError as error:
         raise LessonError(
             f"the lesson stopped: {error.ename}: {error.evalue}\nThe traceback and all outputs so far are in {written}"
@@ -147,6 +151,45 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
         _drop_progress(notebook)
         nbformat.write(notebook, written)
     return written
+
+
+def cost_of(notebook: Any, scale_name: str) -> dict[str, float] | None:
+    """What the last recorded run of a lesson took: {"cpu minutes", "peak GB"}; None if none at this scale was recorded.
+
+    "cpu minutes" are those of all cores, "peak GB" is the memory of the kernel at its highest (Linux alone tells it).
+    """
+    return notebook.metadata.get("minivl", {}).get("cost", {}).get(scale_name)
+
+
+def record_cost(notebook: Any, scale_name: str, cost: dict[str, float]) -> None:
+    """Write what a run took into the metadata of a notebook, where `cost_of` reads it."""
+    notebook.metadata.setdefault("minivl", {}).setdefault("cost", {})[scale_name] = cost
+
+
+def update_cost(name: str, written: Path, scale_name: str) -> dict[str, float]:
+    """Put what a run of a lesson took, which wrote the notebook `written`, into notebooks/, and nothing else of it."""
+    import nbformat
+
+    cost = cost_of(nbformat.read(written, as_version=4), scale_name)
+    assert cost is not None, "run_lesson records it"
+    notebook = nbformat.read(_lesson(name), as_version=4)
+    record_cost(notebook, scale_name, cost)
+    nbformat.write(notebook, _lesson(name))
+    return cost
+
+
+def _spent(client):
+    """What the kernel of a notebook client has taken so far, its finished child processes included."""
+    import psutil
+
+    kernel = psutil.Process(client.km.provisioner.pid)
+    times = kernel.cpu_times()
+    cost = {"cpu minutes": round(sum(times[:4]) / 60, 2)}  # user and system, and of children
+    status = Path(f"/proc/{kernel.pid}/status")
+    if status.is_file():
+        peak = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        cost["peak GB"] = round(int(peak[1]) / 2**20, 2)
+    return cost
 
 
 def _talking_client(notebook, sockets):

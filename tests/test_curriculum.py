@@ -38,6 +38,8 @@ def test_names_of_an_assignment(name):
         ("", "no assignment, task or lesson ''"),
         ("9", "lesson 09 has no assignment; the assignments are"),
         ("09_ledger", "lesson 09 has no assignment; the assignments are"),
+        ("a1_univl_studies", "a1_univl_studies is an appendix, which has no assignment; the assignments are"),
+        ("a1_univl_study", "'a1_univl_study'. Did you mean a1_univl_studies?"),
     ],
 )
 def test_names_of_nothing(name, message):

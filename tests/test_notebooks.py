@@ -2,13 +2,14 @@
 
 import json
 import re
+import sys
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
 from minivl.config import NOTEBOOKS
-from minivl.lessons import run_lesson, shown_sources
+from minivl.lessons import cost_of, run_lesson, shown_sources
 
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -73,7 +74,8 @@ def test_shown_source_is_that_of_the_package(name):
 @pytest.mark.parametrize("name", LESSONS)
 def test_runs_at_the_smallest_scale(name, tmp_path):
     written = run_lesson(name, tmp_path, "tiny", {"MINIVL_CACHE": str(tmp_path / "cache")})
-    assert written.is_file()
+    cost = cost_of(nbformat.read(written, as_version=4), "tiny")
+    assert 0 < cost["cpu minutes"] and (sys.platform != "linux" or 0.1 < cost["peak GB"])
     if name == "00_quickstart":
         assert len(list((tmp_path / "figures").glob("*.png"))) >= 4
         assert (tmp_path / "scores.csv").is_file() and (tmp_path / "adapt-seed0" / "model" / "config.json").is_file()

@@ -3,15 +3,18 @@
 import re
 from math import log
 
+import nbformat
 import pytest
 import torch
 
 from minivl.config import NOTEBOOKS
+from minivl.curriculum import appendices, lessons
 from minivl.discovla.lora import LoRA
 from minivl.metrics.retrieval import retrieval_metrics
 from minivl.metrics.verdicts import holm
 from minivl.univl import objectives
 
+ALL = [*lessons(), *appendices()]
 TEACHING = NOTEBOOKS.parent / "docs" / "teaching"
 ANSWERS = (TEACHING / "exam_answers.md").read_text(encoding="utf-8")
 
@@ -45,3 +48,22 @@ def test_links_lead_to_files():
     for file in (*TEACHING.glob("*.md"), TEACHING.parent / "glossary.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
             assert (file.parent / link).exists(), f"{file.name}: {link}"
+
+
+OPENING = ("**Question.**", "**Afterwards you can**", "**Before:**", "**Time:**", "(../docs/glossary.md)")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_lesson_opens_with_its_question_aims_needs_and_times(name):
+    opening = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells[0].source
+    assert not [part for part in OPENING if part not in opening]
+    assert re.search(r"minutes to read.*, [a-z ]+ to run on two cores", opening), "written out, and measured"
+
+
+@pytest.mark.parametrize("text", ["README.md", "docs/teaching/syllabus.md", "docs/teaching/misconceptions.md"])
+def test_every_lesson_and_appendix_has_its_place(text):
+    file = TEACHING.parents[1] / text
+    linked = {
+        (file.parent / link).resolve() for link in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8"))
+    }
+    assert not [name for name in ALL if NOTEBOOKS.resolve() / f"{name}.ipynb" not in linked]

@@ -190,7 +190,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
         checkpoint_every=10_000,
     )
     with TemporaryDirectory() as run_dir:
-        model = (
+        model: Any = (
             adapt("kitchen", None, train, config, training, Path(run_dir), progress=False, twins=twins)
             if rounds
             else zero_shot(load_clip("kitchen"))

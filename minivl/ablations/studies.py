@@ -3,9 +3,18 @@
 from minivl.ablations.discovla import LORA, render, run_cell
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
+from minivl.ablations.univl_worlds import prepare_joint, run_joint
 
 # As many test clips as every world of these settings has meals for, and the quick start's training.
 SMALL = {"videos_test": 1160, "batch_size": 32, "learning_rate": 1e-2}
+
+# Who is right for a clip in Joint: the texts of its video's clips that stand beside it, or its own alone.
+JOINT = {
+    "MIL-NCE": {"positives": "neighbours"},
+    "NCE": {"positives": "own"},
+    "NCE without neighbours": {"positives": "own without neighbours"},
+}
+SHIFTS = (0, 4, 8)  # seconds; a step takes three to five
 
 STUDIES = {
     study.name: study
@@ -27,6 +36,24 @@ STUDIES = {
             ),
             run=run_cell,
             prepare=render,
+        ),
+        Study(
+            name="joint-and-shift",
+            question="Is it worth it to count neighbouring clips as right, when speech comes too early or too late?",
+            cells=tuple(
+                Cell(f"{name}, shift {shift}", {"steps": 100, "transcript_shift": float(shift), **positives})
+                for shift in SHIFTS
+                for name, positives in JOINT.items()
+            ),
+            contrasts=tuple(
+                Contrast(
+                    f"MIL-NCE or {other}, shift {shift}", f"MIL-NCE, shift {shift}", f"{other}, shift {shift}", "R@sum"
+                )
+                for shift in SHIFTS
+                for other in list(JOINT)[1:]
+            ),
+            run=run_joint,
+            prepare=prepare_joint,
         ),
     )
 }

@@ -1,8 +1,8 @@
 """What the ablations of UniVL show, question by question, by the one rule for verdicts.
 
-A question is what a section of lesson 04 asks. Its comparisons are made in all scores, and `verdicts` corrects for
-their number. All of it is one rendered world and one test set, scored after training with several seeds: an effect that
-is shown here is shown for that world.
+A question is what a section of lesson 04 asks, or of its appendix (notebooks/a1_univl_studies.ipynb). Its comparisons
+are made in all scores, and `verdicts` corrects for their number. All of it is one rendered world and one test set,
+scored after training with several seeds: an effect that is shown here is shown for that world.
 """
 
 from pathlib import Path

@@ -6,7 +6,7 @@ Videos are rendered, encoded as mp4, read by the small S3D and thrown away. What
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -51,32 +51,42 @@ KINDS: dict[str, tuple[tuple[Part, ...], Callable]] = {
 }
 
 
-def write_feature_world(folder: Path, kind: str, net: S3D, world: WorldConfig, share: float = 1.0) -> Path:
+def write_feature_world(
+    folder: Path,
+    kind: str,
+    net: S3D,
+    world: WorldConfig,
+    share: float = 1.0,
+    parts: Sequence[Part] | None = None,
+    progress: bool = True,
+) -> Path:
     """Write all splits of a feature world into `folder` and return it; what is there already is kept.
 
     kind    "narrated" (split "pretrain" has transcripts only, as HowTo100M; the others have steps and captions) or
             "opinions"
     share   of the number of clips
+    parts   the splits, if not the usual ones of the kind
     """
-    parts, make_clips = KINDS[kind]
-    for part in parts:
+    usual, make_clips = KINDS[kind]
+    for part in parts or usual:
         directory = folder / part.name
         if not (directory / "metadata.jsonl").exists():
             directory.mkdir(parents=True, exist_ok=True)
-            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world)
+            _write_part(directory, part, make_clips, max(2, round(part.count * share)), net, world, progress)
     return folder
 
 
-def renarrate(source: Path, folder: Path, world: WorldConfig, **speech: Any) -> Path:
+def renarrate(source: Path, folder: Path, world: WorldConfig, parts: Sequence[Part] = NARRATED, **speech: Any) -> Path:
     """Narrate the videos of a feature world anew: the same features, other transcripts.
 
     world   the settings that `source` was written with
+    parts   the splits that it was written with
     speech  settings of transcripts that are changed, such as `transcript_shift=0.0`
 
     Writes `folder`, whose rows point to the features in `source`, and returns it. Raises ValueError if `source` was
     not written with the settings of `world`.
     """
-    for part in NARRATED:
+    for part in parts:
         source_rows = [json.loads(line) for line in (source / part.name / "metadata.jsonl").open(encoding="utf-8")]
         rows = []
         for row, before, after in zip(
@@ -97,16 +107,16 @@ def _narrated(part: Part, world: WorldConfig) -> Iterator[dict]:
     return (row for row, _ in islice(clips, part.first, None))
 
 
-def _write_part(directory, part, make_clips, count, net, world):
+def _write_part(directory, part, make_clips, count, net, world, progress):
     clips = islice(make_clips(part.world_split, part.first + count, world), part.first, part.first + count)
     rows, videos = [], {}
     with tempfile.TemporaryDirectory() as rendered:
-        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video"):
+        for row, draw in tqdm(clips, total=count, desc=f"rendering {part.name}", unit="video", disable=not progress):
             path = videos[row["video_id"]] = Path(rendered) / row["file_name"]
             write_video(path, draw(), world.fps)
             named = {"feature_file": f"features.safetensors::{row['video_id']}", "feature_rate": FEATURE_RATE}
             rows.append(named | {name: row[name] for name in ("video_id", *part.columns)})
-        write_features(videos, net, directory / "features.safetensors", batch_size=32)
+        write_features(videos, net, directory / "features.safetensors", batch_size=32, progress=progress)
     _write_rows(directory, rows)
 
 

@@ -180,7 +180,8 @@ def ablate_study(
     if name not in STUDIES:
         raise ConfigError(f"unknown study {name!r}: choose one of {', '.join(STUDIES)}")
     own = (*(f"adapt.{name}" for name in ADAPTATION), "world.seed")
-    settings = changed(scale(scale_name), changes, ("world", "inputs", "discovla", "adapt"), own=own)
+    reads = ("world", "inputs", "discovla", "adapt", "univl_pretrain")
+    settings = changed(scale(scale_name), changes, reads, own=own)
     world_of(settings, "is there whose seed could change")
     out = _results_folder(name, out, settings)
     print(STUDIES[name].question)

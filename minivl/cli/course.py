@@ -1,5 +1,6 @@
 """The course: editions of the assignments, and checks of answers."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -7,26 +8,62 @@ import typer
 
 from minivl.cli.options import app
 from minivl.config import ConfigError
-from minivl.curriculum import ASSIGNMENTS, EDITIONS, assignment_of, require_assignment
+from minivl.curriculum import ASSIGNMENTS, EDITIONS, assignment_of, lesson_of, lessons, require_assignment
 
 
 @app.command()
 def course(
-    edition: Annotated[str, typer.Argument(help="student, solution, or source (for nbgrader)")],
-    names: Annotated[list[str] | None, typer.Argument(help="assignments, such as univl_losses [default: all]")] = None,
-    out: Annotated[Path, typer.Option(help="folder for the notebooks")] = Path("."),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace notebooks that are there")] = False,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="an edition of the assignments (student, solution, or source, for nbgrader), slides (of lessons), "
+            "or map (of the course)"
+        ),
+    ],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="assignments, such as univl_losses; for slides lessons, such as 03 [default: all]"),
+    ] = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="folder for what is written")] = Path("."),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files that are there")] = False,
 ) -> None:
-    """Write the assignments of the course."""
-    if edition not in EDITIONS:
-        raise ConfigError(f"the editions are {', '.join(EDITIONS)}, not {edition!r}")
-    names = [require_assignment(name) for name in names or ASSIGNMENTS]
+    """Write the assignments of the course, slides of its lessons, or its map."""
+    if what == "slides":
+        _write_slides([lesson_of(name) for name in names or lessons()], out, overwrite)
+    elif what == "map":
+        _write_map(names or [], out, overwrite)
+    elif what in EDITIONS:
+        _write_assignments(what, [require_assignment(name) for name in names or ASSIGNMENTS], out, overwrite)
+    else:
+        raise ConfigError(f"write {', '.join(EDITIONS)}, slides or map, not {what!r}")
+
+
+def _write_assignments(edition: str, names: list[str], out: Path, overwrite: bool) -> None:
     from minivl.course.check import tasks_of
     from minivl.course.editions import write_edition
 
     for name in names:
         tasks, path = tasks_of(name), write_edition(name, edition, out, overwrite)
         print(f"{path}: {len(tasks)} tasks, {sum(task.points for task in tasks)} points")
+
+
+def _write_slides(names: list[str], out: Path, overwrite: bool) -> None:
+    missing = [name for name in ("sphinx_revealjs", "latex2mathml", "mistune") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"slides need {', '.join(missing)}: pip install minivl[slides]")
+    from minivl.slides import write_deck
+
+    for name in names:
+        path = write_deck(name, out, overwrite)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _write_map(names: list[str], out: Path, overwrite: bool) -> None:
+    if names:
+        raise ConfigError(f"the map is of all lessons: leave {' '.join(names)} out")
+    from minivl.course_map import write_map
+
+    print(write_map(out, overwrite))
 
 
 @app.command()

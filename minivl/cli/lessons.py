@@ -59,6 +59,9 @@ def lesson(
         ),
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="also put the result into notebooks/ (of a clone)")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="put what the run took into notebooks/ (of a clone), and nothing else")
+    ] = False,
     sources: Annotated[
         bool, typer.Option("--sources", help="execute nothing: put the package's present source into notebooks/")
     ] = False,
@@ -68,16 +71,17 @@ def lesson(
     """Execute a lesson from a clean kernel."""
     import shutil
 
-    if (update or sources) and CHECKOUT is None:
+    if (update or cost or sources) and CHECKOUT is None:
         raise ConfigError(
-            "--update and --sources write into the notebooks/ of a clone, and this minivl was installed without one"
+            "--update, --cost and --sources write into the notebooks/ of a clone, and this minivl was installed "
+            "without one"
         )
     settings = scale(scale_name)
     changed(settings, changes, tuple(vars(settings)))
     if not (NOTEBOOKS / f"{name}.ipynb").is_file():
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         raise ConfigError(f"there is no lesson {name!r}; there are {known}")
-    from minivl.lessons import refresh_sources, run_lesson
+    from minivl.lessons import refresh_sources, run_lesson, update_cost
 
     if sources:
         print(f"{name}: {refresh_sources(name)} of the shown pieces of source had changed")
@@ -86,6 +90,8 @@ def lesson(
     notebook = run_lesson(name, out or _folder("lessons", settings), scale_name, environment)
     if update:
         shutil.copy(notebook, NOTEBOOKS)
+    elif cost:
+        print(f"{name}, {settings.name}: {update_cost(name, notebook, settings.name)}")
     print(f"\nThe executed notebook: {notebook}")
 
 
@@ -97,13 +103,15 @@ def _folder(name: str, settings: Scale) -> Path:
 @app.command()
 def numbers(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Markdown files and notebooks [default: README, lessons and results]")
+        list[Path] | None,
+        typer.Argument(help="Markdown files and notebooks [default: README, lessons, slides and results]"),
     ] = None,
 ) -> None:
     """Write the numbers of texts anew that refer to results (minivl/prose.py says how)."""
     from minivl.prose import update
 
-    own = [*(CHECKOUT or BUNDLED).glob("*.md"), *BUNDLED.glob("results/**/*.md"), *NOTEBOOKS.glob("*.ipynb")]
+    own = [*(CHECKOUT or BUNDLED).glob("*.md"), *BUNDLED.glob("results/**/*.md"), *NOTEBOOKS.glob("slides/*.md")]
+    own += NOTEBOOKS.glob("*.ipynb")
     texts = files or own
     written = [file for file in texts if update(file)]
     print("\n".join(f"written anew: {file}" for file in written) or f"{len(texts)} texts are as the results say")

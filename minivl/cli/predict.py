@@ -56,15 +56,15 @@ def evaluate_task(model: str, data: Path | None, split: str, subset: int | None,
     """Print the scores of a saved task on a folder of the one schema, or without one on the data of a scale."""
     if data is not None:
         require_split(data, split)
-    from minivl.tasks.univl import load_rows, load_task
-    from minivl.tasks.univl.data import task_rows
+    from minivl.tasks.univl import load_task
+    from minivl.tasks.univl.data import labelled_rows, task_rows
 
     task = load_task(model.removeprefix(HUB))
     if data is None:
         scores = task.evaluate(task_rows(task.kind, split, settings, subset))
     else:
         with _errors_of(data, split):
-            scores = task.evaluate(load_rows(task.kind, data, split, subset))
+            scores = task.evaluate(labelled_rows(task.kind, data, split, subset))
     print_scores(f"{task.kind}, {split}", {"fine-tuned": scores})
 
 

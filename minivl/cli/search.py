@@ -34,8 +34,8 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
-        help="'kitchen' (the bundled small CLIP), a folder saved by "
-        "'minivl adapt', or an open_clip name with a tag or file of its weights: "
+        help="'kitchen' (the bundled small CLIP), a folder (of 'minivl adapt', open_clip or transformers), or an "
+        "open_clip name with a tag, file or folder of its weights (see 'minivl models'): "
         "ViT-B-32/openai, ViT-B-32/./weights.safetensors",
     ),
 ]
@@ -76,6 +76,8 @@ def search(
         raise ConfigError(
             f"what is to be searched for {query!r}? Give a folder of videos, or one file, after the query"
         )
+    if first is not None and not first.strip():
+        raise ConfigError("the query is empty: say in words what to look for")
     if not math.isfinite(window):
         raise ConfigError(f"--window must be a number of seconds, not {window}")
     require_png(picture)
@@ -193,7 +195,7 @@ def adapt(
         "adapt.batch_size": batch_size,
         "adapt.seed": seed,
         **length("adapt", steps),
-        **_clip_of(clip),
+        **clip_of(clip),
     }
     clips_from = () if data else ("world",) if settings.world is not None else ("data",)
     settings = changed(settings, changes, ("clip", "inputs", "discovla", "adapt", *clips_from), options)
@@ -211,20 +213,25 @@ def adapt(
 
     known = read_pseudo_captions(captions) if captions else None
     model = load_clip(settings.clip.name, settings.clip.pretrained)
-    DiscoVLA(model.model, settings.discovla)  # a CLIP that cannot be adapted like this is told before clips are read
+    DiscoVLA(
+        model.model, retrieval.without_idle_fusion(settings.discovla)
+    )  # a CLIP that cannot be adapted like this is told before clips are read
     train = _clips(plan, data, "train", model, settings, subset)
     if known:
         train = with_pseudo_captions(train, known, allow_missing=True)
     adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, runs_dir() / name, train=train)
     if is_first_process():
         split = plan.split if plan else "val"
-        scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
-        _print_scores(split, scores)
-        complete_card(runs_dir() / name / "model", split, scores.row())
+        if data is not None and plan is None and not (data / split).is_dir():
+            print(f"not scored: {data} has no {split}/ with clips that training did not see")
+        else:
+            scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
+            _print_scores(split, scores)
+            complete_card(runs_dir() / name / "model", split, scores.row())
         print(f"saved: {runs_dir() / name / 'model'}")
 
 
-def _clip_of(name):
+def clip_of(name: str | None) -> dict[str, object]:
     """The fields that --clip is short for: a folder, or an architecture with "/" and a tag or file of its weights."""
     if name is None:
         return {}

@@ -52,6 +52,10 @@ S3DOption = Annotated[
         "--s3d", show_default=False, help="a folder or hub name of S3D weights [default: the bundled small ones]"
     ),
 ]
+OwnDataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="a world that `minivl prepare` made of own videos [default: the scale's data]"),
+]
 
 
 @app.command("feature-world")
@@ -79,6 +83,7 @@ def feature_world(
 @app.command("pretrain")
 def pretrain_command(
     out: Annotated[Path, typer.Argument(help="folder for the model", file_okay=False)],
+    data: OwnDataOption = None,
     staged: Annotated[
         bool | None,
         typer.Option("--staged/--no-staged", help="StagedP: Joint alone first [default: the scale's, staged]"),
@@ -106,14 +111,29 @@ def pretrain_command(
         "univl_pretrain.text_weights": bert,
     }
     settings = scale(scale_name)
-    settings = changed(settings, changes, ("univl_pretrain", *sources(settings)), options)
+    settings = changed(settings, changes, ("univl_pretrain", *_sources(settings, data)), options)
     if dry_run:
         return _print_stages(settings)
+    settings = _with_own(settings, data)
+    if data is not None:
+        require_split(data, "pretrain" if (data / "pretrain").is_dir() else "train")
     from minivl.tasks.univl.pretraining import pretrain_at_scale
 
     pretrain_at_scale(settings.univl_pretrain, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
     if is_first_process():
         print(f"saved: {out}")
+
+
+def _sources(settings, data):
+    """Settings that say where the data is, of which none is read beside --data."""
+    return () if data else sources(settings)
+
+
+def _with_own(settings, data):
+    """The settings with a world of own videos in place of the scale's data."""
+    import dataclasses
+
+    return dataclasses.replace(settings, own=data)
 
 
 def _print_stages(settings):
@@ -130,6 +150,7 @@ def finetune(
         str | None, typer.Argument(help=f"{', '.join(TASKS)} (joint and align are retrieval); or leave it to --recipe")
     ] = None,
     recipe: RecipeOption = None,
+    data: OwnDataOption = None,
     name: Annotated[
         str | None, typer.Option(help="of the run, which goes to runs/NAME [default: the task, or the recipe]")
     ] = None,
@@ -157,14 +178,19 @@ def finetune(
         require_folder_or_id(model, "a pretrained UniVL")
     section = f"univl_tasks.{task.partition('-')[0]}"
     options = {f"{section}.train.seed": seed, **length(f"{section}.train", steps)}
-    settings = changed(settings, changes, (section, *sources(settings)), options)
+    settings = changed(settings, changes, (section, *_sources(settings, data)), options)
     if dry_run:
         return print_dry_run(plan, settings)
-    split, folder = split or "val", runs_dir() / (name or recipe or task)
-    if settings.world is not None:  # a recipe's own split is known to be there
+    settings, split, folder = _with_own(settings, data), split or "val", runs_dir() / (name or recipe or task)
+    if data is not None:
+        for needed in ("train", split):
+            require_split(data, needed)
+    elif settings.world is not None:  # a recipe's own split is known to be there
         require_split(BUNDLED / "opinion_features" if task == "sentiment" else settings.narrated, split)
     from minivl.tasks.univl import finetuning
 
+    if data is not None:  # own videos may have no labels to be scored by, which is told before training
+        finetuning.task_rows(finetuning.KINDS[task][0].kind, split, settings)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, subset=subset)
     if not is_first_process():  # one of several processes is enough for the rest
         return
@@ -200,6 +226,10 @@ def caption(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="what is said: .srt, .vtt or .txt; only for one video"),
     ] = None,
+    subtitles: Annotated[
+        bool, typer.Option("--subtitles", help="what is said stands beside each video: talk.srt or .vtt for talk.mp4")
+    ] = False,
+    language: Annotated[str | None, typer.Option(help="of subtitles such as talk.en.srt: en")] = None,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="also save the captions in this folder")] = None,
     suffix: Annotated[str, typer.Option(help=f"of saved captions: {', '.join(SUFFIXES)}")] = ".srt",
     window: Annotated[float, typer.Option(min=1.0, help="seconds per caption")] = 4.0,
@@ -215,7 +245,12 @@ def caption(
     """Write captions for videos, a sentence per window. The bundled model knows only the small kitchen."""
     files = _video_files(videos)
     if transcript is not None and len(files) > 1:
-        raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}")
+        raise ConfigError(f"--transcript belongs to one video, but there are {len(files)}: --subtitles takes theirs")
+    if transcript is not None and subtitles:
+        raise ConfigError("--transcript and --subtitles both say what is said: leave one of them out")
+    if language is not None and not subtitles:
+        raise ConfigError("--language chooses between subtitles: give --subtitles, too")
+    spoken = _spoken(files, transcript, subtitles, language)
     if suffix not in SUFFIXES:
         raise ConfigError(f"--suffix must be one of {', '.join(SUFFIXES)}, not {suffix!r}")
     for given, what in ((model, "a UniVL fine-tuned for captions"), (s3d, "S3D weights")):
@@ -235,7 +270,7 @@ def caption(
         Network.from_pretrained(s3d),
         UniVL.from_pretrained(name),
         load_tokenizer(name),
-        transcripts={files[0]: transcript} if transcript else None,
+        transcripts=spoken,
         out=out,
         suffix=suffix,
         window_seconds=window,
@@ -246,6 +281,16 @@ def caption(
     print(report)
     if not report.captions and not report.kept:
         raise typer.Exit(1)
+
+
+def _spoken(files, transcript, subtitles, language):
+    """Video -> what is said; with subtitles an empty list, in which nobody speaks, for those that have none."""
+    if not subtitles:
+        return {files[0]: transcript} if transcript else {}
+    from minivl.data.subtitles import find_subtitles
+
+    found = find_subtitles(files, language)
+    return {file: found.get(file, []) for file in files}
 
 
 def _video_files(paths):

@@ -1,3 +1,4 @@
-"""CLIP, through open_clip."""
+"""CLIP and its relatives, through open_clip and transformers."""
 
-from minivl.clip.model import HUB, Clip, ModelError, load_clip
+from minivl.clip.errors import ModelError
+from minivl.clip.model import HUB, Clip, load_clip

@@ -1,54 +1,84 @@
-"""CLIP through open_clip: the same three lines for the bundled small CLIP and for ViT-B-32 with OpenAI's weights."""
+"""Dual encoders by name: the same three lines for the bundled small CLIP, ViT-B-32 with OpenAI's weights, or SigLIP."""
 
 import json
 import logging
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
+from minivl.clip.dual import DualEncoder, dual_encoder, reads_until_the_end, text_part
+from minivl.clip.errors import ModelError
 from minivl.clip.folder_config import CONFIG, ModelConfig, read_folder_config
+from minivl.clip.transformers_folder import is_transformers_folder, load_transformers_model
 from minivl.config import BUNDLED
+from minivl.data.images import preprocess
 from minivl.data.online import HELP, hub_answers
-from minivl.data.trust import UntrustedFile, refuse_code
-from minivl.hub.checkpoints import build, load_weights
+from minivl.data.text import PaddedTokenizer, tokenize
+from minivl.data.trust import UntrustedFile, read_json, refuse_code
+from minivl.hub.checkpoints import CheckpointError, build, load_weights, read_weights
 from minivl.hub.folders import PushToHubMixin, find, model_card, write_folder
 
 KITCHEN = BUNDLED / "clip_kitchen"
 HUB = "hf-hub:"  # as open_clip marks names of the hub
 WEIGHTS, TOKENIZER = "open_clip_model.safetensors", "tokenizer.json"
-
-
-class ModelError(ValueError):
-    """A model that does not exist, or whose weights are not here."""
+TEXT_TOWERS = ("roberta", "xlm-roberta", "mt5", "m2m_100", "bert")  # of transformers, that open_clip knows
 
 
 @dataclass
 class Clip(PushToHubMixin):
-    """An open_clip model with what is needed to feed it."""
+    """A dual encoder of open_clip or transformers with what is needed to feed it, see `minivl.clip.dual`."""
 
     name: str
     pretrained: str | None
-    model: Any  # open_clip.CLIP
-    tokenizer: Any
+    model: Any  # of open_clip: CLIP, CustomTextCLIP, CoCa; of transformers: CLIPModel, SiglipModel, ...
+    tokenizer: Any  # for `minivl.data.text.tokenize`
     image_size: int  # pixels
     mean: tuple[float, float, float]  # of the pixel values in [0, 1]
     std: tuple[float, float, float]
+    resizing: str = "shortest"  # see `minivl.data.images.crop_square`
+    interpolation: str = "bicubic"
+
+    @property
+    def encoder(self) -> DualEncoder:
+        """What encodes frames and texts, and the logit scale."""
+        return dual_encoder(self.model)
+
+    def preprocess(self, frames: np.ndarray | Sequence[Image.Image]) -> torch.Tensor:
+        """Frames, uint8 (F, H, W, 3) or F PIL images, as this model reads them: (F, 3, image_size, image_size)."""
+        return preprocess(frames, self.image_size, self.mean, self.std, self.resizing, self.interpolation)
+
+    def tokenize(self, texts: Sequence[str], max_words: int = 77) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and mask (N, L) of texts, see `minivl.data.text.tokenize`."""
+        return tokenize(self.tokenizer, texts, max_words)
 
     def save_pretrained(self, folder: Path | str, card: str = "") -> None:  # type: ignore[override]  # `options` by name
         """Write an open_clip folder, which `load_clip` reads, and open_clip itself as "local-dir:folder".
 
         card   Markdown about data, command, scores and limits: see `minivl.hub.folders.sections`
+
+        Raises ModelError for a model of transformers: its own folder is what others load.
         """
+        if not hasattr(self.model, "visual"):
+            raise ModelError(f"{self.name} is a model of transformers: share its folder as it is")
         folder, source = Path(folder), folder_of(self.name)
         if source is None:
-            settings = _architecture(self.name, self.pretrained, self.mean, self.std)
+            settings = _architecture(self)
         else:
             settings = json.loads((source / CONFIG).read_text(encoding="utf-8"))
         parameters = sum(p.numel() for p in self.model.parameters())
-        text = _CARD.format(name=Path(self.name).name, parameters=parameters, size=self.image_size, card=card)
+        text = _CARD.format(
+            name=Path(self.name).name,
+            kind=type(self.model).__name__,
+            parameters=parameters,
+            size=self.image_size,
+            card=card,
+        )
         card = model_card(text, library_name="open_clip", pipeline_tag="zero-shot-image-classification")
         own = "hf_tokenizer_name" in settings["model_cfg"]["text_cfg"]  # the others have open_clip's
         write_folder(
@@ -57,46 +87,145 @@ class Clip(PushToHubMixin):
 
 
 def load_clip(name: str = "kitchen", pretrained: str | None = None, weights: bool = True) -> Clip:
-    """Load a CLIP in evaluation mode.
+    """Load a dual encoder in evaluation mode.
 
-    name: "kitchen" for the bundled small CLIP; a folder with `open_clip_config.json`,
-        `open_clip_model.safetensors` and a tokenizer, or the name of such a one on the hub ("hf-hub:owner/name"); or an
-        architecture of open_clip ("ViT-B-32").
-    pretrained: for an architecture, open_clip's tag of its weights ("openai") or a weights file;
-        None gives random weights. Folders bring their own. OpenAI's weights as a file need an
-        architecture with their activation ("ViT-B-32-quickgelu"); the tag brings it along.
+    name: "kitchen" for the bundled small CLIP; a folder of open_clip (`open_clip_config.json`,
+        `open_clip_model.safetensors` and a tokenizer) or of transformers (see `minivl.clip.transformers_folder`), or
+        the name of such a one on the hub ("hf-hub:owner/name"); or an architecture of open_clip ("ViT-B-32";
+        `minivl models` lists all).
+    pretrained: for an architecture, open_clip's tag of its weights ("openai"), a weights file, or a folder with the
+        weights (`open_clip_model.safetensors`) and the tokenizer, which needs no network; None gives random weights.
+        Folders bring their own. OpenAI's weights as a file need an architecture with their activation
+        ("ViT-B-32-quickgelu"); the tag brings it along.
     Raises ModelError for a name that open_clip does not know or for weights that can't be had, and
     CheckpointError for a weights file that does not fit.
     """
+    folder = folder_of(name)
+    if folder is not None and not (folder / CONFIG).is_file() and is_transformers_folder(folder):
+        model, tokenizer, look = load_transformers_model(folder, weights)
+        return Clip(name, None, model, tokenizer, look.pop("size"), **look)
     import open_clip
 
-    folder = folder_of(name)
     if folder is not None:
         return _load_folder(name, folder, weights)
     if name not in open_clip.list_models():
         raise ModelError(
             f"unknown model {name!r}: not 'kitchen', not a folder on disk, and not an architecture of "
-            f"open_clip (such as ViT-B-32, ViT-B-16; open_clip.list_models() names all)"
+            f"open_clip (such as ViT-B-32, ViT-B-16; `minivl models` names all)"
         )
-    file = pretrained if weights and pretrained is not None and Path(pretrained).is_file() else None
-    tag = pretrained if weights and file is None else None
+    here = Path(pretrained) if pretrained is not None and Path(pretrained).exists() else None
+    return _load_architecture(name, here, None if here else pretrained, weights)
+
+
+def _load_architecture(name: str, here: Path | None, tag: str | None, weights: bool) -> Clip:
+    """An architecture of open_clip with the weights of a file or folder that is here, or of a tag, or random ones."""
+    import open_clip
+
     tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag and tag not in tags:
+    if weights and tag and tag not in tags:
         raise ModelError(
             f"{name} has no weights {tag!r}: it is neither a file nor one of open_clip's tags {', '.join(tags)}"
         )
-    online = tag is None or hub_answers()
+    folder = here if here is not None and here.is_dir() else None
+    text = open_clip.get_model_config(name)["text_cfg"]
+    own = {} if folder is None else _of_folder(folder, text)
+    model = _built(name, tag, weights, folder, own)
+    if here is not None and weights:
+        _load_file(model, here if folder is None else folder / WEIGHTS)
+    clip = _clip(name, str(here) if here else tag, model, _tokenizer(name, text, folder))
+    return clip if weights and tag else replace(clip, **_usual_look(name, tags))
+
+
+def _of_folder(folder: Path, text: dict) -> dict[str, Any]:
+    """What a folder with the weights of an architecture changes in it: where a text tower of transformers is."""
     try:
-        with _quiet():
-            model = open_clip.create_model(name, pretrained=tag, force_quick_gelu=pretrained == "openai")
-    except Exception as error:  # open_clip passes on whatever the hub client raised
+        refuse_code(folder)
+        if "hf_model_name" not in text:
+            return {}
+        _require(folder, "config.json")
+        content = read_json(folder / "config.json")
+    except UntrustedFile as error:
+        raise ModelError(str(error)) from error
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    kernels = [key for key in content if "implementation" in key and "/" in str(content[key])] if kind else []
+    if kind not in TEXT_TOWERS or kernels:
         raise ModelError(
-            f"the weights {tag!r} of {name} could not be had: {error if online else HELP}\nWithout a network, give the "
-            "path of a weights file in place of the tag."
+            f"{folder / 'config.json'} must be of a text tower ({', '.join(TEXT_TOWERS)}) that names no kernels of "
+            f"others; it is of {kind!r}{', and names ' if kernels else ''}{', '.join(kernels)}"
+        )
+    return {"text_cfg": text | {"hf_model_name": str(folder)}}
+
+
+def _built(name: str, tag: str | None, weights: bool, folder: Path | None, own: dict[str, Any]) -> Any:
+    """The model of an architecture, with the weights of a tag or random ones. Raises ModelError if it can't be had."""
+    import open_clip
+
+    from_hub = weights and tag or folder is None and "hf_model_name" in open_clip.get_model_config(name)["text_cfg"]
+    online = hub_answers() if from_hub else True
+
+    def make() -> Any:
+        with _quiet():
+            return open_clip.create_model(
+                name,
+                pretrained=tag if weights else None,
+                pretrained_text=False,
+                force_quick_gelu=tag == "openai",
+                device=torch.get_default_device(),
+                **own,
+            )
+
+    try:
+        return build(make, folder / "config.json") if own and folder else make()
+    except CheckpointError:
+        raise
+    except Exception as error:  # open_clip passes on whatever the hub client raised
+        what = f"the weights {tag!r} of {name}" if weights and tag else f"the text tower of {name}"
+        raise ModelError(
+            f"{what} could not be had: {error if online else HELP}\nWithout a network, give the path of a weights file "
+            "in place of the tag, or of a folder that also has tokenizer and text tower (see `minivl models NAME`)."
         ) from error
-    if file is not None:
-        load_weights(model, file)
-    return _clip(name, pretrained, model, open_clip.get_tokenizer(name))
+
+
+def _load_file(model: torch.nn.Module, file: Path) -> None:
+    """Weights of a file. Counters of positions, which older versions of transformers saved, are left out."""
+    state, known = read_weights(file), model.state_dict()
+    kept = {name: tensor for name, tensor in state.items() if name in known or not name.endswith(".position_ids")}
+    load_weights(model, kept, origin=str(file))
+
+
+def _tokenizer(name: str, text: dict, folder: Path | None) -> Any:
+    """The tokenizer of an architecture: open_clip's own, or one of transformers' in a folder or on the hub."""
+    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+
+    length, options = text.get("context_length", 77), text.get("tokenizer_kwargs") or {}
+    source = text.get("hf_tokenizer_name")
+    if source is None:
+        return SimpleTokenizer(context_length=length, **options)
+    if folder is not None:
+        _require(folder, TOKENIZER)
+    online = folder is not None or hub_answers()
+    mode = text.get("tokenizer_mode")
+    try:
+        return HFTokenizer(
+            str(folder or source), context_length=length, tokenizer_mode=mode, trust_remote_code=False, **options
+        )
+    except Exception as error:  # tokenizers has no kinds of errors
+        why = str(error)[:500] if online else HELP
+        raise ModelError(
+            f"the tokenizer {str(folder or source)!r} of {name} could not be had: {why}\n"
+            f"Without a network, give a folder that has {WEIGHTS} and {TOKENIZER} in place of the weights"
+        ) from error
+
+
+def _usual_look(name: str, tags: list[str]) -> dict[str, Any]:
+    """How pictures become pixels, where all published weights of an architecture agree; else open_clip's default."""
+    from open_clip.pretrained import get_pretrained_cfg
+
+    keys = ("mean", "std", "resize_mode", "interpolation")
+    looks = {tuple(get_pretrained_cfg(name, tag)[key] for key in keys) for tag in tags}
+    if len(looks) != 1:
+        return {}
+    return dict(zip(("mean", "std", "resizing", "interpolation"), looks.pop(), strict=True))
 
 
 def folder_of(name: str) -> Path | None:
@@ -108,17 +237,17 @@ def folder_of(name: str) -> Path | None:
     return Path(name) if Path(name).is_dir() else None
 
 
-def _architecture(name, pretrained, mean, std) -> dict:
+def _architecture(clip: Clip) -> dict:
     """`open_clip_config.json` of an architecture."""
     import open_clip
 
-    config = open_clip.get_model_config(name)
-    if pretrained == "openai":
+    config = open_clip.get_model_config(clip.name)
+    if "hf_model_name" in config["text_cfg"]:
+        raise ModelError(f"{clip.name} cannot be saved as a folder: the sizes of its text tower are in another place")
+    if clip.pretrained == "openai":
         config["quick_gelu"] = True
-    return {
-        "model_cfg": config,
-        "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "shortest"},
-    }
+    look = {"interpolation": clip.interpolation, "resize_mode": clip.resizing}
+    return {"model_cfg": config, "preprocess_cfg": {"mean": clip.mean, "std": clip.std, **look}}
 
 
 def _load_folder(name: str, folder: Path, weights: bool) -> Clip:
@@ -175,21 +304,28 @@ def _clip(name, pretrained, model, tokenizer) -> Clip:
 
     settings = open_clip.get_model_preprocess_cfg(model)
     size = settings["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise ModelError(f"{name} reads pictures of {width} x {height} pixels; only squares are made here")
+    if not reads_until_the_end(text_part(model)):
+        tokenizer = PaddedTokenizer(tokenizer, tokenizer.context_length)
     return Clip(
         name,
         pretrained,
         model.eval(),
         tokenizer,
-        size if isinstance(size, int) else size[0],
+        height,
         tuple(settings["mean"]),
         tuple(settings["std"]),
+        settings["resize_mode"],
+        "bilinear" if settings["interpolation"] == "bilinear" else "bicubic",  # "random" is for training
     )
 
 
 _CARD = """\
 # CLIP {name}
 
-An `open_clip.CLIP` with {parameters:,} parameters that reads {size} x {size} pixels. Saved by minivl.
+An `open_clip.{kind}` with {parameters:,} parameters that reads {size} x {size} pixels. Saved by minivl.
 
     from minivl.clip import load_clip
     clip = load_clip("this folder")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from minivl.clip.folder_config import ModelConfig, TextConfig
 from minivl.clip.model import TOKENIZER, WEIGHTS, checked_config
 from minivl.clip.quick_gelu import QuickGELU
+from minivl.clip.transformers_folder import is_transformers_folder
 from minivl.data.trust import read_json
 from minivl.hub.checkpoints import CheckpointError, load_weights, read_part
 
@@ -81,10 +82,12 @@ class FolderTokenizer:
 
 
 def load_text_tower(folder: Path) -> tuple[TextTower, FolderTokenizer] | None:
-    """Text tower and tokenizer of an open_clip folder; None if they are of a kind that only open_clip builds.
+    """Text tower and tokenizer of an open_clip folder; None if they are of a kind that only its library builds.
 
     The weights of the vision tower are not read. Raises ModelError and CheckpointError as `load_clip`.
     """
+    if is_transformers_folder(folder):
+        return None
     config = checked_config(folder)
     if not _is_plain(config, folder):
         return None

@@ -52,6 +52,7 @@ class Scale:
     univl_tasks: dict[str, TaskConfig]  # by name of the task; retrieval by its two ways of scoring
     univl_corpora: dict[str, CorpusConfig]  # real data of each task, a folder of that name in `data`; {} with a world
     seeds: tuple[int, ...]  # adaptation seeds behind every mean and spread
+    own: Path | None = field(default=None, metadata=fixed("give it by --data"))  # a world in place of UniVL's data
 
 
 def _tiny() -> Scale:

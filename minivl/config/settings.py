@@ -176,6 +176,7 @@ class ObjectiveConfig:
     cmfm: float = 1.0
     align: float = 1.0
     decoder: float = 1.0
+    positives: str = "neighbours"  # in Joint: MIL-NCE; to compare with, "own" (NCE) and "own without neighbours"
     anchors: str = "all"  # MIL-NCE's mean is over "all" clips, or over the "middle" clip of each video (release)
     count_padding: bool = False  # True (release): [PAD] after the caption is a target of the decoder, too
     detach_frames: bool = True  # False (release): CMFM trains the normalisation of its own targets
@@ -183,7 +184,7 @@ class ObjectiveConfig:
     contrast_hidden_texts: bool = True  # False: clips whose text EnhancedV hides stay out of Joint and Align
 
     def __post_init__(self):
-        require_one_of(self, anchors=("all", "middle"))
+        require_one_of(self, anchors=("all", "middle"), positives=("neighbours", "own", "own without neighbours"))
         require_at_least(0, self, *OBJECTIVES)
 
     @classmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minivl.config import InputConfig
-from minivl.data.images import augmented, preprocess
+from minivl.data.images import augmented
 from minivl.data.sampling import sample_frames
 from minivl.data.schema import captions_of
 from minivl.data.text import tokenize
@@ -85,10 +85,7 @@ class ClipDataset(torch.utils.data.Dataset):
         """
         frames, mask = self.frames(index)
         shown = augmented(frames, augment) if augment else frames
-        return {
-            "video": preprocess(shown, self.clip.image_size, self.clip.mean, self.clip.std),
-            "video_mask": torch.as_tensor(mask),
-        }
+        return {"video": self.clip.preprocess(shown), "video_mask": torch.as_tensor(mask)}
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         item = {

@@ -10,6 +10,11 @@ BOXES = (b"ftyp", b"styp", b"free", b"wide", b"sidx", b"moov", b"moof", b"mdat")
 PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta", b"mvex", b"moof", b"traf")
 COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 
+# How much shorter a whole AVI may be than its header says. Encoders count frames that they held back and never wrote
+# (B-frames: one to three), and cameras round when they stop; more than one frame in fifty is a loss that can be seen.
+FEW_FRAMES = 3
+SMALL_SHARE = 0.02
+
 
 def missing_bytes(path: Path) -> int:
     """Number of bytes missing at the end of an mp4, mov, webm or mkv file; 0 if none are, or if it does not say.
@@ -22,6 +27,28 @@ def missing_bytes(path: Path) -> int:
         if start[4:8] == b"ftyp":
             return max(0, _mp4_length(file, size) - size)
         return max(0, _matroska_length(start) - size)
+
+
+def ends_early(path: Path, numbered: int, promised: int) -> bool:
+    """Whether an AVI is cut off that promises so many frames and whose last one has the number `numbered`, from 1.
+
+    It is if bytes are missing at its end; also if more than FEW_FRAMES and more than SMALL_SHARE of the frames are.
+    """
+    return _riff_end(path) > path.stat().st_size or promised - numbered > max(FEW_FRAMES, SMALL_SHARE * promised)
+
+
+def _riff_end(path: Path) -> int:
+    """End of an AVI as it says itself: one or more lists RIFF, each with its length; 0 if it does not say."""
+    position, end, size = 0, 0, path.stat().st_size
+    with open(path, "rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            kind, length = struct.unpack("<4sI", file.read(8))
+            if kind != b"RIFF":
+                break
+            end = position + 8 + length
+            position = end + length % 2  # the next one begins at an even place
+    return end
 
 
 def _mp4_length(file, size: int) -> int:

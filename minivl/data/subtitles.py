@@ -2,8 +2,11 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from pysubs2 import SSAEvent, SSAFile
 from pysubs2.formats.subrip import SubripFormat
@@ -13,6 +16,7 @@ from minivl.config.limits import how_to_raise, limit
 from minivl.data.atomic import write_text
 
 READABLE = (".srt", ".vtt", ".txt")
+LANGUAGE = re.compile(r"\.[A-Za-z]{2,3}(?:[-_]\w+)?")  # .en, .pt-BR
 TAG = re.compile(r"</?[A-Za-z][^<>\n]*>|<[\d:.]+>|\{\\[^{}\n]*\}")  # <i>, <c.red>, <00:01.500>, {\an8}
 NOT_CUES = re.compile(r"(?:\A|(?<=\n\n))(?:WEBVTT|NOTE|STYLE|REGION)\b(?:.+\n?)*")  # blocks that nobody says
 TIMES = re.compile(r".*\d *-->")
@@ -43,6 +47,32 @@ def read_transcript(path: Path | str, duration: float) -> list[dict]:
         return _spread([line for line in lines if line], duration)
     cues = [cue for cue in _cues(path, "\n".join(lines)) if cue["text"] and cue["start"] < cue["end"]]
     return sorted(cues, key=lambda cue: cue["start"])
+
+
+def find_subtitles(videos: Iterable[Path], language: str | None = None) -> dict[Path, Path]:
+    """Video -> the subtitles beside it, for those that have any.
+
+    They are called talk.srt or talk.vtt for talk.mp4, or talk.en.srt, where `en` is a language; with `language` those
+    of that one come first. Raises SubtitleError where there are several languages to choose from.
+    """
+    found: dict[Path, Path] = {}
+    beside: dict[Any, list[Path]] = defaultdict(list)  # by name without suffix, and by that without language
+    for folder, some in groupby(sorted(videos), key=lambda video: video.parent):
+        beside.clear()
+        for file in sorted(folder.iterdir()):
+            if file.suffix.lower() in (".srt", ".vtt"):
+                beside[file.stem].append(file)
+                if LANGUAGE.fullmatch(Path(file.stem).suffix):
+                    beside[Path(file.stem).stem, "any language"].append(file)
+        for video in some:
+            wanted = [f"{video.stem}.{language}", video.stem, (video.stem, "any language")]
+            named = next((beside[name] for name in wanted if name in beside), [])
+            if len({file.stem for file in named}) > 1:
+                names = ", ".join(file.name for file in named[:4])
+                raise SubtitleError(video, f"has subtitles in several languages ({names}): say which, such as en")
+            if named:
+                found[video] = named[0]
+    return found
 
 
 def write_subtitles(path: Path | str, cues: Sequence[dict]) -> None:

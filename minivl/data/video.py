@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from av.stream import Disposition
 
 from minivl.config.limits import how_to_raise, limit
 from minivl.data.atomic import write_bytes
-from minivl.data.cut_off import index_entries, missing_bytes
+from minivl.data.cut_off import ends_early, index_entries, missing_bytes
 
 LONGEST_FRAME = 3600.0  # seconds on screen; longer ones are damaged time stamps
 AGAIN = "download or export it again"
@@ -191,6 +192,7 @@ class _Scan:
     """Findings of a pass over all packets of the video stream; seconds are time stamps."""
 
     first_packet: tuple = ()  # see `_identity`
+    last_number: int = -1  # the largest decoding time stamp, which in an AVI counts chunks
     first_frame: av.VideoFrame | None = None
     shown: int = 0  # frames that are displayed
     whole: int = 0  # video packets that are complete, those outside the displayed part included
@@ -204,15 +206,21 @@ def _scan(container, stream) -> _Scan:
     for packet in container.demux(stream):
         scan.first_packet = scan.first_packet or _identity(packet)
         if scan.first_frame is None:
-            scan.first_frame = next(iter(packet.decode()), None)
+            scan.first_frame = next(iter(_decoded(packet)), None)
         if packet.size:  # the last one has none: it asks the decoder for what it still holds
             _count(scan, packet, stream)
     return scan
 
 
+def _decoded(packet) -> list[av.VideoFrame]:
+    """Frames of a packet. An empty one with a time says "the same picture again", and would stop the decoder."""
+    return packet.decode() if packet.size or packet.dts is None else []
+
+
 def _count(scan: _Scan, packet, stream) -> None:
     scan.broken += packet.is_corrupt
     scan.whole += not packet.is_corrupt
+    scan.last_number = max(scan.last_number, -1 if packet.dts is None else packet.dts)
     if packet.is_corrupt or packet.is_discard or _is_hidden(packet, stream):
         return
     scan.shown += 1
@@ -237,11 +245,12 @@ def _rewound(path: Path, scan: _Scan, container, stream) -> Iterator[av.VideoFra
         first = next(packets, None)
     if first is not None and _identity(first) == scan.first_packet:
         for packet in chain([first], packets):
-            yield from packet.decode()
+            yield from _decoded(packet)
     else:
         with _open_video(path) as (container, stream):
             stream.thread_type = "AUTO"
-            yield from container.decode(stream)
+            for packet in container.demux(stream):
+                yield from _decoded(packet)
 
 
 def _is_hidden(packet, stream) -> bool:
@@ -254,6 +263,8 @@ def _info(path: Path, scan: _Scan, container, stream) -> VideoInfo:
     # An mp4 can hide a part of its frames (an edit list): they are in its header's count, not in its index.
     told = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
     promised = max(told, scan.whole + scan.broken)
+    if container.format.name == "avi" and not scan.broken:
+        promised = _promised_by_avi(path, promised, scan)
     if promised > scan.whole:
         raise VideoError(path, f"is cut off: only {scan.whole} of {promised} frames are there: {AGAIN}")
     if missing := missing_bytes(path):
@@ -264,6 +275,20 @@ def _info(path: Path, scan: _Scan, container, stream) -> VideoInfo:
     fps = _frame_rate(stream, scan.shown, scan.seconds)
     check_duration(path, scan.shown / fps)
     return VideoInfo(path, fps, scan.shown, scan.shown / fps, width, height)
+
+
+def _promised_by_avi(path: Path, promised: int, scan: _Scan) -> int:
+    """Number of frames that an AVI must have: its header counts empty chunks, which mean "the same picture again"."""
+    numbered = scan.last_number + 1  # chunks up to the last that holds a frame
+    if numbered < promised and ends_early(path, numbered, promised):
+        return promised
+    if numbered < promised:
+        warnings.warn(
+            f"{path}: its header names {promised} frames and the last one there is number {numbered}; nothing else is "
+            "missing, so it is read as it is",
+            stacklevel=2,
+        )
+    return scan.whole
 
 
 def _frame_rate(stream, num_frames: int, seconds: float) -> float:

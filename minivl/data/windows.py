@@ -16,8 +16,10 @@ from minivl.data.video import AGAIN, LONGEST_FRAME, VideoError, check_duration, 
 ROUNDING = 1e-3  # seconds; webm and mkv files round time stamps that much
 
 
-def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator[np.ndarray]:
-    """Each window of so many seconds as `count` frames, uint8 (count, size, size, 3), the middle square of each.
+def windows(
+    path: Path | str, seconds: float, count: int, size: int, resizing: str = "shortest", interpolation: str = "bicubic"
+) -> Iterator[np.ndarray]:
+    """Each window of so many seconds as `count` frames, uint8 (count, size, size, 3), squares as `crop_square` has it.
 
     Sample i of window k is what is on screen at (k + i / count) * seconds. The last frame stays on screen until its
     second is over, and the last window has fewer samples if the video ends before it.
@@ -31,7 +33,7 @@ def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator
             continue
         if frame.is_corrupt:  # the decoder made something up for what it could not read
             raise VideoError(path, f"is damaged after second {sampled / rate:g}: {AGAIN}")
-        image = crop_square(to_rgb(path, frame)[None], size)[0]  # (size, size, 3)
+        image = crop_square(to_rgb(path, frame)[None], size, resizing, interpolation)[0]  # (size, size, 3)
         sampled += wanted
         for _ in range(wanted):
             window.append(image)
@@ -40,6 +42,13 @@ def windows(path: Path | str, seconds: float, count: int, size: int) -> Iterator
                 window = []
     if window:
         yield np.stack(window)
+
+
+def spans(duration: float, seconds: float) -> list[tuple[float, float]]:
+    """The start and end of each window; the last one has between half and one and a half of `seconds`, if it can."""
+    count = max(1, math.floor(duration / seconds + 0.5))
+    starts = [number * seconds for number in range(count)]
+    return list(zip(starts, [*starts[1:], duration], strict=True))
 
 
 def on_screen(path: Path) -> Iterator[tuple]:

@@ -50,6 +50,11 @@ def token_index(positions: Tensor) -> tuple[Tensor, Tensor]:
     return rows[:, None], positions[:, None]
 
 
+def first_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`token_index` of the first token of every row of x (S, ...): in a vision tower that is the class token."""
+    return token_index(torch.zeros(len(x), dtype=torch.long, device=x.device))
+
+
 @dataclass
 class Layout:
     """Masks and class tokens of a batch, the same in all blocks of a tower.

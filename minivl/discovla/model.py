@@ -12,14 +12,17 @@ from torch.nn.functional import normalize
 
 from minivl.clip import ModelError
 from minivl.clip.contrastive import symmetric_contrastive
+from minivl.clip.dual import dual_encoder, embedding_width, text_part
 from minivl.config import ClipConfig, ConfigError, DiscoVLAConfig, InputConfig
 from minivl.discovla.aligndistill import alignment_distillation
-from minivl.discovla.backbone import require_vit_clip
+from minivl.discovla.backbone import require_possible, unlike_openai_text, unlike_openai_vision
 from minivl.discovla.beyond.temporal import TemporalEmbedding
 from minivl.discovla.checks import require_finite, require_frame_captions, require_valid
-from minivl.discovla.ivfusion import Layout, adapt_tower, class_features, token_index
+from minivl.discovla.ivfusion import adapt_tower
+from minivl.discovla.other_towers import Seen, adapt_other_tower
 from minivl.discovla.pimgalign import image_level_similarity
 from minivl.discovla.text import encode_text
+from minivl.discovla.vision import encode_frames
 from minivl.hub.checkpoints import finite, load_weights
 from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
@@ -28,28 +31,41 @@ from minivl.train.distributed import gather_with_gradient
 class DiscoVLA(PushToHubMixin, nn.Module):
     """A frozen CLIP with LoRA in every block and IVFusion in the last blocks of both towers.
 
+    Towers of other designs than OpenAI's (SigLIP, EVA, transformers' CLIP, ...) are adapted as far as they allow, see
+    `minivl.discovla.backbone.abilities`.
+
     Sizes: B videos of F frames, one caption of L tokens per video and, in training, one caption per
     frame; embeddings have D numbers. Masks are 1 for real, 0 for padding.
 
-    clip_model   open_clip's CLIP with a vision transformer; it is copied and stays as it is
+    clip_model   a dual encoder of open_clip or transformers; it is copied and stays as it is
     config       rank, fusion layers, losses: by default the paper's for MSR-VTT, as released
 
-    Raises UnsupportedBackbone for other architectures and ConfigError for more fusion layers than blocks.
+    Raises UnsupportedBackbone for towers that do not allow what the config asks for, and ConfigError for more fusion
+    layers than blocks.
     """
 
-    clip: Any  # open_clip.CLIP, whose parts have no types
+    clip: Any  # open_clip.CLIP or one of its relatives, whose parts have no types
 
     def __init__(self, clip_model: nn.Module, config: DiscoVLAConfig | None = None):
         super().__init__()
-        require_vit_clip(clip_model)
         self.config = config or DiscoVLAConfig()
+        require_possible(clip_model, self.config)
         self.backbone: ClipConfig | None = None  # which CLIP by name, if that is known: saving needs it
         self.clip = copy.deepcopy(clip_model).requires_grad_(False)  # the logit scale is frozen, too
         rank, strategy = self.config.lora_rank, self.config.strategy
-        adapt_tower(self.clip.visual.transformer, rank, self.config.vision_fusion_layers, strategy)
-        adapt_tower(self.clip.transformer, rank, self.config.text_fusion_layers, strategy)
-        places, width = self.config.temporal, self.clip.visual.proj.shape[1]
-        self.temporal = TemporalEmbedding(places, width) if places else None
+        self.image_size, places = dual_encoder(self.clip).image_size, self.config.temporal
+        self.temporal = TemporalEmbedding(places, embedding_width(self.clip)) if places else None
+        # Towers of OpenAI's design are run here part by part; of others, `Seen` tells fusion about a batch.
+        self.own_vision, self.own_text = not unlike_openai_vision(clip_model), not unlike_openai_text(clip_model)
+        fusion_layers, self.seen = self.config.vision_fusion_layers, Seen()
+        if self.own_vision:
+            adapt_tower(self.clip.visual.transformer, rank, fusion_layers, strategy)
+        else:
+            self.seen = adapt_other_tower(dual_encoder(self.clip).vision, rank, fusion_layers, strategy)
+        if self.own_text:
+            adapt_tower(text_part(self.clip).transformer, rank, self.config.text_fusion_layers, strategy)
+        else:
+            adapt_other_tower(dual_encoder(self.clip).text, rank, 0, strategy)
         self.to(self.clip.logit_scale.device)
 
     @classmethod
@@ -88,22 +104,15 @@ class DiscoVLA(PushToHubMixin, nn.Module):
 
         Raises ValueError for frames of the wrong shape and for videos without a valid frame.
         """
-        visual = self.clip.visual
-        if frames.ndim != 5 or frames.shape[2:] != (3, *visual.image_size):
+        if frames.ndim != 5 or frames.shape[2:] != (3, *self.image_size):
             raise ValueError(
-                f"frames must be (B, F, 3, {', '.join(map(str, visual.image_size))}), not {tuple(frames.shape)}"
+                f"frames must be (B, F, 3, {', '.join(map(str, self.image_size))}), not {tuple(frames.shape)}"
             )
         B, F = frames.shape[:2]
         frame_mask = torch.ones(B, F, device=frames.device) if frame_mask is None else frame_mask
         require_valid(frame_mask, (B, F), "video", "frame")
 
-        patches = visual.conv1(frames.flatten(0, 1)).flatten(2).transpose(1, 2)  # (B*F, P, W)
-        class_token = visual.class_embedding.expand(B * F, 1, -1)  # (B*F, 1, W)
-        x = torch.cat([class_token, patches], dim=1) + visual.positional_embedding  # (B*F, 1+P, W)
-        first = token_index(torch.zeros(B * F, dtype=torch.long, device=x.device))
-        layout = Layout(first, F, video_tokens=self._video_tokens(frame_mask, x.shape[1]))
-        x = class_features(visual.transformer, visual.ln_pre(x), layout)  # (B*F, W)
-        x = visual.ln_post(x) @ visual.proj  # (B*F, D)
+        x = self._encode_frames(frames.flatten(0, 1), F, frame_mask)  # (B*F, D)
         features = x.view(B, F, -1)  # (B, F, D)
 
         weights = (frame_mask / frame_mask.sum(1, keepdim=True))[..., None]  # (B, F, 1)
@@ -113,13 +122,20 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         videos = (weights * g).sum(1)  # (B, D)
         return (videos if self.training else finite(videos, "embeddings of videos")), features
 
+    def _encode_frames(self, frames: Tensor, F: int, frame_mask: Tensor) -> Tensor:
+        """Frames (B*F, 3, H, W) -> (B*F, D); those of a video see each other in fusion layers."""
+        if not self.own_vision:
+            self.seen.frames, self.seen.frame_mask = F, self._video_frames(frame_mask)
+            return dual_encoder(self.clip).encode_frames(frames)
+        return encode_frames(self.clip.visual, frames, F, self._video_frames(frame_mask))
+
     def encode_caption(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Captions of whole videos, image-level attention only: ids and mask (B, L) -> (B, D).
 
         Raises ValueError for captions that are longer than CLIP's context or entirely masked.
         """
         require_valid(mask, ids.shape, "caption", "token")
-        captions = encode_text(self.clip, ids, mask)
+        captions = self._encode_texts(ids, mask)
         return captions if self.training else finite(captions, "embeddings of captions")
 
     def encode_frame_captions(self, ids: Tensor, mask: Tensor, frame_mask: Tensor | None = None) -> Tensor:
@@ -130,15 +146,22 @@ class DiscoVLA(PushToHubMixin, nn.Module):
         """
         B, F, L = ids.shape
         require_valid(mask, (B, F, L), "frame caption", "token")
-        video_tokens = None if frame_mask is None else self._video_tokens(frame_mask, L)  # (B*F, L)
-        features = encode_text(self.clip, ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
+        seen = None if frame_mask is None else self._video_frames(frame_mask)  # (B*F,)
+        video_tokens = None if seen is None else seen[:, None].expand(-1, L)  # (B*F, L)
+        features = self._encode_texts(ids.flatten(0, 1), mask.flatten(0, 1), F, video_tokens)  # (B*F, D)
         return features.view(B, F, -1)
 
-    def _video_tokens(self, frame_mask: Tensor, tokens: int) -> Tensor | None:
-        """Tokens that the whole video may attend to: frame_mask (B, F) -> (B*F, tokens); None: all."""
-        if not self.config.mask_padding:
-            return None
-        return frame_mask.bool().flatten()[:, None].expand(-1, tokens)
+    def _encode_texts(
+        self, ids: Tensor, mask: Tensor, frames: int | None = None, video_tokens: Tensor | None = None
+    ) -> Tensor:
+        """Texts (S, L) -> (S, D), see `encode_text`; towers of other designs fuse no frame captions."""
+        if not self.own_text:
+            return dual_encoder(self.clip).encode_texts(ids, mask)
+        return encode_text(text_part(self.clip), ids, mask, frames, video_tokens)
+
+    def _video_frames(self, frame_mask: Tensor) -> Tensor | None:
+        """Frames that the whole video may attend to: frame_mask (B, F) -> (B*F,); None: all."""
+        return frame_mask.bool().flatten() if self.config.mask_padding else None
 
     @staticmethod
     def similarity(captions: Tensor, videos: Tensor) -> Tensor:
@@ -223,7 +246,8 @@ class DiscoVLA(PushToHubMixin, nn.Module):
 
     def transformer_layers(self) -> list[nn.Module]:
         """Layers that are only called as a whole: `minivl.train.engine` can checkpoint, compile and shard them."""
-        return [*self.clip.visual.transformer.resblocks, *self.clip.transformer.resblocks]
+        vision = self.clip.visual.transformer.resblocks if self.own_vision else []
+        return [*vision, *(text_part(self.clip).transformer.resblocks if self.own_text else [])]
 
     def save_pretrained(  # type: ignore[override]  # the mixin's `options`, by name
         self, folder: Path | str, card: str = "", inputs: InputConfig | None = None

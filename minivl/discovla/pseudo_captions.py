@@ -3,7 +3,8 @@
 Three sources, one form: a mapping from `pair_key(video_id, caption)` to F captions, in the order of the frames.
 
     read_pseudo_captions    a JSON file in the format of the released code
-    rendered_captions       what the world's renderer knows about its frames, with as much noise as asked for
+    rendered_captions       what the world's renderer knows about its frames, with as much noise as asked for;
+                            `conditioned_captions` keeps of it what the caption of the video speaks about
     minivl.discovla.llava   LLaVA-NeXT looks at the frames
 
 `with_pseudo_captions` gives them to a data set.
@@ -20,6 +21,7 @@ from minivl.config import ConfigError
 from minivl.data.atomic import write_text
 from minivl.data.clips import ClipDataset
 from minivl.data.schema import SchemaError, listing
+from minivl.data.world.language import things_named
 
 NOISE = ("other", "vague")
 VAGUE = ("a picture of a kitchen", "something on the counter", "someone does something", "a hand in the kitchen")
@@ -89,6 +91,21 @@ def rendered_captions(
         for row in zip(clean, replaced, drawn, strict=True)
     ]
     return {key: noisy[int(clip)] for key, clip in zip(pair_keys(data), data.video_of_text, strict=True)}
+
+
+def conditioned_captions(data: ClipDataset, obeys: bool = True) -> dict[str, list[str]]:
+    """What a model says of each frame that is shown the caption of the video, too; the renderer plays the model.
+
+    A frame keeps its rendered caption if that names a thing which the video's caption names as well; of any other frame
+    the model says next to nothing, because what it shows was not asked for. A model that does not obey (`obeys=False`)
+    fails to leave out what it cannot see, and repeats the video's caption for every frame.
+    """
+    answers = {}
+    for caption, (key, seen) in zip(data.captions, rendered_captions(data).items(), strict=True):
+        asked = things_named(caption)
+        told = [what if asked & things_named(what) else VAGUE[i % len(VAGUE)] for i, what in enumerate(seen)]
+        answers[key] = told if obeys else [caption] * len(seen)
+    return answers
 
 
 def with_pseudo_captions(

@@ -23,6 +23,7 @@ import dataclasses
 import math
 import random
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache, partial
@@ -146,6 +147,37 @@ def fit(
         model.to(accelerator.device)
     model.eval()
     return run.metrics()
+
+
+def fitting(config: TrainConfig, examples: int, name: str, least: int = 1) -> TrainConfig:
+    """The settings with a batch, and accumulated batches, that so many examples can fill; a warning says what shrank.
+
+    name    of the section of settings, such as "adapt", which warning and error name
+    least   examples that a batch must have: 2 where examples are compared with each other
+
+    Raises TrainingError if there are fewer examples than that.
+    """
+    from accelerate import PartialState
+
+    processes = PartialState(cpu=not torch.accelerator.is_available())  # as `make_accelerator` starts them
+    batch = min(config.batch_size, examples // processes.num_processes * processes.num_processes)
+    if batch < least:
+        raise TrainingError(
+            f"there are {examples} training examples: a batch ({name}.batch_size) needs at least {least}, and one in "
+            "every process"
+        )
+    smaller = {
+        "batch_size": batch,
+        "gradient_accumulation": min(config.gradient_accumulation, max(1, examples // batch)),
+    }
+    changes = [
+        f"{name}.{field} is {value} instead of {vars(config)[field]}"
+        for field, value in smaller.items()
+        if value != vars(config)[field]
+    ]
+    if changes and processes.is_main_process:
+        warnings.warn(f"there are {examples} training examples: {', '.join(changes)}", stacklevel=3)
+    return dataclasses.replace(config, **smaller)
 
 
 def seed_everything(seed: int) -> None:

@@ -43,6 +43,24 @@ def decoder_sources(model: "UniVL", batch: Mapping[str, Tensor]) -> dict[str, fl
         model.objectives = before
 
 
+def what_it_copies(model: "UniVL", told: Mapping[str, Tensor], untold: Mapping[str, Tensor]) -> dict[str, float]:
+    """`decoder_sources` of the same videos with their texts and without, as losses and what an exchange adds to them.
+
+    told, untold    fields of `NarratedDataset`, with `hide_text` 0 and 1
+
+    Exchanging texts that are all hidden changes nothing, so `untold` has no such entry.
+    """
+    there, hidden = decoder_sources(model, told), decoder_sources(model, untold)
+    return {
+        "told, loss": there["loss"],
+        "told, other frames cost": there["another video's frames"] - there["loss"],
+        "told, other text costs": there["another video's text"] - there["loss"],
+        "told, attention on text": there["attention on text"],
+        "untold, loss": hidden["loss"],
+        "untold, other frames cost": hidden["another video's frames"] - hidden["loss"],
+    }
+
+
 def _next(batch: Mapping[str, Tensor], mask: str) -> dict[str, Tensor]:
     """The batch in which each row has the next row's fields of this mask's length."""
     return {name: x.roll(-1, 0) if name in FIELDS_OF[mask] else x for name, x in batch.items()}

@@ -21,26 +21,40 @@ def products(a: Tensor, b: Tensor) -> Tensor:
         return a.float() @ b.float().T
 
 
-def mil_nce(similarity: Tensor, clips_per_video: int = 1, anchors: str = "all", valid: Tensor | None = None) -> Tensor:
+def mil_nce(
+    similarity: Tensor,
+    clips_per_video: int = 1,
+    anchors: str = "all",
+    valid: Tensor | None = None,
+    positives: str = "neighbours",
+) -> Tensor:
     """Joint: neighbouring clips of a video are positives of each other (MIL-NCE, equation 3 of the paper).
 
         L_a = -log  sum_{j in G(a)} exp S[j,a]  /  ( sum_j exp S[j,a] + sum_{j not in G(a)} exp S[a,j] )
 
     G(a) are the clips of a's video. The mean is over "all" clips a, or over the "middle" one of each video as in the
-    release. valid (N,) leaves out the texts where it is 0, and their videos as anchors. Raises ValueError if the
-    matrix does not consist of whole videos.
+    release. valid (N,) leaves out the texts where it is 0, and their videos as anchors.
+
+    positives   "neighbours": as above. To ask what they are worth: "own": G(a) is a alone, whose neighbours are
+                negatives as any other clip (NCE); "own without neighbours": G(a) is a alone, and its neighbours are
+                in neither sum
+
+    Raises ValueError if the matrix does not consist of whole videos.
     """
     N = _square(similarity)
     if N % clips_per_video:
         raise ValueError(f"{N} clips are not a multiple of clips_per_video = {clips_per_video}")
     video = torch.arange(N, device=similarity.device) // clips_per_video  # (N,)
     same = video[:, None] == video  # (N, N)
+    own = torch.eye(N, dtype=torch.bool, device=similarity.device)
+    right = same if positives == "neighbours" else own  # (N, N): [a, j] = is j in G(a)?
+    wrong = ~own if positives == "own" else ~same
     kept = torch.ones_like(video).bool() if valid is None else valid.bool()
     none = torch.finfo(similarity.dtype).min
 
-    texts_of_video = similarity.T.masked_fill(~kept, none)  # (N, N): [a, j] = S[j, a]
-    other_videos = similarity.masked_fill(same, none)  # (N, N): [a, j] = S[a, j]
-    positive = texts_of_video.masked_fill(~same, none).logsumexp(1)
+    texts_of_video = similarity.T.masked_fill(~(kept & (right | wrong)), none)  # (N, N): [a, j] = S[j, a]
+    other_videos = similarity.masked_fill(~wrong, none)  # (N, N): [a, j] = S[a, j]
+    positive = texts_of_video.masked_fill(~right, none).logsumexp(1)
     loss = torch.cat([texts_of_video, other_videos], dim=1).logsumexp(1) - positive  # (N,)
 
     chosen = kept

@@ -16,7 +16,7 @@ from typing import Any
 from minivl.config import ConfigError, NarrationConfig, TrainConfig, UniVLConfig, UniVLPretrainConfig
 from minivl.data.online import HELP, hub_answers
 from minivl.data.trust import refuse_code
-from minivl.train.loop import SizedDataset, fit, seed_everything
+from minivl.train.loop import SizedDataset, fit, fitting, seed_everything
 from minivl.univl.model import UniVL
 from minivl.univl.saving import load_parts
 
@@ -44,12 +44,13 @@ def pretrain(
     dataset: Callable[[NarrationConfig, bool], SizedDataset],
     run_dir: Path,
     progress: bool = True,
+    data: str | None = None,
 ) -> UniVL:
     """A UniVL trained through all stages, in evaluation mode.
 
     `dataset(narration, masked)` gives the videos of a stage, as `minivl.data.narration.NarratedDataset` does; stage one
     needs nothing masked. Each stage has its own folder in `run_dir`, and starts with the weights of the one before;
-    what is new in it starts at random.
+    what is new in it starts at random. `data` tells other videos apart: a run goes on with the same alone.
     """
     model: UniVL | None = None
     for stage in stages(config):
@@ -67,9 +68,10 @@ def pretrain(
             "staged": config.staged,
             "tokenizer": [config.tokenizer, config.vocabulary],
             "text_weights": config.text_weights,
-        }
+        } | ({"data": data} if data else {})
         videos = dataset(stage.narration, bool(stage.parts))
-        fit(model, videos, stage.train, run_dir / stage.name, settings=settings, progress=progress)
+        train = fitting(stage.train, len(videos), f"univl_pretrain.{stage.name.replace('-', '_')}", least=2)
+        fit(model, videos, train, run_dir / stage.name, settings=settings, progress=progress)
     assert model is not None  # there is always a second stage
     return model
 

@@ -184,7 +184,7 @@ def joint_loss(choices: ObjectiveConfig, pooled: Mapping[str, Tensor]) -> Tensor
         pooled = {name: gather_with_gradient(x) for name, x in pooled.items()}
     clips = {name: x.flatten(0, 1) for name, x in pooled.items()}  # (N, D), valid (N,)
     similarity = objectives.products(clips["text"], clips["video"])  # (N, N)
-    return objectives.mil_nce(similarity, clips_per_video, choices.anchors, clips.get("valid"))
+    return objectives.mil_nce(similarity, clips_per_video, choices.anchors, clips.get("valid"), choices.positives)
 
 
 def caption_loss(

@@ -123,7 +123,9 @@ def test_wrong_arguments_are_answered_before_anything_heavy_is_imported(tmp_path
         (["check", "x"], "there is no assignment, task or lesson 'x'."),
         (["check", "09"], "lesson 09 has no assignment; the assignments are video_text_data (lesson 01), univl_parts"),
         (["course", "student", "x"], "there is no assignment 'x'; there are video_text_data, univl_parts"),
-        (["course", "teacher"], "the editions are student, solution, source, not 'teacher'"),
+        (["course", "teacher"], "write student, solution, source, slides or map, not 'teacher'"),
+        (["course", "slides", "33"], "there is no lesson '33'; there are 00_quickstart"),
+        (["course", "map", "03"], "the map is of all lessons: leave 03 out"),
     ]
     code = (
         "import sys; from typer.testing import CliRunner; from minivl.cli import app\n"

@@ -74,9 +74,7 @@ def test_a_clip_is_opened_once(tmp_path, monkeypatch):
     (tmp_path / "train" / "metadata.jsonl").write_text('{"file_name": "a.mp4", "caption": "it gets lighter"}')
     clip = SimpleNamespace(
         tokenizer=lambda texts, context_length: torch.ones(len(texts), context_length, dtype=torch.int64),
-        image_size=16,
-        mean=CLIP_MEAN,
-        std=CLIP_STD,
+        preprocess=lambda frames: preprocess(frames, 16, CLIP_MEAN, CLIP_STD),
     )
     data = ClipDataset(load_split(tmp_path, "train"), clip, InputConfig(max_frames=4))
     opens, av_open = [], av.open

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles
+from minivl.data.subtitles import SubtitleError, find_subtitles, read_transcript, write_subtitles
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500
@@ -155,3 +155,24 @@ def test_other_kinds_and_places_that_cannot_be_written(tmp_path):
         write_subtitles(tmp_path / "a.txt", [])
     with pytest.raises(FileNotFoundError, match=r"No such file.*no.a\.srt"):
         write_subtitles(tmp_path / "no" / "a.srt", [])
+
+
+def test_subtitles_are_found_beside_their_videos(tmp_path):
+    names = ["a.srt", "a.vtt", "a.en.srt", "b.pt-BR.VTT", "c.part2.srt", "c.txt", "deep/d.srt", "e.s.srt", "other.srt"]
+    (tmp_path / "deep").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    videos = [tmp_path / name for name in ("a.mp4", "b.mkv", "c.mp4", "deep/d.mp4", "e.mp4")]
+    found = {video.name: file.name for video, file in find_subtitles(videos).items()}
+    assert found == {"a.mp4": "a.srt", "b.mkv": "b.pt-BR.VTT", "d.mp4": "d.srt"}
+    assert find_subtitles(videos, "en")[videos[0]].name == "a.en.srt"
+
+
+def test_which_of_several_languages_is_a_question(tmp_path):
+    for name in ("a.en.srt", "a.en.vtt", "a.de.vtt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SubtitleError, match=r"a\.mp4: has subtitles in several languages \(a\.de\.vtt, a\.en\.srt"):
+        find_subtitles([tmp_path / "a.mp4"])
+    assert find_subtitles([tmp_path / "a.mp4"], "de")[tmp_path / "a.mp4"].name == "a.de.vtt"
+    assert find_subtitles([tmp_path / "a.mp4"], "en")[tmp_path / "a.mp4"].name == "a.en.srt"
+    assert find_subtitles([tmp_path / "b.mp4"]) == {}

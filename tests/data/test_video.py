@@ -373,6 +373,83 @@ def test_cut_off_files_never_pass_as_shorter_ones(tmp_path, name, codec, contain
         probe(tmp_path / f"cut {name}")
 
 
+# An AVI counts chunks, also empty ones, which say "the same picture again"
+
+
+def avi_with_gaps(path, step=5):
+    """20 frames, `step` chunks apart: all others are empty."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=25)
+        stream.height = stream.width = 48
+        stream.pix_fmt = "yuv420p"
+        for number, image in enumerate(drawn_clip(20)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number * step, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    return path
+
+
+def promising(path, frames):
+    """The same file, whose headers name so many frames: that of the file, and that of its stream."""
+    data = bytearray(path.read_bytes())
+    for place in (data.index(b"avih") + 8 + 16, data.index(b"strh") + 8 + 32):
+        data[place : place + 4] = frames.to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+def test_empty_chunks_are_no_missing_frames(tmp_path):
+    path = avi_with_gaps(tmp_path / "a.avi")
+    info = probe(path)
+    assert info.num_frames == 20 and info.fps == pytest.approx(5)
+    assert_same_pictures(read_frames(path, [0, 19]), drawn_clip(20)[[0, 19]])
+
+
+def test_an_empty_packet_does_not_end_a_video(tmp_path, monkeypatch):
+    """Theora writes such packets for a picture that stays; here in a container whose muxer keeps them."""
+    monkeypatch.setattr("minivl.data.video.FORMATS", "nut")
+    with av.open(str(tmp_path / "a.nut"), "w") as output:
+        stream = output.add_stream("mpeg4", rate=25)
+        stream.height = stream.width = 48
+        stream.pix_fmt = "yuv420p"
+        for number, image in enumerate(drawn_clip(6)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = 2 * number, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+            empty = av.Packet(0)
+            empty.dts = empty.pts = 2 * number + 1
+            empty.time_base, empty.stream = Fraction(1, 25), stream
+            output.mux(empty)
+        output.mux(stream.encode())
+    assert_same_pictures(read_frames(tmp_path / "a.nut", range(6)), drawn_clip(6))
+
+
+def test_few_frames_less_than_an_avi_names_are_a_warning(tmp_path):
+    path = encode(tmp_path / "a.avi", drawn_clip(20), "mpeg4")
+    with pytest.warns(UserWarning, match="names 23 frames and the last one there is number 20"):
+        assert probe(promising(path, 23)).num_frames == 20
+    with pytest.raises(VideoError, match="only 20 of 24"):
+        probe(promising(path, 24))
+
+
+def test_one_frame_in_fifty_of_a_whole_avi_may_be_missing(tmp_path):
+    path = encode(tmp_path / "a.avi", np.zeros((400, 16, 16, 3), np.uint8), "mpeg4")
+    with pytest.warns(UserWarning, match="names 408 frames"):
+        assert probe(promising(path, 408)).num_frames == 400
+    with pytest.raises(VideoError, match="only 400 of 409"):
+        probe(promising(path, 409))
+
+
+def test_an_avi_that_lost_its_last_frame_is_cut_off(tmp_path):
+    path = encode(tmp_path / "a.avi", drawn_clip(40), "mpeg4")
+    with av.open(str(path)) as container:
+        last = [packet for packet in container.demux(video=0) if packet.size][-1]
+    path.write_bytes(path.read_bytes()[: last.pos])
+    with pytest.raises(VideoError, match="only 39 of 40"):
+        probe(path)
+
+
 def test_cut_exactly_between_two_frames(tmp_path):
     path = fast_start(tmp_path)
     with av.open(str(path)) as container:

@@ -6,7 +6,7 @@ import types
 
 import pytest
 import torch
-from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.model import CLIP
 
 from helpers.small_discovla import CONFIG, CONTEXT, SIZE, TEXT, VISION, captions, small_batch, small_clip, trained
 from minivl.config import ConfigError, DiscoVLAConfig
@@ -190,11 +190,6 @@ def test_impossible_settings(sizes, message):
 def test_other_architectures_are_refused(vision, text, message):
     with pytest.raises(UnsupportedBackbone, match=message):
         DiscoVLA(CLIP(24, vision, text))
-
-
-def test_custom_text_clip_is_refused():
-    with pytest.raises(UnsupportedBackbone, match="CustomTextCLIP"):
-        DiscoVLA(CustomTextCLIP(24, VISION, TEXT))
 
 
 def test_wrong_inputs_are_named():

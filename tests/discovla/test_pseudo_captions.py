@@ -11,9 +11,10 @@ import torch
 from minivl.clip import load_clip
 from minivl.config import BUNDLED, ConfigError, scale
 from minivl.data.schema import SchemaError
-from minivl.data.world.language import frame_caption
+from minivl.data.world.language import frame_caption, things_named
 from minivl.discovla.pseudo_captions import (
     VAGUE,
+    conditioned_captions,
     pair_key,
     pair_keys,
     read_pseudo_captions,
@@ -202,6 +203,24 @@ def test_noise_of_another_kind_or_amount(data):
     for noise, kind in ((1.5, "other"), (-0.1, "other"), (0.5, "pink"), (float("nan"), "vague")):
         with pytest.raises(ConfigError, match="noise must be a share from 0 to 1 of kind other or vague"):
             rendered_captions(data, noise, kind)
+
+
+def test_conditioned_captions_speak_of_what_the_video_is_said_to_show(data):
+    kept = 0
+    for caption, plain, asked in zip(
+        data.captions, rendered_captions(data).values(), conditioned_captions(data).values(), strict=True
+    ):
+        for seen, said in zip(plain, asked, strict=True):
+            shared = things_named(seen) & things_named(caption)
+            assert said == seen if shared else said in VAGUE
+            kept += bool(shared)
+    assert 0 < kept < FRAMES * len(data.captions), "both happen in these clips"
+
+
+def test_a_model_that_does_not_obey_repeats_the_caption_of_the_video(data):
+    repeated = conditioned_captions(data, obeys=False)
+    assert list(repeated) == pair_keys(data)
+    assert list(repeated.values()) == [[caption] * FRAMES for caption in data.captions]
 
 
 # Adaptation

@@ -16,7 +16,7 @@ from torch import nn
 
 from helpers import HELPERS, RECORDINGS
 from helpers.training_processes import CONFIG, Points, Toy, assert_same, train
-from minivl.train.loop import MicroBatches, seed_everything
+from minivl.train.loop import MicroBatches, fitting, seed_everything
 from minivl.train.run_folder import RunFolder, TrainingError
 
 SCRIPT = HELPERS / "training_processes.py"
@@ -305,6 +305,20 @@ def test_errors_before_training(tmp_path):
         train(tmp_path, model=Toy().requires_grad_(False))
     with pytest.raises(TrainingError, match=r"must have a 'total'.*\['loss'\]"):
         train(tmp_path, losses=lambda model, batch: {"loss": model.losses(batch)["total"]})
+
+
+def test_a_batch_is_no_larger_than_the_data():
+    """And so are the batches that make a step; what fits stays as it was."""
+    config = replace(CONFIG, batch_size=32, gradient_accumulation=4)
+    with pytest.warns(
+        UserWarning, match=r"10 training examples: adapt\.batch_size is 10 instead of 32, .*accum.* 1 inst"
+    ):
+        assert fitting(config, 10, "adapt") == replace(config, batch_size=10, gradient_accumulation=1)
+    with pytest.warns(UserWarning, match=r"adapt\.gradient_accumulation is 2 instead of 4$"):
+        assert fitting(config, 70, "adapt") == replace(config, gradient_accumulation=2)
+    assert fitting(config, 128, "adapt") == config
+    with pytest.raises(TrainingError, match=r"1 training examples: a batch \(adapt\.batch_size\) needs at least 2"):
+        fitting(config, 1, "adapt", least=2)
 
 
 # Several processes

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.univl_processes import random_batch, small_model
-from minivl.univl.copying import decoder_sources
+from minivl.univl.copying import decoder_sources, what_it_copies
 from minivl.univl.pretraining_batch import FIELDS_OF
 
 LENGTHS = ([9, 4, 2, 6], [5, 7, 1, 2], [8, 3, 1, 6])
@@ -34,3 +34,17 @@ def test_the_model_keeps_its_objectives():
     before = model.objectives
     decoder_sources(model, random_batch(*LENGTHS))
     assert model.objectives is before
+
+
+def test_told_and_untold_are_compared_by_what_an_exchange_adds():
+    model, told, untold = small_model().eval(), random_batch(*LENGTHS), random_batch(*LENGTHS, seed=1)
+    there, hidden, found = (
+        decoder_sources(model, told),
+        decoder_sources(model, untold),
+        what_it_copies(model, told, untold),
+    )
+    assert found["told, loss"] == there["loss"] and found["untold, loss"] == hidden["loss"]
+    assert found["told, other text costs"] == there["another video's text"] - there["loss"]
+    assert found["told, other frames cost"] == there["another video's frames"] - there["loss"]
+    assert found["untold, other frames cost"] == hidden["another video's frames"] - hidden["loss"]
+    assert found["told, attention on text"] == there["attention on text"]

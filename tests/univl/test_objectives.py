@@ -27,6 +27,14 @@ def test_mil_nce(videos, n, anchors):
         close(objectives.mil_nce(S, n, anchors, valid), mil_nce_of(S, n, anchors, valid.tolist()))
 
 
+@pytest.mark.parametrize("positives", ["own", "own without neighbours"])
+def test_nce_beside_mil_nce(positives):
+    S, valid = matrix(12), torch.arange(12) % 5 > 0
+    close(objectives.mil_nce(S, 3, "all", valid, positives), mil_nce_of(S, 3, "all", valid.tolist(), positives))
+    if positives == "own":
+        close(objectives.mil_nce(S, 3, positives=positives), objectives.mil_nce(S, 1))
+
+
 def test_mil_nce_of_large_and_of_hidden_values():
     S = matrix(6, scale=300.0).requires_grad_()  # dot products are not normalised: exp of these overflows
     loss = objectives.mil_nce(S, 3)

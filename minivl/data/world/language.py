@@ -7,10 +7,22 @@ that a dish is told as a whole. Both ways take about the same number of words, s
 what is said and not how much.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from minivl.config import WorldConfig
-from minivl.data.world.meals import Dish, Meal, Step, draw_meal
+from minivl.data.world.meals import (
+    COLORS,
+    CONTAINERS,
+    INGREDIENTS,
+    LIQUIDS,
+    NOVEL_INGREDIENTS,
+    Dish,
+    Meal,
+    Step,
+    draw_meal,
+)
 from minivl.data.world.timeline import Moment, frame_count, moment_at
 
 COOKS = ("someone", "a man", "a woman", "the cook", "a person")
@@ -170,6 +182,14 @@ def transcript(moments: list[Moment], config: WorldConfig, rng: np.random.Genera
         {"text": text, "start": round(start, 2), "end": round(end, 2)}
         for text, start, end in sorted(segments, key=lambda s: s[1])
     ]
+
+
+def things_named(text: str) -> set[str]:
+    """Ingredients, liquids and vessels that a text of the world names: {"carrot", "oil", "green bowl"}."""
+    words = text.split()
+    known = {*INGREDIENTS, *NOVEL_INGREDIENTS, *LIQUIDS}
+    vessels = {f"{a} {b}" for a, b in pairwise(words) if a in COLORS and b in CONTAINERS}
+    return known & set(words) | vessels
 
 
 def caption_seconds(moments: list[Moment], fps: float, count: int) -> list[float]:

@@ -8,13 +8,16 @@ import torch
 
 from minivl.clip.model import HUB, Clip, ModelError, folder_of, load_clip
 from minivl.clip.text_tower import load_text_tower
+from minivl.clip.transformers_folder import is_transformers_folder
 from minivl.config import ClipConfig, DiscoVLAConfig, InputConfig, scale
 from minivl.discovla import DiscoVLA
+from minivl.discovla.backbone import unlike_openai_text, unlike_openai_vision
 from minivl.discovla.text import AdaptedText
+from minivl.discovla.zero_shot import PLAIN, ZeroShot
 from minivl.hub.checkpoints import CheckpointError
 from minivl.hub.folders import WEIGHTS, find, read_configs, read_settings
 
-ZERO_SHOT = DiscoVLAConfig(vision_fusion_layers=0, text_fusion_layers=0)
+ZERO_SHOT = PLAIN
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,10 @@ class Source:
     def identity(self) -> str:
         """A text that changes with whatever changes embeddings; of weights it has size and time of change."""
         folder = folder_of(self.clip.name)
-        files = [] if folder is None else sorted(folder.glob("open_clip*"))
-        files += [] if self.clip.pretrained is None else [Path(self.clip.pretrained)]  # most are no file but a tag
+        given = Path(self.clip.pretrained or "a tag")  # a file, a folder, or, mostly, a tag
+        files = [given]
+        for place in filter(None, (folder, given if given.is_dir() else None)):
+            files += sorted({*place.glob("open_clip*"), *place.glob("*config.json"), *place.glob("model*.safetensors")})
         files += [] if self.adapted is None else [self.adapted / WEIGHTS]
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
         return repr((folder is None and self.clip, self.config, self.inputs, states))
@@ -39,14 +44,14 @@ class Source:
 def find_model(name: str) -> Source:
     """Where a model for search is, by its name.
 
-    name: a folder saved by `adapt`; else a CLIP as `load_clip` names it, with "/tag" for open_clip's weights
-    ("ViT-B-32/openai"), used zero-shot; or either of them on the hub ("hf-hub:owner/name").
+    name: a folder saved by `adapt`; else a dual encoder as `load_clip` names it, used zero-shot, with "/tag" (or
+    "/file", "/folder") for open_clip's weights ("ViT-B-32/openai"); or either of them on the hub ("hf-hub:owner/name").
     Raises ModelError or CheckpointError if there is no such model.
     """
     if name.startswith(HUB):
         name = str(find(name.removeprefix(HUB)))
     folder, config, adapted = Path(name), ZERO_SHOT, None
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() and not is_transformers_folder(folder):
         adapted = folder
         config, clip = read_configs(folder, discovla=DiscoVLAConfig, clip=ClipConfig)
         if "inputs" in read_settings(folder, ()):
@@ -63,13 +68,13 @@ def find_model(name: str) -> Source:
     return Source(clip, adapted, config, scale("small" if clip.name == "kitchen" else "full").inputs)
 
 
-def load_model(name: str) -> tuple[Clip, DiscoVLA, InputConfig]:
+def load_model(name: str) -> tuple[Clip, DiscoVLA | ZeroShot, InputConfig]:
     """A model for search by its name, see `find_model`, with its CLIP and how it samples clips."""
     source = find_model(name)
     return *load_whole(source), source.inputs
 
 
-def load_whole(source: Source) -> tuple[Clip, DiscoVLA]:
+def load_whole(source: Source) -> tuple[Clip, DiscoVLA | ZeroShot]:
     """A CLIP and the model that it became."""
     from minivl.train.engine import default_device  # not above: its import takes as long as torch's
 
@@ -95,14 +100,16 @@ def load_text(source: Source) -> tuple[Any, Any]:
     return model, clip.tokenizer
 
 
-def zero_shot(backbone: Clip) -> DiscoVLA:
-    """Plain CLIP used on videos: the mean of the normalised frame embeddings, nothing trained.
+def zero_shot(backbone: Clip) -> DiscoVLA | ZeroShot:
+    """A dual encoder used on videos: the mean of the normalised frame embeddings, nothing trained.
 
-    This is DiscoVLA without fusion layers before its first training step. Half of LoRA starts at random; here it is
-    always the same.
+    For towers of OpenAI's design this is DiscoVLA without fusion layers before its first training step. Half of LoRA
+    starts at random; here it is always the same.
     """
     from minivl.train.engine import default_device
 
+    if unlike_openai_vision(backbone.model) or unlike_openai_text(backbone.model):
+        return ZeroShot(backbone.model).eval().to(default_device())
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return DiscoVLA(backbone.model, ZERO_SHOT).eval().to(default_device())

@@ -27,15 +27,18 @@ class WindowReader:
     frames_per_second: float  # of a short video
     size: int  # pixels
     seconds: float  # of a window
+    resizing: str = "shortest"  # of frames, see `crop_square`
+    interpolation: str = "bicubic"
 
     def windows(self, path: Path) -> Iterator[Window]:
         """Start, end and frames, uint8 (F, size, size, 3), of each window of a video. Raises VideoError."""
         duration = probe(path).duration
         if duration <= 1.5 * self.seconds:
             frames, _ = sample_frames(path, self.frames, self.frames_per_second)
-            yield 0.0, duration, crop_square(frames, self.size)
+            yield 0.0, duration, crop_square(frames, self.size, self.resizing, self.interpolation)
             return
-        for number, frames in enumerate(windows(path, self.seconds, self.frames, self.size)):
+        parts = windows(path, self.seconds, self.frames, self.size, self.resizing, self.interpolation)
+        for number, frames in enumerate(parts):
             start, end = number * self.seconds, (number + 1) * self.seconds
             if len(frames) < self.frames:  # the video ends here
                 end = start + len(frames) / self.frames * self.seconds

@@ -24,10 +24,10 @@ import torch
 
 from minivl.clip import Clip, ModelError
 from minivl.config import InputConfig, cache_dir
-from minivl.data.images import preprocess
 from minivl.data.text import tokenize
 from minivl.data.video import VideoError
 from minivl.discovla import DiscoVLA
+from minivl.discovla.zero_shot import ZeroShot
 from minivl.hub.checkpoints import finite
 from minivl.tasks.clip import faiss_lists
 from minivl.tasks.clip.index import Encoded, SearchIndex
@@ -69,7 +69,7 @@ class Searcher:
     tokenizer: Callable
     inputs: InputConfig
     model_identity: str  # changes with whatever changes embeddings
-    load: Callable[[], tuple[Clip, DiscoVLA]]  # the whole model, which videos need
+    load: Callable[[], tuple[Clip, DiscoVLA | ZeroShot]]  # the whole model, which videos need
     window: float = WINDOW  # seconds
     processes: int | None = None  # that decode videos, see `read_windows`
 
@@ -108,7 +108,7 @@ class Searcher:
     def _encode(self, windows: list[np.ndarray]) -> np.ndarray:
         """Frames (F, size, size, 3) of up to eight windows -> (n, D)."""
         clip, model = self._whole
-        pixels = torch.stack([preprocess(frames, clip.image_size, clip.mean, clip.std) for frames in windows])
+        pixels = torch.stack([clip.preprocess(frames) for frames in windows])
         device = next(model.parameters()).device
         with _threads_for(model):
             rows = model.eval().encode_video(pixels.to(device))[0].float().cpu().numpy()
@@ -121,12 +121,12 @@ class Searcher:
     @property
     def reader(self) -> WindowReader:
         """What samples windows of videos as the model sees them."""
-        return WindowReader(
-            self.inputs.max_frames, self.inputs.frames_per_second, self._whole[0].image_size, self.window
-        )
+        clip, inputs = self._whole[0], self.inputs
+        looks = (clip.image_size, self.window, clip.resizing, clip.interpolation)
+        return WindowReader(inputs.max_frames, inputs.frames_per_second, *looks)
 
     @cached_property
-    def _whole(self) -> tuple[Clip, DiscoVLA]:
+    def _whole(self) -> tuple[Clip, DiscoVLA | ZeroShot]:
         return self.load()
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from minivl.data.segments import SegmentDataset
 from minivl.tasks.univl.saving import SavedTask
 from minivl.tasks.univl.whole_videos import encode_frames, name_of, read_videos, require_columns
 from minivl.train.engine import default_device
-from minivl.train.loop import SizedDataset, fit, seed_everything
+from minivl.train.loop import SizedDataset, fit, fitting, seed_everything
 from minivl.univl import UniVL
 from minivl.univl.layers import init_weights
 
@@ -33,6 +33,8 @@ class Task(SavedTask, ABC):
 
     rows are `datasets.Dataset`s with `features` and `feature_rate`, and the columns that the task names.
     """
+
+    least: ClassVar[int] = 1  # examples in a batch; 2 where they are compared with each other
 
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__()
@@ -53,19 +55,30 @@ class Task(SavedTask, ABC):
         return cls(univl, tokenizer, config, **settings).to(default_device())
 
     @property
+    def section(self) -> str:
+        """Name of the task's settings in a scale's `univl_tasks`."""
+        return self.kind
+
+    @property
     def inputs(self) -> NarrationConfig:
         """Lengths of texts and videos, as the data sets take them."""
         return NarrationConfig(max_words=self.config.max_words, max_frames=self.config.max_frames)
 
-    def fit(self, rows: "Dataset", run_dir: Path, progress: bool = True) -> Self:
-        """Fine-tune on `rows`; a run in `run_dir` that was interrupted goes on. Returns the task itself."""
+    def fit(self, rows: "Dataset", run_dir: Path, progress: bool = True, data: str | None = None) -> Self:
+        """Fine-tune on `rows`; a run in `run_dir` that was interrupted goes on. Returns the task itself.
+
+        A batch is at most as large as the data, and a warning says so. `data` tells other rows apart: a run goes on
+        with the same alone.
+        """
         settings = {
             "task": type(self).__name__,
             "config": dataclasses.asdict(self.config) | {"train": None},
             "univl": dataclasses.asdict(self.univl.config),
             **self.run_settings(),
-        }
-        fit(self, self.dataset(rows), self.config.train, run_dir, settings=settings, progress=progress)
+        } | ({"data": data} if data else {})
+        examples = self.dataset(rows)
+        train = fitting(self.config.train, len(examples), f"univl_tasks.{self.section}.train", self.least)
+        fit(self, examples, train, run_dir, settings=settings, progress=progress)
         return self
 
     def run_settings(self) -> dict[str, Any]:

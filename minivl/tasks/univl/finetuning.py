@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from minivl.config import ConfigError, Scale
+from minivl.data.own_world import world_hash
 from minivl.data.wordpiece import load_tokenizer
 from minivl.hub.checkpoints import CheckpointError
 from minivl.hub.folders import find
@@ -53,7 +54,8 @@ def fine_tune(
     if seed is not None:
         config = replace(config, train=replace(config.train, seed=seed))
     task = kind.start(pretrained, load_tokenizer(pretrained), config, scratch=scratch, **options)
-    return task.fit(task_rows(kind.kind, "train", settings, subset), run_dir, progress=progress)
+    data = world_hash(settings.own) if settings.own is not None else None
+    return task.fit(task_rows(kind.kind, "train", settings, subset), run_dir, progress=progress, data=data)
 
 
 def score(task: Task, split: str, settings: Scale, progress: bool = True) -> dict[str, float]:

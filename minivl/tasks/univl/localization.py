@@ -83,6 +83,7 @@ class Localization(Task):
     """
 
     kind: ClassVar[str] = "localization"
+    least: ClassVar[int] = 2
 
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig):
         super().__init__(univl, tokenizer, config)

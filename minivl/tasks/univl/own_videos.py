@@ -18,6 +18,7 @@ from minivl.data.features import clip_features
 from minivl.data.segments import NOTHING_SAID, speech_within
 from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitles
 from minivl.data.video import VideoError, probe
+from minivl.data.windows import spans
 from minivl.data.wordpiece import decode_tokens, encode_texts
 from minivl.s3d import S3D
 from minivl.s3d.features import FEATURE_RATE, stream_features
@@ -69,16 +70,17 @@ def caption_video(
         transcript = read_transcript(transcript, duration)
     features = _extract(path, s3d, duration, progress)  # (seconds, F)
     duration = float(np.clip(duration, len(features) - 1, len(features)))  # time stamps can lie about the length
-    spans = windows(duration, window_seconds)
+    windows = spans(duration, window_seconds)
     captions = []
     for first in tqdm(
-        range(0, len(spans), WINDOWS_AT_ONCE), desc="captioning", unit="batch", leave=False, disable=not progress
+        range(0, len(windows), WINDOWS_AT_ONCE), desc="captioning", unit="batch", leave=False, disable=not progress
     ):
-        some = spans[first : first + WINDOWS_AT_ONCE]
+        some = windows[first : first + WINDOWS_AT_ONCE]
         texts = ["" if transcript is None else speech_within(transcript, *span) or NOTHING_SAID for span in some]
         captions += _write(univl, tokenizer, texts, features, some, (max_words, max_frames, num_beams))
     return [
-        {"start": start, "end": end, "caption": caption} for (start, end), caption in zip(spans, captions, strict=True)
+        {"start": start, "end": end, "caption": caption}
+        for (start, end), caption in zip(windows, captions, strict=True)
     ]
 
 
@@ -123,13 +125,6 @@ def caption_videos(
             stacklevel=2,
         )
     return report
-
-
-def windows(duration: float, seconds: float) -> list[tuple[float, float]]:
-    """The start and end of each window; the last one has between half and one and a half of `seconds`, if it can."""
-    count = max(1, math.floor(duration / seconds + 0.5))
-    starts = [number * seconds for number in range(count)]
-    return list(zip(starts, [*starts[1:], duration], strict=True))
 
 
 def as_text(captions: Sequence[dict]) -> str:

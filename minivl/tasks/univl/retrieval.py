@@ -44,6 +44,7 @@ class Retrieval(Task):
     """
 
     kind: ClassVar[str] = "retrieval"
+    least: ClassVar[int] = 2
 
     def __init__(self, univl: UniVL, tokenizer: Any, config: TaskConfig, method: str = "joint"):
         self.parts_for(method)
@@ -55,6 +56,10 @@ class Retrieval(Task):
         if method not in PARTS:
             raise ConfigError(f"method must be 'joint' or 'align', not {method!r}")
         return PARTS[method]
+
+    @property
+    def section(self) -> str:
+        return self.method
 
     def settings(self) -> dict[str, Any]:
         return {"method": self.method}

@@ -100,7 +100,7 @@ class Segmentation(Task):
         self.classifier: nn.Linear | None = self.new_head(len(classes)) if classes else None
         univl.text.requires_grad_(False)  # not used
 
-    def fit(self, rows: "Dataset", run_dir: Path, progress: bool = True) -> Self:
+    def fit(self, rows: "Dataset", run_dir: Path, progress: bool = True, data: str | None = None) -> Self:
         """As `Task.fit`; other classes than before begin with a new classifier."""
         require_columns(rows, *NEEDED)
         classes = step_classes(rows)
@@ -108,7 +108,7 @@ class Segmentation(Task):
             seed_everything(self.config.train.seed)
             self.classes, self.classifier = classes, self.new_head(len(classes))
             self.classifier.to(next(self.univl.parameters()).device)
-        return super().fit(rows, run_dir, progress)
+        return super().fit(rows, run_dir, progress, data)
 
     def settings(self) -> dict[str, Any]:
         return {"classes": self.classes}

@@ -87,6 +87,20 @@ def test_clips_without_captions_or_split(tmp_path, clip, settings):
         retrieval.clips(tmp_path, "dev", clip, settings)
 
 
+def test_clips_that_nobody_captioned_are_left_out(tmp_path, clip, settings):
+    (tmp_path / "test").mkdir()
+    names = [path.name for path in sorted((KITCHEN / "test").glob("*.mp4"))[:3]]
+    for name in names:
+        shutil.copy(KITCHEN / "test" / name, tmp_path / "test")
+    rows = [
+        {"file_name": name, "caption": caption} for name, caption in zip(names, ("one", None, "three"), strict=True)
+    ]
+    (tmp_path / "test" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.warns(UserWarning, match="1 of 3 clips of test have no caption"):
+        data = retrieval.clips(tmp_path, "test", clip, settings)
+    assert data.captions == ["one", "three"] and data.video_of_text.tolist() == [0, 1] and len(data.paths) == 2
+
+
 def test_models_by_name(adapted):
     assert retrieval.load_model("kitchen")[1].config.vision_fusion_layers == 0
     clip, model, inputs = retrieval.load_model(str(adapted[1] / "model"))

@@ -57,7 +57,10 @@ class Brightness(nn.Module):
 
 
 class GreyClip:
-    image_size, mean, std, name = 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "grey"
+    image_size, resizing, interpolation, name = 16, "shortest", "bicubic", "grey"
+
+    def preprocess(self, frames):
+        return preprocess(frames, 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 @pytest.fixture
