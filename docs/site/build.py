@@ -25,11 +25,7 @@ from minivl.curriculum import ASSIGNMENTS  # noqa: E402
 from minivl.prose import DEFINITION  # noqa: E402
 
 EXPLORERS = {  # page: (models, what it shows)
-    "clip": (["kitchen"], "CLIP as it is, on the bundled kitchen clips"),
-    "univl": (
-        [str(ROOT / "data_samples" / "univl_kitchen")],
-        "the small UniVL's Joint and Align, on narrated kitchen videos",
-    ),
+    "clip": (["kitchen"], "CLIP as it is, on the bundled kitchen clips")
 }
 LINKS = {  # of documents, and what stands for them on the site, which students see
     "](notebooks/assignments)": "](assignments.md)",
