@@ -59,6 +59,7 @@ def _copy(file: Path, folder: Path) -> None:
     text = file.read_text(encoding="utf-8")
     for link, instead in LINKS.items():
         text = text.replace(link, instead)
+    text = re.sub(r"\]\((?:\.\./)*notebooks/slides/\d\d\.md\)", "](../../slides.md)", text)  # the map: sources of decks
     target.write_text(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S), encoding="utf-8")  # the hub reads that part
 
 
