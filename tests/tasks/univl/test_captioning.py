@@ -12,6 +12,7 @@ from minivl.config import ConfigError, S3DConfig
 from minivl.data.features import FeatureError
 from minivl.data.subtitles import SubtitleError, read_transcript
 from minivl.data.video import VideoError, write_video
+from minivl.data.windows import spans
 from minivl.metrics.captioning import caption_metrics
 from minivl.s3d import S3D
 from minivl.tasks.univl import own_videos
@@ -294,7 +295,7 @@ def test_captions_of_a_video_file(films, s3d, writer, tokenizer):
     ],
 )
 def test_windows(duration, expected):
-    assert own_videos.windows(duration, 10) == expected
+    assert spans(duration, 10) == expected
 
 
 def test_a_window_is_captioned_as_a_segment_of_a_corpus(films, s3d, writer, tokenizer, tmp_path):
