@@ -40,8 +40,8 @@ def models(name: Chosen = None) -> None:
         why += "" if entry.yes == "yes" else f"{'; ' if why else ''}{entry.yes}"
         print(f"{entry.name:36s} {entry.family:12s} {entry.image_size:6d}  {known:9s}  {lora:4s}  {fusion:8s}  {why}")
     print(
-        "\nFolders of transformers' CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP and MetaCLIP 2 are read, too: "
-        "zero-shot, LoRA, and IVFusion where there is a class token (not SigLIP, SigLIP 2)"
+        "\nFolders of transformers' CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP (and MetaCLIP 2, not tried) are read, "
+        "too: zero-shot, LoRA, and IVFusion where there is a class token (not SigLIP, SigLIP 2)"
     )
 
 

@@ -25,7 +25,7 @@ TIMM = {
 }
 
 # Families of which the tests train a small random model; of the others the list goes by the configuration.
-TRIED = ("ResNet", "CoCa", "SigLIP", "CLIPA", "ViT")
+TRIED = ("ResNet", "ViT", "CLIPA", "CoCa", "SigLIP", "PE", "EVA", "MobileCLIP", "ConvNeXt")
 
 
 @dataclass(frozen=True)

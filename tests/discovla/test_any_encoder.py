@@ -25,12 +25,15 @@ FUSION = DiscoVLAConfig(lora_rank=2, vision_fusion_layers=1, text_fusion_layers=
 TEXT = {"context_length": 10, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1}
 VIT = {"image_size": 32, "patch_size": 16, "width": 32, "head_width": 16, "layers": 2}
 SIZES = {"layers", "width", "head_width", "patch_size", "image_size", "heads", "context_length", "vocab_size"}
-FAMILIES = ["RN50", "coca_ViT-B-32", "coca_base", "ViT-B-16-SigLIP", "ViT-L-14-CLIPA", "ViT-H-14-worldwide"]
+FAMILIES = [
+    *("RN50", "ViT-B-32", "ViT-H-14-worldwide", "ViT-L-14-CLIPA", "coca_ViT-B-32", "coca_base"),
+    *("ViT-B-16-SigLIP", "PE-Core-B-16", "EVA02-B-16", "MobileCLIP2-S0", "convnext_base"),
+]
 TINY_TIMM = {"embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
 def shrunk(name):
-    """An architecture with few and narrow layers; of fastvit the smallest variant is as it is."""
+    """An architecture with few and narrow layers; vision towers of timm that are no plain ViT keep their sizes."""
     config = open_clip.get_model_config(name)
     vision, text = dict(config["vision_cfg"]), {k: v for k, v in config["text_cfg"].items() if k not in SIZES} | TEXT
     if "timm_model_name" not in vision:
@@ -49,7 +52,7 @@ def small(name, monkeypatch):
     make = timm.create_model
 
     def narrow(kind, **options):
-        return make(kind, **options, **({} if "fastvit" in kind else TINY_TIMM))
+        return make(kind, **options, **(TINY_TIMM if kind.startswith(("vit_", "eva")) else {}))
 
     monkeypatch.setattr("open_clip.timm_model.timm.create_model", narrow)
     kind, config = shrunk(name)
