@@ -92,13 +92,14 @@ class DiscoVLAConfig:
     alpha: float = 0.3  # weight of PImgAlign's loss; with alpha and beta 0 no frame captions are needed
     pool_scale: float | None = None  # s of PImgAlign's weighted sum; None: CLIP's own, nearly a maximum; 0 is a mean
     beta: float = 1.0  # weight of AlignDistill's loss; a loss of weight 0 is not computed
-    distill: str = "release"  # AlignDistill as in the released code, or "paper": teacher detached, mean over the batch
+    # AlignDistill as in the released code; "paper": teacher detached, mean over the batch; "shuffled": a control
+    distill: str = "release"
     distill_scale: float | None = None  # s of its softmaxes; None: CLIP's own, which makes them nearly one-hot
     mask_padding: bool = False  # hide padded frames from fusion and PImgAlign; the release lets them take part
     temporal: int = 0  # beyond the paper: so many places of frames get a learned embedding; 0: order is not seen
 
     def __post_init__(self):
-        require_one_of(self, strategy=STRATEGIES, distill=("release", "paper"))
+        require_one_of(self, strategy=STRATEGIES, distill=("release", "paper", "shuffled"))
         require_within("width", self, "lora_rank")
         require_within("layers", self, "vision_fusion_layers", "text_fusion_layers", least=0)
         require_within("positions", self, "temporal", least=0)

@@ -1,5 +1,6 @@
 """AlignDistill: image-level alignment, distilled into video-level alignment."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
@@ -12,17 +13,32 @@ def alignment_distillation(video: Tensor, image: Tensor, scale: Tensor | float, 
 
     behaviour   "release": w = 100 / B², so the loss weighs less in larger batches, and the gradient also moves the
                 teacher towards the student, as in the released code;
-                "paper": w = 1 / B and the teacher is detached
+                "paper": w = 1 / B and the teacher is detached;
+                "shuffled", a control: as "paper", but what each row of I says of wrong answers is given to other ones,
+                so that the teacher is as right and as sure, and all that it knows beyond that is gone
 
     video S and image I are cosines (B, B), row i for text i; scale is s. The release takes CLIP's logit scale. At
     100 both distributions are nearly one-hot; a lower scale shows the student more than the teacher's favourite.
     """
     B = len(video)
-    w = {"release": 100 / B**2, "paper": 1 / B}[behaviour]
-    teacher = image.detach() if behaviour == "paper" else image
-    of_texts = _divergence(video, teacher, scale)
-    of_videos = _divergence(video.T, teacher.T, scale)
+    w = {"release": 100 / B**2, "paper": 1 / B, "shuffled": 1 / B}[behaviour]
+    teachers = image, image.T
+    if behaviour != "release":
+        teachers = image.detach(), image.detach().T
+    if behaviour == "shuffled":
+        teachers = shuffle_wrong_answers(teachers[0]), shuffle_wrong_answers(teachers[1])
+    of_texts, of_videos = _divergence(video, teachers[0], scale), _divergence(video.T, teachers[1], scale)
     return w * (of_texts + of_videos) / 2
+
+
+def shuffle_wrong_answers(similarity: Tensor) -> Tensor:
+    """Each row with its entries off the diagonal in a random order of their own: (B, B) -> (B, B)."""
+    B = len(similarity)
+    wrong = ~torch.eye(B, dtype=torch.bool, device=similarity.device)
+    order = torch.rand(B, B - 1, device=similarity.device).argsort(dim=1)
+    shuffled = similarity.clone()
+    shuffled[wrong] = similarity[wrong].view(B, B - 1).gather(1, order).flatten()
+    return shuffled
 
 
 def _divergence(student: Tensor, teacher: Tensor, scale: Tensor | float) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from helpers.small_discovla import aligned_batch, build, small_batch
 from minivl.discovla import pimgalign
-from minivl.discovla.aligndistill import alignment_distillation
+from minivl.discovla.aligndistill import alignment_distillation, shuffle_wrong_answers
 from minivl.discovla.pimgalign import image_level_similarity
 
 
@@ -119,6 +119,19 @@ def test_losses_of_weight_zero_are_not_computed(monkeypatch):
     model = build(alpha=0, beta=0)
     monkeypatch.setattr(model, "encode_frame_captions", None)
     assert torch.equal(model.losses(batch)["total"], full["video"])
+
+
+def test_a_shuffled_teacher_is_as_right_and_as_sure():
+    torch.manual_seed(0)
+    I = torch.randn(6, 6)
+    shuffled = shuffle_wrong_answers(I)
+    assert torch.equal(shuffled.diagonal(), I.diagonal()) and not torch.equal(shuffled, I)
+    torch.testing.assert_close(shuffled.sort(dim=1).values, I.sort(dim=1).values)
+    S = torch.eye(6).requires_grad_()  # a student that knows the labels alone: to it all wrong answers are alike
+    control = alignment_distillation(S, I.requires_grad_(), 5.0, "shuffled")
+    torch.testing.assert_close(control, alignment_distillation(S, I, 5.0, "paper"))
+    control.backward()
+    assert I.grad is None and S.grad is not None
 
 
 def test_distillation_as_configured():
