@@ -58,7 +58,10 @@ STUDENTS = ("all_right", "some_mistakes", "nothing_answered")
 
 def run(*command: object, folder: Path) -> str:
     """Output of a program that succeeds."""
-    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True)
+    beside = f"{Path(NBGRADER).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic, of its own environment
+    done = subprocess.run(
+        [*map(str, command)], cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": beside}
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
