@@ -6,6 +6,7 @@ from minivl.cli import (  # their commands
     ablate,
     course,
     data,
+    diagnose,
     explore,
     lessons,
     models,

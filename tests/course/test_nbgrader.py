@@ -58,7 +58,7 @@ STUDENTS = ("all_right", "some_mistakes", "nothing_answered")
 
 def run(*command: object, folder: Path) -> str:
     """Output of a program that succeeds."""
-    beside = f"{Path(NBGRADER).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic, of its own environment
+    beside = f"{Path(NBGRADER).parent}{os.pathsep}{os.environ['PATH']}"  # it calls alembic, its own
     done = subprocess.run(
         [*map(str, command)], cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": beside}
     )

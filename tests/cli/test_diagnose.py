@@ -1,0 +1,23 @@
+"""`minivl diagnose` as it is typed."""
+
+from typer.testing import CliRunner
+
+from minivl.cli import app
+from minivl.config import ConfigError
+
+
+def minivl(*arguments):
+    return CliRunner().invoke(app, ["diagnose", *map(str, arguments)])
+
+
+def test_the_bundled_clips_are_diagnosed():
+    told = minivl("--clips", 4, "--scale", "tiny")
+    assert told.exit_code == 0, told.output
+    for probe in ("video level", "best frame", "image level, mean", "frame finds its caption", "words no frame shows"):
+        assert f"{probe} " in told.stdout
+    assert "kitchen on 4 clips of train" in told.stdout and "in batches of 4" in told.stdout
+
+
+def test_a_folder_without_the_split_is_told_at_once(tmp_path):
+    told = minivl(tmp_path)
+    assert told.exit_code and "train" in str(told.exception) and isinstance(told.exception, ConfigError | OSError)
