@@ -11,7 +11,12 @@ from minivl.cli import app
 from minivl.prose import ProseError, rendered, update
 
 REPO = Path(__file__).resolve().parents[1]
-TEXTS = [*REPO.glob("*.md"), *(REPO / "data_samples" / "results").rglob("*.md"), *(REPO / "notebooks").glob("*.ipynb")]
+TEXTS = [
+    *REPO.glob("*.md"),
+    *(REPO / "data_samples" / "results").rglob("*.md"),
+    *(REPO / "notebooks").glob("*.ipynb"),
+    *(REPO / "docs").glob("*.md"),
+]
 GAIN = '[gain]: runs.csv "fused minus lora | R@1 | {difference:+.1f} [{low:.1f}, {high:.1f}]"\n'
 WORD = '[word]: verdicts.csv "fusion | {verdict}"\n'
 

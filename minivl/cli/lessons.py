@@ -70,7 +70,10 @@ def lesson(
 ) -> None:
     """Execute a lesson from a clean kernel."""
     import shutil
+    from tempfile import TemporaryDirectory
 
+    if cost and out is not None:
+        raise ConfigError("--cost measures a run of its own, of which nothing is kept: leave --out away")
     if (update or cost or sources) and CHECKOUT is None:
         raise ConfigError(
             "--update, --cost and --sources write into the notebooks/ of a clone, and this minivl was installed "
@@ -87,11 +90,14 @@ def lesson(
         print(f"{name}: {refresh_sources(name)} of the shown pieces of source had changed")
         return
     environment = {"MINIVL_SET": json.dumps(changes or [])}
+    if cost:
+        with TemporaryDirectory() as fresh:  # models that an earlier run left would be read back, and cost nothing
+            notebook = run_lesson(name, Path(fresh), scale_name, environment)
+            print(f"{name}, {settings.name}: {update_cost(name, notebook, settings.name)}")
+        return
     notebook = run_lesson(name, out or _folder("lessons", settings), scale_name, environment)
     if update:
         shutil.copy(notebook, NOTEBOOKS)
-    elif cost:
-        print(f"{name}, {settings.name}: {update_cost(name, notebook, settings.name)}")
     print(f"\nThe executed notebook: {notebook}")
 
 
@@ -111,7 +117,7 @@ def numbers(
     from minivl.prose import update
 
     own = [*(CHECKOUT or BUNDLED).glob("*.md"), *BUNDLED.glob("results/**/*.md"), *NOTEBOOKS.glob("slides/*.md")]
-    own += NOTEBOOKS.glob("*.ipynb")
+    own += [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.parent.glob("docs/*.md")]
     texts = files or own
     written = [file for file in texts if update(file)]
     print("\n".join(f"written anew: {file}" for file in written) or f"{len(texts)} texts are as the results say")
