@@ -66,7 +66,9 @@ def tried(name: str) -> dict[str, object]:
         if not found.lora:
             adapted = DiscoVLA(model, LORA if found.fusion else FUSION)
             videos, _ = adapted.encode_video(pixels[None])
-            assert videos.shape[1] == adapted.encode_caption(ids, torch.ones_like(ids)).shape[1]
+            assert videos.shape == (1, texts.shape[1])
+            if device.type != "meta":  # where there are no values, nobody knows where a text ends
+                assert adapted.encode_caption(ids, torch.ones_like(ids)).shape == texts.shape
             row["trained"] = sum(p.numel() for p in adapted.trainable_parameters())
     row["zero-shot"] = "yes" if frames.shape[1] == texts.shape[1] else f"no: {frames.shape} {texts.shape}"
     listed = next(a for a in architectures() if a.name == name)

@@ -8,6 +8,7 @@ from minivl.plots.ablations import (
     ablation_bars,
     across_worlds,
     cost_against_frames,
+    gain_against,
     paired_differences,
     regime_differences,
     regime_map,

@@ -143,6 +143,47 @@ def across_worlds(runs: pd.DataFrame, judged: pd.DataFrame, sides: Mapping[str, 
     )
 
 
+def gain_against(
+    runs: pd.DataFrame, judged: pd.DataFrame, sides: Mapping[str, tuple[str, str]], places: pd.DataFrame, variable: str
+) -> Picture:
+    """Differences between cells against the variable that is meant to matter: a line per question, a dot per world.
+
+    runs, judged, sides   as `across_worlds`
+    places     columns comparison, question (the line that it belongs to) and x (its place on the axis), in their order
+    variable   what x is, with its unit
+
+    Bars are 95 % intervals; filled is what has the verdict "helps" or "hurts".
+    """
+    figure, [axis] = panels(1, 6.5, 3.6)
+    words = []
+    questions = list(dict.fromkeys(places["question"]))
+    step = places["x"].drop_duplicates().sort_values().diff().min() / 12  # lines side by side
+    for number, question in enumerate(questions):
+        here = places[places["question"] == question].merge(judged, on="comparison")
+        beside = (number - (len(questions) - 1) / 2) * step
+        axis.errorbar(
+            here["x"] + beside, here["difference"],
+            [here["difference"] - here["low"], here["high"] - here["difference"]],
+            capsize=4, label=question, marker="", color=f"C{number}",
+        )  # fmt: skip
+        for row in here.itertuples():
+            a, b = (runs[runs["cell"] == cell].groupby("world")[row.score].mean() for cell in sides[row.comparison])
+            shown = "none" if row.verdict == NOTHING else "full"
+            axis.plot(row.x + beside, row.difference, "o", color=f"C{number}", fillstyle=shown)
+            axis.plot([row.x + beside + step / 3] * len(a), a - b, ".", color=f"C{number}", alpha=0.5)
+            words.append(
+                f"{question}, {row.x:g}: {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}], {row.verdict}"
+            )
+    axis.axhline(0, color="grey", lw=1)
+    axis.set(
+        xlabel=variable, ylabel=f"difference in {', '.join(judged['score'].unique())}", xticks=places["x"].unique()
+    )
+    axis.legend()
+    return Picture(
+        figure, f"Differences against {variable}, with 95 % intervals over worlds. " + "; ".join(words) + "."
+    )
+
+
 def cost_against_frames(table: pd.DataFrame, measures: dict[str, str]) -> Picture:
     """Cost of more frames: a panel per measure, a line per strategy with the spread over repeated rows.
 

@@ -78,6 +78,27 @@ def test_differences_across_worlds_are_paired_by_run_and_carry_their_verdict():
         plots.across_worlds(runs, judged, {})
 
 
+def test_gains_stand_at_the_variable_that_they_are_asked_against():
+    runs = pd.DataFrame(
+        [(f"{cell}, shift {shift}", world, score + shift * (cell == "MIL") + world)
+         for cell, score in (("MIL", 1.0), ("NCE", 2.0)) for shift in (0, 4) for world in (1, 2)],
+        columns=["cell", "world", "R@sum"],
+    )  # fmt: skip
+    names = ["at 0", "at 4"]
+    judged = pd.DataFrame(
+        {"comparison": names, "score": "R@sum", "difference": [-1.0, 3.0], "low": [-2.0, 2.0], "high": [0.5, 4.0],
+         "verdict": ["nothing shown", "helps"]}
+    )  # fmt: skip
+    sides = {name: (f"MIL, shift {shift}", f"NCE, shift {shift}") for name, shift in zip(names, (0, 4), strict=True)}
+    places = pd.DataFrame({"comparison": names, "question": "MIL or NCE", "x": [0, 4]})
+    picture = plots.gain_against(runs, judged, sides, places, "shift in seconds")
+    assert "MIL or NCE, 0: -1.0 [-2.0, +0.5], nothing shown; MIL or NCE, 4: +3.0 [+2.0, +4.0], helps" in picture.alt
+    drawn = [line for line in picture.figure.axes[0].lines if line.get_marker() == "o"]
+    assert [line.get_fillstyle() for line in drawn] == ["none", "full"]
+    worlds = [line.get_ydata().tolist() for line in picture.figure.axes[0].lines if line.get_marker() == "."]
+    assert worlds == [[-1.0, -1.0], [3.0, 3.0]]
+
+
 def test_paired_differences_are_paired_by_seed():
     shuffled = table(a=[6.0, 1.0, 2.0], b=[6.9, 2.0, 3.1]).sample(frac=1, random_state=1)
     picture = plots.paired_differences(shuffled, "a", ["R@1"])
