@@ -159,6 +159,23 @@ def compare(table: pd.DataFrame, a: str, b: str, score: str) -> dict[str, float]
     return paired_seeds(first, second.loc[first.index])
 
 
+def summary(table: pd.DataFrame, scores: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Cell -> score -> {"mean", "sd", "seeds"}, with several seeds also "low" and "high": Student's 95 % interval."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for cell, rows in table.groupby("cell", sort=False):
+        found[str(cell)] = {}
+        for score in scores:
+            values = rows[score].dropna().to_numpy()
+            if not len(values):
+                continue
+            of_score = {"mean": float(values.mean()), "seeds": len(values)}
+            if len(values) > 1:
+                spread = paired_seeds(values, np.zeros(len(values)))
+                of_score |= {"sd": float(values.std(ddof=1)), "low": spread["low"], "high": spread["high"]}
+            found[str(cell)][score] = of_score
+    return found
+
+
 def save_results(table: pd.DataFrame, path: Path, digits: int = 6) -> Path:
     """Write a results table as CSV with so many significant digits, the same bytes for the same table.
 

@@ -13,6 +13,7 @@ from minivl.cli import (  # their commands
     predict,
     prepare,
     recipes,
+    results,
     search,
     share,
     univl,

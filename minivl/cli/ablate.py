@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from minivl.cli.options import ScaleOption, SetOption, app, changed, sources, world_of
+from minivl.cli.results import JsonOption, Output, command_line, open_output
 from minivl.config import BUNDLED, ConfigError, Scale, runs_dir, scale
+from minivl.results.names import RECORD
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ablate = typer.Typer(no_args_is_help=True, help="Leave parts of a method out, and measure what they do.")
 app.add_typer(ablate, name="ablate")
@@ -32,13 +37,14 @@ PRETRAINING = (
 ADAPTATION = ("batch_size", "learning_rate", "lr_multipliers", "epochs", "seed", "checkpoint_every")
 
 
-Study = Callable[[Scale, range, Path, int], None]  # (settings, seeds, folder of the results, workers)
+# (settings, seeds, folder of the results, workers) -> name of the table in it, the table, its main scores
+Study = Callable[[Scale, range, Path, int], tuple[str, "DataFrame", Sequence[str]]]
 
 
 def add_study(
     name: str, help: str, settings_of: Callable[[Scale, list[str] | None], Scale], seeds: int = 5
 ) -> Callable:
-    """A decorator that makes the command `minivl ablate NAME` of a function that runs and prints a study.
+    """A decorator that makes the command `minivl ablate NAME` of a function that runs a study.
 
     settings_of   (settings of the scale, what --set says) -> settings of the study
     """
@@ -46,16 +52,18 @@ def add_study(
     def add(run: Study) -> None:
         @ablate.command(name, help=f"{help} Finished runs are kept.")
         def command(
+            context: typer.Context,
             seeds: SeedsOption = seeds,
             first_seed: FirstOption = 0,
             workers: WorkersOption = 1,
             out: OutOption = None,
             changes: SetOption = None,
+            as_json: JsonOption = False,
             scale_name: ScaleOption = None,
         ) -> None:
             settings = settings_of(scale(scale_name), changes)
-            out = _results_folder(name, out, settings)
-            run(settings, range(first_seed, first_seed + seeds), out, workers)
+            out, output = _results_folder(name, out, settings), open_output(context, as_json, None)
+            _report(output, out, [run(settings, range(first_seed, first_seed + seeds), out, workers)])
 
     return add
 
@@ -75,7 +83,7 @@ def _fine_tuning(settings, changes):
 def _univl(settings, seeds, out, workers):
     from minivl.ablations.univl import SCORES, run_ablation
 
-    _print(run_ablation(settings, seeds, out, workers), SCORES, out / "univl_ablation.csv")
+    return "univl_ablation.csv", run_ablation(settings, seeds, out, workers), SCORES
 
 
 @add_study("univl-regimes", "The same where speech fits the picture, and with three times the steps.", _pretraining)
@@ -83,25 +91,29 @@ def _univl_regimes(settings, seeds, out, workers):
     from minivl.ablations.univl import SCORES
     from minivl.ablations.univl_regimes import run_regimes
 
-    _print(run_regimes(settings, seeds, out, workers), SCORES, out / "univl_regimes.csv")
+    return "univl_regimes.csv", run_regimes(settings, seeds, out, workers), SCORES
 
 
 @ablate.command("univl-verdicts")
 def univl_verdicts(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Argument(exists=True, file_okay=False, help="with univl_ablation.csv and univl_regimes.csv")
     ] = BUNDLED / "results",
+    as_json: JsonOption = False,
 ) -> None:
     """What the results of `univl` and `univl-regimes` show, by one rule; writes univl_verdicts.csv beside them."""
     missing = [name for name in ("univl_ablation.csv", "univl_regimes.csv") if not (folder / name).is_file()]
     if missing:
         raise ConfigError(f"{folder} has no {' and no '.join(missing)}: run `minivl ablate univl` and `univl-regimes`")
+    output = open_output(context, as_json, None)
     from minivl.ablations.runner import save_results
     from minivl.ablations.univl_verdicts import judge, read_results, summary
 
     judged = judge(read_results(folder))
     print(summary(judged).to_string())
     print(f"written: {save_results(judged, folder / 'univl_verdicts.csv')}")
+    _write(output, None, verdicts=judged.to_dict(orient="records"))
 
 
 @add_study(
@@ -113,7 +125,7 @@ def univl_verdicts(
 def _univl_tasks(settings, seeds, out, workers):
     from minivl.ablations.univl_tasks import MAIN_SCORES, run_tasks
 
-    _print(run_tasks(settings, seeds, out, workers), MAIN_SCORES, out / "univl_tasks.csv")
+    return "univl_tasks.csv", run_tasks(settings, seeds, out, workers), MAIN_SCORES
 
 
 @add_study(
@@ -126,12 +138,13 @@ def _univl_lessons(settings, seeds, out, workers):
     from minivl.ablations.univl_lessons import MAIN_SCORES, NAME, run_lessons
 
     table = run_lessons(settings, seeds, out, workers)
-    _print(table, MAIN_SCORES, out / f"{NAME}.csv")
     print(f"{table['cpu hours'].sum():.2f} CPU hours")
+    return f"{NAME}.csv", table, MAIN_SCORES
 
 
 @ablate.command("discovla")
 def ablate_discovla(
+    context: typer.Context,
     study: Annotated[
         list[str] | None,
         typer.Argument(
@@ -144,6 +157,7 @@ def ablate_discovla(
     workers: WorkersOption = 1,
     out: OutOption = None,
     changes: SetOption = None,
+    as_json: JsonOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
     """DiscoVLA's parts and settings, and in which worlds they help or hurt. Finished runs are kept.
@@ -152,16 +166,21 @@ def ablate_discovla(
     """
     own = tuple(f"adapt.{name}" for name in ADAPTATION)
     settings = changed(scale(scale_name), changes, ("world", "inputs", "discovla", "adapt"), own=own)
-    out = _results_folder("discovla", out, settings)
+    out, output = _results_folder("discovla", out, settings), open_output(context, as_json, None)
     from minivl.ablations.discovla import SCORES, STUDIES, run_study
 
-    for name in study or STUDIES:
-        table = run_study(name, settings, range(first_seed, first_seed + seeds), out, workers)
-        _print(table, SCORES, out / f"discovla_{name}.csv")
+    chosen = range(first_seed, first_seed + seeds)
+    names = study or STUDIES
+    _report(
+        output,
+        out,
+        ((f"discovla_{name}.csv", run_study(name, settings, chosen, out, workers), SCORES) for name in names),
+    )
 
 
 @ablate.command("study")
 def ablate_study(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="one of minivl/ablations/studies.py, such as fusion-and-alignment")],
     worlds: Annotated[int, typer.Option("--worlds", min=2, help="how many")] = 5,
     first_world: Annotated[int, typer.Option(min=0, help="the lowest; settings were chosen in world 0")] = 1,
@@ -169,6 +188,7 @@ def ablate_study(
     workers: WorkersOption = 1,
     out: OutOption = None,
     changes: SetOption = None,
+    as_json: JsonOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
     """A study over several worlds, with verdicts; its prediction must be committed first. Finished runs are kept."""
@@ -183,26 +203,40 @@ def ablate_study(
     reads = ("world", "inputs", "discovla", "adapt", "univl_pretrain")
     settings = changed(scale(scale_name), changes, reads, own=own)
     world_of(settings, "is there whose seed could change")
-    out = _results_folder(name, out, settings)
+    out, output = _results_folder(name, out, settings), open_output(context, as_json, None)
     print(STUDIES[name].question)
     chosen = range(first_world, first_world + worlds)
     judged = run_study(STUDIES[name], settings, chosen, range(seeds), out, workers)
     print(judged.round(2).to_string(index=False))
-    hours = pd.read_csv(out / "runs.csv")["cpu hours"].sum()
-    print(f"{hours:.2f} CPU hours, rendering aside; results: {out}")
+    runs = pd.read_csv(out / "runs.csv")
+    print(f"{runs['cpu hours'].sum():.2f} CPU hours, rendering aside; results: {out}")
+    from minivl.plots import across_worlds
+
+    sides = {contrast.name: (contrast.a, contrast.b) for contrast in STUDIES[name].contrasts}
+    across_worlds(runs, judged, sides).save(out / "verdicts.png")
+    _write(output, out, study=name, verdicts=judged.to_dict(orient="records"))
 
 
 @ablate.command("discovla-cost")
-def ablate_discovla_cost(out: OutOption = None, changes: SetOption = None, scale_name: ScaleOption = None) -> None:
+def ablate_discovla_cost(
+    context: typer.Context,
+    out: OutOption = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+    scale_name: ScaleOption = None,
+) -> None:
     """Cost of the attention strategies against the number of frames: operations, time, memory."""
     own = tuple(f"discovla.{name}" for name in ("strategy", "alpha", "beta"))
     settings = changed(scale(scale_name), changes, ("discovla",), own=own)
+    output = open_output(context, as_json, None)
     from minivl.ablations.discovla_cost import strategy_costs
     from minivl.ablations.runner import save_results
 
     table = strategy_costs(settings.discovla)
     print(table.to_string(index=False))
-    print(f"results: {save_results(table, (out or runs_dir() / 'ablate-discovla') / 'discovla_cost.csv')}")
+    folder = out or runs_dir() / "ablate-discovla"
+    print(f"results: {save_results(table, folder / 'discovla_cost.csv')}")
+    _write(output, None, costs=table.to_dict(orient="records"))
 
 
 def _results_folder(name: str, out: Path | None, settings: Scale) -> Path:
@@ -221,7 +255,27 @@ def _results_folder(name: str, out: Path | None, settings: Scale) -> Path:
     return out
 
 
-def _print(table, scores, path):
-    """Mean and standard deviation of every cell, and where all rows are."""
-    print(table.groupby("cell", sort=False)[list(scores)].agg(["mean", "std"]).round(1).to_string(na_rep=""))
-    print(f"results: {path}")
+def _report(output: Output, out: Path, tables: Iterable[tuple[str, "DataFrame", Sequence[str]]]) -> None:
+    """Print mean and standard deviation of every cell, draw them, and write both into the folder of the results."""
+    from minivl.ablations.runner import summary
+    from minivl.plots import ablation_bars
+
+    found = {}
+    for name, table, scores in tables:
+        shown = [score for score in scores if score in table]
+        print(table.groupby("cell", sort=False)[shown].agg(["mean", "std"]).round(1).to_string(na_rep=""))
+        print(f"results: {out / name}")
+        ablation_bars(table, shown).save((out / name).with_suffix(".png"))
+        found[name] = summary(table, shown)
+    _write(output, out, tables=found)
+
+
+def _write(output: Output, out: Path | None, **entries) -> None:
+    """Write results.json into the folder of the results, if there is one for it, and print it with --json."""
+    from minivl.data.atomic import write_text
+    from minivl.results.record import json_text, record_of
+
+    record = record_of("ablation", command_line(), folder=out, **entries)
+    if out is not None:
+        write_text(out / RECORD, json_text(record))
+    output.write(record)

@@ -1,14 +1,16 @@
 """A fine-tuned task of UniVL at work: what it says about data, and how well."""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from minivl.cli.options import HUB, app
+from minivl.cli.results import Output, command_line
 from minivl.config import ConfigError, Scale
 
 
@@ -52,7 +54,9 @@ def predict(
         print(f"{len(lines)} lines: {out}")
 
 
-def evaluate_task(model: str, data: Path | None, split: str, subset: int | None, settings: Scale) -> None:
+def evaluate_task(
+    model: str, data: Path | None, split: str, subset: int | None, settings: Scale, output: Output
+) -> None:
     """Print the scores of a saved task on a folder of the one schema, or without one on the data of a scale."""
     if data is not None:
         require_split(data, split)
@@ -60,12 +64,42 @@ def evaluate_task(model: str, data: Path | None, split: str, subset: int | None,
     from minivl.tasks.univl.data import labelled_rows, task_rows
 
     task = load_task(model.removeprefix(HUB))
-    if data is None:
-        scores = task.evaluate(task_rows(task.kind, split, settings, subset))
-    else:
-        with _errors_of(data, split):
-            scores = task.evaluate(labelled_rows(task.kind, data, split, subset))
+    with _errors_of(data, split) if data is not None else nullcontext():
+        if data is None:
+            rows = task_rows(task.kind, split, settings, subset)
+        else:
+            rows = labelled_rows(task.kind, data, split, subset)
+        task.check_truth(rows)
+        predicted = task.predict(rows)
+        scores = task.scores_of(predicted, rows)
     print_scores(f"{task.kind}, {split}", {"fine-tuned": scores})
+    if output.wanted:
+        settings = dataclasses.replace(settings, own=data)
+        write_task(output, task, model, rows, predicted, scores, _guesses(task, rows, settings), split, settings)
+
+
+def write_task(output: Output, task, model, rows, predicted, scores, guesses, split, settings) -> None:
+    """Scores of a task with intervals and guessing."""
+    from minivl.tasks.measured import Measurement, task_findings
+    from minivl.tasks.univl.data import data_of
+
+    of = Measurement(command_line(), model, data_of(task.kind, settings), split)
+    found = task_findings(task, rows, predicted, scores, guesses, of)
+    output.write(found.record, found.tables, found.texts, found.picture)
+
+
+def _guesses(task, rows, settings):
+    """Scores of guessing; what is guessed from training data is left out where there are none."""
+    from minivl.tasks.univl.data import task_rows
+
+    if task.kind == "retrieval":
+        return task.baselines(None, rows)
+    try:
+        train = task_rows(task.kind, "train", settings)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"guessing is left out, it needs training data: {error}")
+        return {}
+    return task.baselines(train, rows)
 
 
 def print_scores(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:

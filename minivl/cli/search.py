@@ -28,7 +28,9 @@ from minivl.cli.options import (
     sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
+from minivl.cli.results import JsonOption, Output, OverwriteOption, ResultsOption, command_line, open_output
 from minivl.config import BUNDLED, ConfigError, names_of, runs_dir, scale
+from minivl.results.names import ANSWERS, RUN
 
 ModelOption = Annotated[
     str,
@@ -43,6 +45,7 @@ ModelOption = Annotated[
 
 @app.command()
 def search(
+    context: typer.Context,
     query: Annotated[str, typer.Argument(help="what to look for, in words; with --interactive it may be left out")],
     folder: Annotated[
         Path | None,
@@ -67,6 +70,9 @@ def search(
     interactive: Annotated[
         bool, typer.Option("--interactive", help="stay, and answer each line of the input; an empty one, or quit, ends")
     ] = False,
+    as_json: JsonOption = False,
+    out: ResultsOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Search a folder of videos by text. The bundled model knows only the small kitchen."""
     first: str | None = query
@@ -82,6 +88,9 @@ def search(
         raise ConfigError(f"--window must be a number of seconds, not {window}")
     require_png(picture)
     require_clip(model)
+    if interactive and (as_json or out is not None):
+        raise ConfigError("--json and --out are for one query: leave out --interactive")
+    output = open_output(context, as_json, out, overwrite)
     find = _videos_of(folder)
     find()  # a wrong name is told before anything is loaded
     from minivl.tasks.clip.search import open_searcher
@@ -91,11 +100,36 @@ def search(
     queries = ([first] if first is not None else []) if not interactive else _typed(first)
     for text in queries:
         try:
-            _answer(text, find(), place, searcher, top, index, picture)
+            hits, skipped = _answer(text, find(), place, searcher, top, index, picture)
         except (ValueError, OSError) as error:
             if not interactive:
                 raise
             print(f"minivl: {told(error)}", file=sys.stderr)
+        else:
+            if output.wanted:
+                _write_answers(output, text, model, hits, skipped, searcher)
+
+
+def _write_answers(output: Output, query, model, hits, skipped, searcher):
+    """Answers as one object, a table, a figure and a run in TREC's format, whose one query is q1."""
+    from minivl.results.record import record_of
+
+    answers = [
+        {"rank": rank, "cosine": hit.score, "path": str(hit.path), "start": hit.start, "end": hit.end, "part": hit.part}
+        for rank, hit in enumerate(hits, start=1)
+    ]
+    left_out = [{"path": str(path), "reason": str(reason)} for path, reason in skipped]
+    record = record_of("answers", command_line(), model=model, query=query, answers=answers, skipped=left_out)
+    if output.folder is None:
+        return output.write(record)
+    import pandas as pd
+
+    from minivl.results.queries import place_name
+    from minivl.results.trec import answers_text
+
+    places = [{"video_id": str(hit.path)} | ({"start": hit.start, "end": hit.end} if hit.part else {}) for hit in hits]
+    run = answers_text([place_name(place) for place in places], [hit.score for hit in hits])
+    output.write(record, {ANSWERS: pd.DataFrame(answers)}, {RUN: run}, _drawn(hits, query, searcher))
 
 
 def _videos_of(folder: Path) -> Callable[[], list[Path]]:
@@ -122,7 +156,6 @@ def _typed(first: str | None) -> Iterator[str]:
 
 def _answer(query, paths, folder, searcher, top, index, picture):
     """Print the answers to a query, and draw them."""
-    from minivl.tasks.clip.search import frames_of
     from minivl.tasks.clip.search import search as search_videos
 
     hits, skipped = search_videos(query, paths, searcher, top, folder, index)
@@ -133,15 +166,22 @@ def _answer(query, paths, folder, searcher, top, index, picture):
         for path, reason in skipped:
             print(printable(f"  {path}: {reason}"), file=sys.stderr)
     if picture:
-        from minivl.plots import film_strips
+        print(f"drawn in {_drawn(hits, query, searcher).save(picture)}")
+    return hits, skipped
 
-        titles = [f"{i}. {hit.path.name}{hit.place}, cosine {hit.score:.3f}" for i, hit in enumerate(hits, start=1)]
-        strips = [frames_of(hit, searcher) for hit in hits]
-        print(f"drawn in {film_strips(strips, titles, f'“{query}”').save(picture)}")
+
+def _drawn(hits, query, searcher):
+    """The answers as film strips."""
+    from minivl.plots import film_strips
+    from minivl.tasks.clip.search import frames_of
+
+    titles = [f"{i}. {hit.path.name}{hit.place}, cosine {hit.score:.3f}" for i, hit in enumerate(hits, start=1)]
+    return film_strips([frames_of(hit, searcher) for hit in hits], titles, f"“{query}”")
 
 
 @app.command()
 def adapt(
+    context: typer.Context,
     name: Annotated[str, typer.Option(help="name of the run: everything goes to runs/NAME")] = "adapt",
     recipe: RecipeOption = None,
     data: Annotated[
@@ -181,6 +221,9 @@ def adapt(
         int | None, typer.Option(help="order of the data, first weights [default: the scale's or recipe's]")
     ] = None,
     changes: SetOption = None,
+    as_json: JsonOption = False,
+    out: ResultsOption = None,
+    overwrite: OverwriteOption = False,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
@@ -206,6 +249,13 @@ def adapt(
         require_split(data, "train")
     if dry_run:
         return print_dry_run(plan, settings)
+    split = plan.split if plan else "val"
+    unseen = data is None or plan is not None or (data / split).is_dir()
+    output = open_output(context, as_json, out, overwrite)
+    if output.wanted and not unseen:
+        raise ConfigError(
+            f"--json and --out need scores, and {data} has no {split}/ with clips that training did not see"
+        )
     from minivl.clip import load_clip
     from minivl.discovla import DiscoVLA
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
@@ -221,13 +271,14 @@ def adapt(
         train = with_pseudo_captions(train, known, allow_missing=True)
     adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, runs_dir() / name, train=train)
     if is_first_process():
-        split = plan.split if plan else "val"
-        if data is not None and plan is None and not (data / split).is_dir():
-            print(f"not scored: {data} has no {split}/ with clips that training did not see")
-        else:
-            scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
+        if unseen:
+            clips = _clips(plan, data, split, model, settings)
+            scores = retrieval.evaluate(adapted, clips)
             _print_scores(split, scores)
             complete_card(runs_dir() / name / "model", split, scores.row())
+            _write_scores(output, scores, clips, str(runs_dir() / name / "model"), split)
+        else:
+            print(f"not scored: {data} has no {split}/ with clips that training did not see")
         print(f"saved: {runs_dir() / name / 'model'}")
 
 
@@ -301,11 +352,15 @@ def pseudo_captions(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: ModelOption = "kitchen",
     data: TestDataOption = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many clips, or videos")] = None,
     changes: SetOption = None,
+    as_json: JsonOption = False,
+    out: ResultsOption = None,
+    overwrite: OverwriteOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
     """Scores of a model: retrieval with a CLIP on captioned clips, or the task that `minivl finetune` saved."""
@@ -319,15 +374,30 @@ def evaluate(
     task = is_task(model)
     reads = sources(settings) if task else ("inputs",)
     new = changed(settings, changes, reads)  # a mistake is told before anything is loaded
+    output = open_output(context, as_json, out, overwrite)
     if task:
-        return evaluate_task(model, data, split, subset, new)
+        return evaluate_task(model, data, split, subset, new, output)
     data = data or BUNDLED / "kitchen"
     require_split(data, split)
     from minivl.tasks.clip import retrieval
 
     clip, network, inputs = retrieval.load_model(model)
     settings = changed(dataclasses.replace(settings, inputs=inputs), changes, reads)
-    _print_scores(split, retrieval.evaluate(network, retrieval.clips(data, split, clip, settings, subset)))
+    clips = retrieval.clips(data, split, clip, settings, subset)
+    scores = retrieval.evaluate(network, clips)
+    _print_scores(split, scores)
+    _write_scores(output, scores, clips, model, split)
+
+
+def _write_scores(output: Output, scores, clips, model, split):
+    """Scores with intervals and chance, if they are wanted."""
+    if not output.wanted:
+        return
+    from minivl.tasks.measured import Measurement, clip_findings
+
+    folder = Path(clips.paths[0]).parent.parent
+    found = clip_findings(scores, clips, Measurement(command_line(), model, folder, split))
+    output.write(found.record, found.tables, found.texts, found.picture)
 
 
 def _print_scores(split, scores):

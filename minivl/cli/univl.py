@@ -21,7 +21,8 @@ from minivl.cli.options import (
     sources,
     world_of,
 )
-from minivl.cli.predict import print_scores, require_split
+from minivl.cli.predict import print_scores, require_split, write_task
+from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, open_output
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
 
 TASKS = (
@@ -146,6 +147,7 @@ def _print_stages(settings):
 
 @app.command()
 def finetune(
+    context: typer.Context,
     task: Annotated[
         str | None, typer.Argument(help=f"{', '.join(TASKS)} (joint and align are retrieval); or leave it to --recipe")
     ] = None,
@@ -163,6 +165,9 @@ def finetune(
     steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
     changes: SetOption = None,
+    as_json: JsonOption = False,
+    out: ResultsOption = None,
+    overwrite: OverwriteOption = False,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
@@ -187,6 +192,7 @@ def finetune(
             require_split(data, needed)
     elif settings.world is not None:  # a recipe's own split is known to be there
         require_split(BUNDLED / "opinion_features" if task == "sentiment" else settings.narrated, split)
+    output = open_output(context, as_json, out, overwrite)
     from minivl.tasks.univl import finetuning
 
     if data is not None:  # own videos may have no labels to be scored by, which is told before training
@@ -195,9 +201,13 @@ def finetune(
     if not is_first_process():  # one of several processes is enough for the rest
         return
     tuned.save_pretrained(folder / "model")
-    scores = finetuning.score(tuned, split, settings)
-    print_scores(f"{task}, {split}", {"fine-tuned": scores, **finetuning.baseline_scores(task, split, settings)})
+    rows = finetuning.task_rows(tuned.kind, split, settings)
+    predicted = tuned.predict(rows)
+    scores, guesses = tuned.scores_of(predicted, rows), finetuning.baseline_scores(task, split, settings)
+    print_scores(f"{task}, {split}", {"fine-tuned": scores, **guesses})
     complete_card(folder / "model", split, scores)
+    if output.wanted:
+        write_task(output, tuned, str(folder / "model"), rows, predicted, scores, guesses, split, settings)
     print(f"saved: {folder / 'model'}")
 
 

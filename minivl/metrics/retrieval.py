@@ -35,7 +35,7 @@ def retrieval_metrics(
 
     Raises ValueError for NaN, shapes that do not fit, a column that does not exist and a video without a caption.
     """
-    queries = _queries(similarity, video_of_text, ks)
+    queries = scores_by_query(similarity, video_of_text, ks)
     found = {
         way: {
             name: float(np.median(values)) if name == "MedR" else float(np.mean(values)) for name, values in of.items()
@@ -56,7 +56,7 @@ def scores_by_video(
     scores, video_of_text = _checked(similarity, video_of_text)
     texts, videos = scores.shape
     found = {}
-    for way, of in _queries(scores, video_of_text, ks).items():
+    for way, of in scores_by_query(scores, video_of_text, ks).items():
         for name, values in of.items():
             if way == "t2v":
                 values = np.bincount(video_of_text, weights=values, minlength=videos) * videos / texts
@@ -67,11 +67,17 @@ def scores_by_video(
 
 def ranks(similarity: ArrayLike, video_of_text: ArrayLike | None = None) -> NDArray:
     """The (expected) rank of each text's video among all, best 1, (N_text,). Arguments and errors as above."""
-    return _queries(similarity, video_of_text, ks=())["t2v"]["MnR"]
+    return scores_by_query(similarity, video_of_text, ks=())["t2v"]["MnR"]
 
 
-def _queries(similarity: ArrayLike, video_of_text: ArrayLike | None, ks: tuple[int, ...]) -> dict[str, dict]:
-    """Recalls in percent and expected ranks of all queries, (N_text,) for "t2v" and (N_video,) for "v2t"."""
+def scores_by_query(
+    similarity: ArrayLike, video_of_text: ArrayLike | None = None, ks: tuple[int, ...] = (1, 5, 10)
+) -> dict[str, dict[str, NDArray]]:
+    """What each query has in the scores of `retrieval_metrics`: {"t2v": {"R@1", ..., "MedR", "MnR"}, "v2t": the same}.
+
+    Recalls in percent and (expected) ranks, twice, of the N_text queries of "t2v" and the N_video of "v2t". Arguments
+    and errors as there.
+    """
     scores, video_of_text = _checked(similarity, video_of_text)
     texts, videos = scores.shape
     uncaptioned = np.setdiff1d(np.arange(videos), video_of_text)
@@ -108,6 +114,13 @@ def group_metrics(similarity: ArrayLike, groups: ArrayLike, video_of_text: Array
 
     Raises ValueError as `retrieval_metrics` does, and if there is not one label for each video.
     """
+    return {name: percent(shares) for name, shares in group_scores(similarity, groups, video_of_text).items()}
+
+
+def group_scores(
+    similarity: ArrayLike, groups: ArrayLike, video_of_text: ArrayLike | None = None
+) -> dict[str, NDArray]:
+    """The scores of `group_metrics` for each text, (N_text,) shares from 0 to 1. Arguments and errors as there."""
     scores, video_of_text = _checked(similarity, video_of_text)
     texts, videos = scores.shape
     if np.shape(groups) != (videos,):
@@ -121,11 +134,7 @@ def group_metrics(similarity: ArrayLike, groups: ArrayLike, video_of_text: Array
     own = scores[np.arange(texts), video_of_text][:, None]
     beaten = (inside & (scores > own)).any(1)
     first = ~beaten / (inside & (scores == own)).sum(1)
-    return {
-        "find group": percent(found),
-        "within group": percent(first),
-        "within-group chance": percent(1 / inside.sum(1)),
-    }
+    return {"find group": found, "within group": first, "within-group chance": 1 / inside.sum(1)}
 
 
 def _checked(similarity: ArrayLike, video_of_text: ArrayLike | None) -> tuple[NDArray, NDArray]:

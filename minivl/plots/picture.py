@@ -101,8 +101,13 @@ class Picture:
         self.figure.tight_layout()
 
     def save(self, path: Path | str) -> Path:
-        """Write the figure as PNG, with the alternative text in the file's description."""
+        """Write the figure as .png or .svg, with the alternative text in the file's description.
+
+        Raises ValueError for another ending.
+        """
         path = Path(path)
+        if path.suffix.lower() not in (".png", ".svg"):
+            raise ValueError(f"{path}: a figure is saved as .png or .svg, which the name must end in")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Description": self.alt})
         return path

@@ -12,6 +12,8 @@ from helpers.saved_tasks import TRUTH, tiny_task, write_split
 from minivl.cli import app
 from minivl.config import BUNDLED
 from minivl.hub.checkpoints import CheckpointError
+from minivl.results.files import load_results
+from minivl.results.scores import by_example
 from minivl.tasks.univl import load_rows, load_task
 
 CAPTIONER = BUNDLED / "univl_kitchen_captions"
@@ -55,6 +57,12 @@ def test_own_data_need_no_truth_to_be_predicted(saved, tmp_path):
     assert answer.exit_code == 0, answer.exception
     for name, value in task.evaluate(load_rows(task.kind, data, "test"), progress=False).items():
         assert re.search(rf"(?m)^  {re.escape(name)} +{value:.2f}$", answer.output), name
+    answer = minivl("evaluate", "--model", saved, "--data", data, "--json", "--out", tmp_path / "results")
+    found, loaded = json.loads(answer.stdout)["scores"], load_results(tmp_path / "results")
+    means = {name: of.values.mean() for name, of in by_example(loaded.queries).items() if name in found}
+    assert means and means == pytest.approx({name: found[name]["value"] for name in means}, abs=1e-4)
+    assert len(loaded.queries) == 4 * (2 if task.kind == "retrieval" else 1)
+    assert all(score["guessing"] for score in found.values()) == (task.kind == "retrieval"), "others need train/"
 
 
 READ = {"align": "caption", "segmentation": "feature_file", "localization": "task_steps", "sentiment": "transcript"}

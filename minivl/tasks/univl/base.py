@@ -20,6 +20,7 @@ from minivl.univl.layers import init_weights
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pandas import DataFrame
 
 
 class Task(SavedTask, ABC):
@@ -101,9 +102,22 @@ class Task(SavedTask, ABC):
     def predictions(self, rows: "Dataset", progress: bool = True) -> list[dict[str, Any]]:
         """`predict` as JSON has it: for each row `place_of` it, and the answer. No truth is read."""
 
-    @abstractmethod
     def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
-        """Scores on rows with their truth."""
+        """Scores on rows with their truth, see `scores_of`."""
+        self.check_truth(rows)
+        return self.scores_of(self.predict(rows, progress), rows)
+
+    @abstractmethod
+    def check_truth(self, rows: "Dataset") -> None:
+        """Raise an error unless rows have what they are scored by: told before predictions, which take long."""
+
+    @abstractmethod
+    def scores_of(self, predicted: Any, rows: "Dataset") -> dict[str, float]:
+        """Scores of what `predict` returned."""
+
+    @abstractmethod
+    def examples_of(self, predicted: Any, rows: "Dataset") -> "DataFrame":
+        """What each example has in these scores, and what was predicted: see `minivl.results.queries`."""
 
     @staticmethod
     @abstractmethod

@@ -17,7 +17,8 @@ from minivl.config import ConfigError, NarrationConfig, TaskConfig
 from minivl.config.limits import within
 from minivl.data.segments import SegmentDataset, speech_within
 from minivl.data.wordpiece import decode_tokens, encode_captions
-from minivl.metrics.captioning import caption_metrics
+from minivl.metrics.captioning import caption_metrics, caption_scores
+from minivl.results.queries import example_table, place_name
 from minivl.tasks.univl.base import Task, place_of
 from minivl.train.loop import SizedDataset
 from minivl.univl import UniVL
@@ -27,6 +28,7 @@ from minivl.univl.pretraining_step import caption_loss
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pandas import DataFrame
 
 
 @dataclass
@@ -143,10 +145,28 @@ class Captioning(Task):
 
     def evaluate(self, rows: "Dataset", progress: bool = True, meteor: bool = True) -> dict[str, float]:
         """`caption_metrics` of the best captions. Raises ValueError if a row has no caption to compare with."""
-        truth = _references(rows)  # before the search, which takes long
-        if self.references == "tokens":
-            truth = [as_tokens(self.tokenizer, captions, self.config.max_words) for captions in truth]
-        return caption_metrics(self.predict(rows, progress), truth, meteor)
+        self.check_truth(rows)
+        return self.scores_of(self.predict(rows, progress), rows, meteor)
+
+    def check_truth(self, rows: "Dataset") -> None:
+        _references(rows)
+
+    def scores_of(self, predicted: list[str], rows: "Dataset", meteor: bool = True) -> dict[str, float]:
+        """`caption_metrics` of captions, one for each row."""
+        return caption_metrics(predicted, self._truth(rows), meteor)
+
+    def examples_of(self, predicted: list[str], rows: "Dataset") -> "DataFrame":
+        truth = self._truth(rows)
+        texts = {"text": [" | ".join(captions) for captions in truth], "answer": predicted}
+        places = [place_name(place_of(row)) for row in rows]
+        return example_table(places, texts | caption_scores(predicted, truth))
+
+    def _truth(self, rows: "Dataset") -> list[list[str]]:
+        """The captions of each row as they are compared."""
+        truth = _references(rows)
+        if self.references == "raw":
+            return truth
+        return [as_tokens(self.tokenizer, captions, self.config.max_words) for captions in truth]
 
     @staticmethod
     def baselines(

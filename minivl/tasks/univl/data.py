@@ -57,6 +57,15 @@ def task_rows(task: str, split: str, settings: Scale, subset: int | None = None)
     return load_rows(task, OPINIONS if task == "sentiment" else settings.narrated, split, subset)
 
 
+def data_of(task: str, settings: Scale) -> Path:
+    """The folder that `task_rows` reads."""
+    if settings.own is not None:
+        return settings.own
+    if settings.world is None:
+        return settings.data / settings.univl_corpora[task].name
+    return OPINIONS if task == "sentiment" else settings.narrated
+
+
 def load_rows(task: str, folder: Path | str, split: str, subset: int | None = None) -> "Dataset":
     """Rows of a folder of the one schema for one task, of its first `subset` videos or of all.
 

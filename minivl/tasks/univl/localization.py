@@ -19,12 +19,14 @@ from minivl.data.narration import NarratedDataset
 from minivl.data.schema import SchemaError
 from minivl.data.wordpiece import encode_texts
 from minivl.metrics.localization import chance_recall, ordered_frames, step_mask, step_recall
+from minivl.results.queries import example_table, place_name
 from minivl.tasks.univl.base import Task, place_of
 from minivl.tasks.univl.whole_videos import name_of, read_videos, require_columns
 from minivl.univl import UniVL
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -123,16 +125,24 @@ class Localization(Task):
         """K descriptions -> (K, D)."""
         return self.univl.pool_text(*self.encode_text(*encode_texts(self.tokenizer, steps, self.config.max_words)))
 
-    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
+    def check_truth(self, rows: "Dataset") -> None:
+        require_columns(rows, "features", "feature_rate", "steps", "task")
+
+    def scores_of(self, predicted: list[LocatedSteps], rows: "Dataset") -> dict[str, float]:
         """Average recall over tasks in percent, of steps chosen one by one and "ordered": see `step_recall`.
 
         Videos that show no step don't count. Raises SchemaError if all are such, ValueError if one has fewer frames
         than its task has steps.
         """
-        require_columns(rows, "features", "feature_rate", "steps", "task")
-        located = self.predict(rows, progress)
-        truth = [true_frames(row, video.steps, len(video.scores)) for row, video in zip(rows, located, strict=True)]
-        return _recalls(truth, rows["task"], [video.scores for video in located])
+        return _recalls(_truth(predicted, rows), rows["task"], [video.scores for video in predicted])
+
+    def examples_of(self, predicted: list[LocatedSteps], rows: "Dataset") -> "DataFrame":
+        """The recall of each video's own steps, for videos that show one; the mean over tasks is another number."""
+        truth = _truth(predicted, rows)
+        shown = [number for number, mask in enumerate(truth) if mask.any()]
+        recalls = [step_recall([predicted[i].scores], [truth[i]], [""])["recall"] for i in shown]
+        places = [place_name(place_of(row)) for row in rows]
+        return example_table([places[i] for i in shown], {"recall per video": recalls})
 
     @staticmethod
     def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
@@ -149,6 +159,11 @@ class Localization(Task):
             chosen = ((np.arange(K) + 0.5) / K * T).astype(int)  # (K,)
             spread.append(np.arange(T)[:, None] == chosen)  # (T, K)
         return {"chance": _recalls(truth, rows["task"]), "evenly spread": _recalls(truth, rows["task"], spread)}
+
+
+def _truth(predicted: list[LocatedSteps], rows: "Dataset") -> list[np.ndarray]:
+    """(T, K) of each video: which frame shows which step."""
+    return [true_frames(row, video.steps, len(video.scores)) for row, video in zip(rows, predicted, strict=True)]
 
 
 def _times(video: LocatedSteps) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from minivl.config import ConfigError, TaskConfig
 from minivl.data.schema import captions_of
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.retrieval import retrieval_metrics
+from minivl.results.queries import place_name, retrieval_table
 from minivl.tasks.univl.base import Task, place_of
 from minivl.train.distributed import gather_with_gradient, processes
 from minivl.univl import UniVL
@@ -28,6 +29,7 @@ from minivl.univl.pretraining_batch import without_padding
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pandas import DataFrame
 
 PARTS = {"joint": (), "align": ("cross",)}
 BLOCK = 32  # texts, and videos, whose pairs go through the cross encoder together
@@ -133,12 +135,19 @@ class Retrieval(Task):
             for query, scores, numbers in zip(captions_of(rows)[0], similarity, best, strict=True)
         ]
 
-    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
+    def check_truth(self, rows: "Dataset") -> None:
+        self.dataset(rows)
+
+    def scores_of(self, predicted: np.ndarray, rows: "Dataset") -> dict[str, float]:
         """`retrieval_metrics` in both directions, flat: "t2v R@1", ..., "v2t MedR", "R@sum".
 
         A segment with several captions counts once in v2t. Raises ValueError if a segment has none.
         """
-        return _flat(retrieval_metrics(self.predict(rows, progress), self.dataset(rows).video_of_text))
+        return _flat(retrieval_metrics(predicted, captions_of(rows)[1]))
+
+    def examples_of(self, predicted: np.ndarray, rows: "Dataset") -> "DataFrame":
+        captions, video_of_text = captions_of(rows)
+        return retrieval_table(predicted, video_of_text, captions, [place_name(place_of(row)) for row in rows])
 
     @staticmethod
     def baselines(train_rows: "Dataset | None", rows: "Dataset") -> dict[str, dict[str, float]]:

@@ -20,7 +20,9 @@ from minivl.config import ConfigError, TaskConfig
 from minivl.data.features import FeatureReader
 from minivl.data.schema import SchemaError
 from minivl.hub.checkpoints import finite
+from minivl.metrics.arrays import percent
 from minivl.metrics.segmentation import majority_baseline, segmentation_metrics
+from minivl.results.queries import example_table, place_name
 from minivl.tasks.univl.base import Task, place_of
 from minivl.tasks.univl.whole_videos import in_windows, read_videos, require_columns
 from minivl.train.distributed import mean_over_processes
@@ -29,6 +31,7 @@ from minivl.univl import UniVL
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pandas import DataFrame
 
 BACKGROUND = "background"  # the class of frames that show no step
 NEEDED = ("features", "feature_rate", "steps")
@@ -154,20 +157,24 @@ class Segmentation(Task):
             for row, labels in zip(rows, self.predict(rows, progress), strict=True)
         ]
 
-    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
-        """`segmentation_metrics` over whole videos."""
+    def check_truth(self, rows: "Dataset") -> None:
         require_columns(rows, *NEEDED)
-        predicted = self.predict(rows, progress)
+
+    def scores_of(self, predicted: list[list[str]], rows: "Dataset") -> dict[str, float]:
+        """`segmentation_metrics` over whole videos."""
         unknown = sorted(set(step_classes(rows)) - set(self.classes))
         if unknown:
             warnings.warn(
                 f"{len(unknown)} steps were never trained on and count as wrong: {', '.join(unknown[:5])}", stacklevel=2
             )
-        truth = [
-            frame_labels(row["steps"], row["feature_rate"], len(labels))
-            for row, labels in zip(rows, predicted, strict=True)
-        ]
-        return segmentation_metrics(predicted, truth, BACKGROUND)
+        return segmentation_metrics(predicted, _truth(predicted, rows), BACKGROUND)
+
+    def examples_of(self, predicted: list[list[str]], rows: "Dataset") -> "DataFrame":
+        """Each video's frame accuracy; over all frames it is the mean weighted by how many a video has."""
+        pairs = zip(predicted, _truth(predicted, rows), strict=True)
+        right = [percent(np.array(seen) == np.array(shown)) for seen, shown in pairs]
+        places = [place_name(place_of(row)) for row in rows]
+        return example_table(places, {"weight": [len(seen) for seen in predicted], "frame accuracy": right})
 
     @staticmethod
     def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
@@ -215,6 +222,14 @@ def stretches(labels: Sequence[str], rate: float) -> list[dict[str, Any]]:
             found.append({"label": label, "start": frame / rate, "end": end / rate})
         frame = end
     return found
+
+
+def _truth(predicted: list[list[str]], rows: "Dataset") -> list[list[str]]:
+    """The true label of each frame, for as many frames as were labelled."""
+    return [
+        frame_labels(row["steps"], row["feature_rate"], len(labels))
+        for row, labels in zip(rows, predicted, strict=True)
+    ]
 
 
 def _labelled(rows: "Dataset") -> Iterator[tuple[np.ndarray, list[str]]]:

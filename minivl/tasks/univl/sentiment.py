@@ -18,12 +18,14 @@ from minivl.data.schema import SchemaError
 from minivl.data.segments import SegmentDataset
 from minivl.hub.checkpoints import finite
 from minivl.metrics.sentiment import sentiment_metrics
+from minivl.results.queries import example_table, place_name
 from minivl.tasks.univl.base import Task, place_of
 from minivl.tasks.univl.whole_videos import name_of, require_columns
 from minivl.univl import UniVL
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pandas import DataFrame
 
 LOWEST, HIGHEST = -3.0, 3.0
 MODALITIES = ("text", "video")
@@ -110,10 +112,22 @@ class Sentiment(Task):
         scores = self.predict(rows, progress).tolist()
         return [place_of(row) | {"sentiment": score} for row, score in zip(rows, scores, strict=True)]
 
-    def evaluate(self, rows: "Dataset", progress: bool = True) -> dict[str, float]:
+    def check_truth(self, rows: "Dataset") -> None:
+        sentiments(rows)
+
+    def scores_of(self, predicted: np.ndarray, rows: "Dataset") -> dict[str, float]:
         """`sentiment_metrics`: MAE, correlation, and accuracies in percent; two classes in both conventions."""
+        return sentiment_metrics(predicted, sentiments(rows))
+
+    def examples_of(self, predicted: np.ndarray, rows: "Dataset") -> "DataFrame":
         truth = sentiments(rows)
-        return sentiment_metrics(self.predict(rows, progress), truth)
+        right = {
+            "acc-2 non-negative": 100.0 * ((predicted >= 0) == (truth >= 0)),
+            "acc-7": 100.0 * (np.round(predicted).clip(-3, 3) == np.round(truth)),
+        }
+        texts = {"target": [f"{value:g}" for value in truth], "answer": [f"{value:.3f}" for value in predicted]}
+        places = [place_name(place_of(row)) for row in rows]
+        return example_table(places, texts | {"MAE": np.abs(predicted - truth), **right})
 
     @staticmethod
     def baselines(train_rows: "Dataset", rows: "Dataset") -> dict[str, dict[str, float]]:
