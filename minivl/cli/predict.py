@@ -5,13 +5,18 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minivl.cli.options import HUB, app
 from minivl.cli.results import Output, command_line
 from minivl.config import ConfigError, Scale
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from minivl.tasks.univl.base import Task
 
 
 @app.command()
@@ -78,8 +83,18 @@ def evaluate_task(
         write_task(output, task, model, rows, predicted, scores, _guesses(task, rows, settings), split, settings)
 
 
-def write_task(output: Output, task, model, rows, predicted, scores, guesses, split, settings) -> None:
-    """Scores of a task with intervals and guessing."""
+def write_task(
+    output: Output,
+    task: "Task",
+    model: str,
+    rows: "Dataset",
+    predicted: Any,
+    scores: Mapping[str, float],
+    guesses: Mapping[str, Mapping[str, float]],
+    split: str,
+    settings: Scale,
+) -> None:
+    """Write the scores of a task with intervals and guessing; the arguments are those of `task_findings`."""
     from minivl.tasks.measured import Measurement, task_findings
     from minivl.tasks.univl.data import data_of
 

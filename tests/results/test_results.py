@@ -151,7 +151,8 @@ def test_a_folder_without_results_is_told(tmp_path):
 def test_a_result_beside_itself_has_no_difference(tmp_path):
     same = load_results(folder(tmp_path / "a"))
     found = compare_results(same, same)
-    assert (found.differences[["difference", "low", "high"]] == 0).to_numpy().all() and (found.differences["p"] == 1).all()
+    assert (found.differences[["difference", "low", "high"]].to_numpy() == 0).all()
+    assert (found.differences["p"] == 1).all()
     assert (found.changes["rank A"] == found.changes["rank B"]).all()
 
 
