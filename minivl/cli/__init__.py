@@ -10,6 +10,7 @@ from minivl.cli import (  # their commands
     explore,
     lessons,
     models,
+    mteb,
     predict,
     prepare,
     recipes,

@@ -55,6 +55,10 @@ DryRunOption = Annotated[
     ),
 ]
 
+TrackOption = Annotated[
+    str | None, typer.Option("--track", help="also log to tensorboard, wandb or trackio [default: MINIVL_TRACK]")
+]
+
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

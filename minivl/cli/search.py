@@ -16,6 +16,7 @@ from minivl.cli.options import (
     ScaleOption,
     SetOption,
     TestDataOption,
+    TrackOption,
     app,
     changed,
     chosen_settings,
@@ -31,6 +32,7 @@ from minivl.cli.predict import evaluate_task, is_task, require_split
 from minivl.cli.results import JsonOption, Output, OverwriteOption, ResultsOption, command_line, open_output
 from minivl.config import BUNDLED, ConfigError, names_of, runs_dir, scale
 from minivl.results.names import ANSWERS, RUN
+from minivl.train.tracking import use_tracker
 
 ModelOption = Annotated[
     str,
@@ -221,6 +223,7 @@ def adapt(
         int | None, typer.Option(help="order of the data, first weights [default: the scale's or recipe's]")
     ] = None,
     changes: SetOption = None,
+    track: TrackOption = None,
     as_json: JsonOption = False,
     out: ResultsOption = None,
     overwrite: OverwriteOption = False,
@@ -249,6 +252,7 @@ def adapt(
         require_split(data, "train")
     if dry_run:
         return print_dry_run(plan, settings)
+    use_tracker(track)
     split = plan.split if plan else "val"
     unseen = data is None or plan is not None or (data / split).is_dir()
     output = open_output(context, as_json, out, overwrite)

@@ -10,6 +10,7 @@ from minivl.cli.options import (
     RecipeOption,
     ScaleOption,
     SetOption,
+    TrackOption,
     app,
     changed,
     chosen_settings,
@@ -24,6 +25,7 @@ from minivl.cli.options import (
 from minivl.cli.predict import print_scores, require_split, write_task
 from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, open_output
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
+from minivl.train.tracking import use_tracker
 
 TASKS = (
     "joint",
@@ -99,6 +101,7 @@ def pretrain_command(
         typer.Option(help="a folder or hub name: where tokenizer and text encoder come from [default: the scale's]"),
     ] = None,
     changes: SetOption = None,
+    track: TrackOption = None,
     dry_run: DryRunOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
@@ -115,6 +118,7 @@ def pretrain_command(
     settings = changed(settings, changes, ("univl_pretrain", *_sources(settings, data)), options)
     if dry_run:
         return _print_stages(settings)
+    use_tracker(track)
     settings = _with_own(settings, data)
     if data is not None:
         require_split(data, "pretrain" if (data / "pretrain").is_dir() else "train")
@@ -165,6 +169,7 @@ def finetune(
     steps: Annotated[int | None, typer.Option(min=1, help="training steps [default: the scale's]")] = None,
     subset: Annotated[int | None, typer.Option(min=1, help="only the first so many training videos")] = None,
     changes: SetOption = None,
+    track: TrackOption = None,
     as_json: JsonOption = False,
     out: ResultsOption = None,
     overwrite: OverwriteOption = False,
@@ -186,6 +191,7 @@ def finetune(
     settings = changed(settings, changes, (section, *_sources(settings, data)), options)
     if dry_run:
         return print_dry_run(plan, settings)
+    use_tracker(track)
     settings, split, folder = _with_own(settings, data), split or "val", runs_dir() / (name or recipe or task)
     if data is not None:
         for needed in ("train", split):

@@ -39,11 +39,15 @@ def refuse_code(folder: Path | str) -> None:
         _check_file(file, "tokenizer_mb")
 
 
-def read_json(file: Path) -> Any:
-    """The content of a JSON file. Raises UntrustedFile for one that is too large, damaged or nested too deeply."""
+def read_json(file: Path, nan: bool = False) -> Any:
+    """The content of a JSON file. Raises UntrustedFile for one that is too large, damaged or nested too deeply.
+
+    nan   read NaN and Infinity, which are no JSON, though programs of others write them
+    """
     _check_file(file, "json_mb")
+    constants = None if nan else _no_number
     try:
-        return json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number, parse_float=_finite)
+        return json.loads(file.read_text(encoding="utf-8"), parse_constant=constants, parse_float=_finite)
     except (OSError, ValueError, RecursionError) as error:
         raise UntrustedFile(f"{file} cannot be read as JSON: {type(error).__name__}: {error}") from error
 

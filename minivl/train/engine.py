@@ -26,6 +26,7 @@ from torch.utils.checkpoint import checkpoint
 from minivl.config import TrainConfig
 from minivl.hub.checkpoints import BUILDING
 from minivl.train.run_folder import TrainingError
+from minivl.train.tracking import FOLDER, chosen_tracker
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,8 +50,11 @@ class Engine(nn.Module):
         return compute(self.model, *arguments)
 
 
-def make_accelerator(config: TrainConfig) -> "Accelerator":
-    """Accelerate, as the launcher of this process has set it up; TrainingError for what `fit` cannot use."""
+def make_accelerator(config: TrainConfig, run: Path | None = None) -> "Accelerator":
+    """Accelerate, as the launcher of this process has set it up; TrainingError for what `fit` cannot use.
+
+    run   the folder of a run that is tracked, if a tracker was chosen
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -58,7 +62,11 @@ def make_accelerator(config: TrainConfig) -> "Accelerator":
     AcceleratorState._reset_state()
     on_cpu = not torch.accelerator.is_available()  # has to be said: torchrun on CPU is several lone processes otherwise
     accelerator = Accelerator(
-        cpu=on_cpu, gradient_accumulation_steps=config.gradient_accumulation, mixed_precision=config.mixed_precision
+        cpu=on_cpu,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        mixed_precision=config.mixed_precision,
+        log_with=None if run is None else chosen_tracker(),
+        project_dir=None if run is None else run / FOLDER,
     )
     if accelerator.distributed_type.name in ("DEEPSPEED", "MEGATRON_LM"):
         raise TrainingError(

@@ -51,6 +51,7 @@ from minivl.train.engine import (
 )
 from minivl.train.gradient_cache import backward_in_chunks
 from minivl.train.run_folder import RunFolder, TrainingError
+from minivl.train.tracking import tracked
 
 ORDER, DATA, MODEL = range(3)  # what a seed is for; keeps the three streams of random numbers apart
 
@@ -105,7 +106,7 @@ def fit(
     run.check(record)
     backward = _backward(model, losses, config)
 
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config, run.path)
     epoch_steps, steps = _plan(len(dataset), config, accelerator.num_processes)
     done, state = run.restore(model)
     worker = copy.deepcopy(model) if asks_for_shards() else model  # sharding is in place, and `model` stays whole
@@ -123,6 +124,7 @@ def fit(
         if writes and done < steps:
             stack.enter_context(run.held())
             run.begin(record, done)
+            track = stack.enter_context(tracked(accelerator, run.path, record))
         accelerator.wait_for_everyone()
         stack.enter_context(layer_options(worker, config))
         shown = progress and writes
@@ -133,7 +135,9 @@ def fit(
             scheduler.step()
             if writes and (step in (1, steps) or step % config.log_every == 0):
                 epoch, seconds = (step - 1) // epoch_steps + 1, time.perf_counter() - began
-                run.log({"step": step, "epoch": epoch, "lr": lr, **values, "seconds": seconds})
+                row = {"step": step, "epoch": epoch, "lr": lr, **values, "seconds": seconds}
+                run.log(row)
+                track(row)
             if step == steps or step % config.checkpoint_every == 0:
                 weights, optimizer_state = saved_state(worker, optimizer)
                 if writes:
