@@ -5,18 +5,17 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from minivl.cli.options import HUB, app
-from minivl.cli.results import Output, command_line
+from minivl.cli.results import Output
+from minivl.cli.written import write_task
 from minivl.config import ConfigError, Scale
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from minivl.tasks.univl.base import Task
+    pass
 
 
 @app.command()
@@ -81,26 +80,6 @@ def evaluate_task(
     if output.wanted:
         settings = dataclasses.replace(settings, own=data)
         write_task(output, task, model, rows, predicted, scores, _guesses(task, rows, settings), split, settings)
-
-
-def write_task(
-    output: Output,
-    task: "Task",
-    model: str,
-    rows: "Dataset",
-    predicted: Any,
-    scores: Mapping[str, float],
-    guesses: Mapping[str, Mapping[str, float]],
-    split: str,
-    settings: Scale,
-) -> None:
-    """Write the scores of a task with intervals and guessing; the arguments are those of `task_findings`."""
-    from minivl.tasks.measured import Measurement, task_findings
-    from minivl.tasks.univl.data import data_of
-
-    of = Measurement(command_line(), model, data_of(task.kind, settings), split)
-    found = task_findings(task, rows, predicted, scores, guesses, of)
-    output.write(found.record, found.tables, found.texts, found.picture)
 
 
 def _guesses(task, rows, settings):

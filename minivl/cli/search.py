@@ -29,9 +29,9 @@ from minivl.cli.options import (
     sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
-from minivl.cli.results import JsonOption, Output, OverwriteOption, ResultsOption, command_line, open_output
+from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, open_output
+from minivl.cli.written import draw_answers, write_answers, write_clip_scores
 from minivl.config import BUNDLED, ConfigError, names_of, runs_dir, scale
-from minivl.results.names import ANSWERS, RUN
 from minivl.train.tracking import use_tracker
 
 ModelOption = Annotated[
@@ -109,29 +109,7 @@ def search(
             print(f"minivl: {told(error)}", file=sys.stderr)
         else:
             if output.wanted:
-                _write_answers(output, text, model, hits, skipped, searcher)
-
-
-def _write_answers(output: Output, query, model, hits, skipped, searcher):
-    """Answers as one object, a table, a figure and a run in TREC's format, whose one query is q1."""
-    from minivl.results.record import record_of
-
-    answers = [
-        {"rank": rank, "cosine": hit.score, "path": str(hit.path), "start": hit.start, "end": hit.end, "part": hit.part}
-        for rank, hit in enumerate(hits, start=1)
-    ]
-    left_out = [{"path": str(path), "reason": str(reason)} for path, reason in skipped]
-    record = record_of("answers", command_line(), model=model, query=query, answers=answers, skipped=left_out)
-    if output.folder is None:
-        return output.write(record)
-    import pandas as pd
-
-    from minivl.results.queries import place_name
-    from minivl.results.trec import answers_text
-
-    places = [{"video_id": str(hit.path)} | ({"start": hit.start, "end": hit.end} if hit.part else {}) for hit in hits]
-    run = answers_text([place_name(place) for place in places], [hit.score for hit in hits])
-    output.write(record, {ANSWERS: pd.DataFrame(answers)}, {RUN: run}, _drawn(hits, query, searcher))
+                write_answers(output, text, model, hits, skipped, searcher)
 
 
 def _videos_of(folder: Path) -> Callable[[], list[Path]]:
@@ -168,17 +146,8 @@ def _answer(query, paths, folder, searcher, top, index, picture):
         for path, reason in skipped:
             print(printable(f"  {path}: {reason}"), file=sys.stderr)
     if picture:
-        print(f"drawn in {_drawn(hits, query, searcher).save(picture)}")
+        print(f"drawn in {draw_answers(hits, query, searcher).save(picture)}")
     return hits, skipped
-
-
-def _drawn(hits, query, searcher):
-    """The answers as film strips."""
-    from minivl.plots import film_strips
-    from minivl.tasks.clip.search import frames_of
-
-    titles = [f"{i}. {hit.path.name}{hit.place}, cosine {hit.score:.3f}" for i, hit in enumerate(hits, start=1)]
-    return film_strips([frames_of(hit, searcher) for hit in hits], titles, f"“{query}”")
 
 
 @app.command()
@@ -280,7 +249,7 @@ def adapt(
             scores = retrieval.evaluate(adapted, clips)
             _print_scores(split, scores)
             complete_card(runs_dir() / name / "model", split, scores.row())
-            _write_scores(output, scores, clips, str(runs_dir() / name / "model"), split)
+            write_clip_scores(output, scores, clips, str(runs_dir() / name / "model"), split)
         else:
             print(f"not scored: {data} has no {split}/ with clips that training did not see")
         print(f"saved: {runs_dir() / name / 'model'}")
@@ -390,18 +359,7 @@ def evaluate(
     clips = retrieval.clips(data, split, clip, settings, subset)
     scores = retrieval.evaluate(network, clips)
     _print_scores(split, scores)
-    _write_scores(output, scores, clips, model, split)
-
-
-def _write_scores(output: Output, scores, clips, model, split):
-    """Scores with intervals and chance, if they are wanted."""
-    if not output.wanted:
-        return
-    from minivl.tasks.measured import Measurement, clip_findings
-
-    folder = Path(clips.paths[0]).parent.parent
-    found = clip_findings(scores, clips, Measurement(command_line(), model, folder, split))
-    output.write(found.record, found.tables, found.texts, found.picture)
+    write_clip_scores(output, scores, clips, model, split)
 
 
 def _print_scores(split, scores):

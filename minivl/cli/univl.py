@@ -22,8 +22,9 @@ from minivl.cli.options import (
     sources,
     world_of,
 )
-from minivl.cli.predict import print_scores, require_split, write_task
+from minivl.cli.predict import print_scores, require_split
 from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, open_output
+from minivl.cli.written import write_task
 from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
 from minivl.train.tracking import use_tracker
 

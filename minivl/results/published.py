@@ -54,9 +54,7 @@ def mteb_scores(folder: Path) -> pd.DataFrame:
             for name, value in recalls.items()
         ]
     if not rows:
-        raise ResultError(
-            f"there is no result file of mteb's text-video retrieval below {folder}, such as MSRVTTT2V.json"
-        )
+        raise ResultError(f"there is no result of mteb's text-video retrieval below {folder}, such as MSRVTTT2V.json")
     return pd.DataFrame(rows)
 
 
@@ -90,7 +88,7 @@ def beside_published(ours: pd.DataFrame) -> pd.DataFrame:
 
 
 def ledger_rows(ours: pd.DataFrame) -> pd.DataFrame:
-    """The scores of `mteb_scores` as the ledger's sources name them: a row per "MODEL, TASK" (cell), a column per metric.
+    """The scores of `mteb_scores` as the ledger's sources name them: a row per cell "MODEL, TASK", a column per metric.
 
     Saved as `mteb.csv` beside the ledger, `mteb.csv::minivl/mine, MSRVTTT2V::t2v R@1` is a source.
     """

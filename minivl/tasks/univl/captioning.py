@@ -159,7 +159,7 @@ class Captioning(Task):
         truth = self._truth(rows)
         texts = {"text": [" | ".join(captions) for captions in truth], "answer": predicted}
         places = [place_name(place_of(row)) for row in rows]
-        return example_table(places, texts | caption_scores(predicted, truth))
+        return example_table(places, {**texts, **caption_scores(predicted, truth)})
 
     def _truth(self, rows: "Dataset") -> list[list[str]]:
         """The captions of each row as they are compared."""
