@@ -27,11 +27,12 @@ MTEB_CORPORA = {  # beginnings of the names of mteb's tasks
     "VATEX": "VATEX",
     "YouCook2": "YouCook2",
 }
+LOCAL = "local-"  # how the revision of a data set begins that is a folder of the user's, see `minivl mteb run --data`
 MTEB_RECALL = "recall_at_"  # of a score in its files: the share of queries whose right answer is among the k best
 
 
 def mteb_scores(folder: Path) -> pd.DataFrame:
-    """Recalls in result files of mteb below a folder: model, corpus, task, metric ("t2v R@1"), value in percent.
+    """Recalls in result files of mteb below a folder: model, corpus, task, test set, metric ("t2v R@1"), value in percent.
 
     Read are the files TASK.json of text-video retrieval, as `mteb.evaluate` writes them into MODEL/REVISION; others are
     passed over. Raises ResultError if there is none, or one that is damaged.
@@ -45,14 +46,13 @@ def mteb_scores(folder: Path) -> pd.DataFrame:
         try:
             result = read_json(file, nan=True)  # of its calibration measures some are NaN
             scores = [scores for split in result["scores"].values() for scores in split]
+            local = str(result["dataset_revision"]).startswith(LOCAL)
             recalls = {f"R@{k}": 100 * float(scores[0][f"{MTEB_RECALL}{k}"]) for k in (1, 5, 10)}
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ResultError(f"{file} is no result file of mteb: {error!r}") from error
         model = file.parents[1].name.replace("__", "/")
-        rows += [
-            {"model": model, "corpus": corpus, "task": file.stem, "metric": f"{way.lower()} {name}", "value": value}
-            for name, value in recalls.items()
-        ]
+        of = {"model": model, "corpus": corpus, "task": file.stem, "test set": "a local folder" if local else "mteb's"}
+        rows += [{**of, "metric": f"{way.lower()} {name}", "value": value} for name, value in recalls.items()]
     if not rows:
         raise ResultError(f"there is no result of mteb's text-video retrieval below {folder}, such as MSRVTTT2V.json")
     return pd.DataFrame(rows)
@@ -80,7 +80,7 @@ def beside_published(ours: pd.DataFrame) -> pd.DataFrame:
     the numbers show where a model stands, and no difference between them is a result.
     """
     theirs = published_retrieval().assign(**{"test set": "the paper's"})
-    ours = ours.assign(**{"test set": "mteb's", "setting": "", "source": ours["task"]}).drop(columns="task")
+    ours = ours.assign(setting="", source=ours["task"]).drop(columns="task")
     wanted = ours[["corpus", "metric"]].drop_duplicates()
     both = pd.concat([ours, theirs.merge(wanted, on=["corpus", "metric"])])
     order = ["corpus", "metric", "test set", "model", "setting", "value", "source"]

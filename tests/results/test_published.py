@@ -32,6 +32,11 @@ def test_recalls_are_read_and_other_files_passed_over(folder):
     assert set(found["model"]) == {"minivl/kitchen"} and set(found["corpus"]) == {"MSR-VTT"}
 
 
+def test_a_folder_in_place_of_the_hub_is_not_taken_for_its_test_set(folder):
+    (folder / "MSRVTTT2V.json").write_text(json.dumps({**result(), "dataset_revision": "local-12ab"}))
+    assert set(mteb_scores(folder)["test set"]) == {"a local folder"}
+
+
 def test_what_is_no_result_is_named(folder, tmp_path):
     (folder / "VATEXV2TRetrieval.json").write_text(json.dumps(result({"ndcg_at_1": 1.0})))
     with pytest.raises(ResultError, match=r"VATEXV2TRetrieval.json is no result file of mteb.*recall_at_1"):

@@ -23,6 +23,7 @@ from torch import Tensor
 from minivl.config import ConfigError
 from minivl.data.sampling import sample_frames
 from minivl.data.text import tokenize
+from minivl.results.published import LOCAL
 from minivl.tasks.clip.models import load_model
 
 if TYPE_CHECKING:
@@ -144,6 +145,15 @@ def weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def files_hash(folder: Path) -> str:
+    """The beginning of a hash of all files of a folder, by their places in it."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as stream:
+            digest.update(file.relative_to(folder).as_posix().encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
 def run_tasks(name: str, tasks: list[str], out: Path, data: Path | None = None) -> Path:
     """Evaluate a model on tasks of mteb with mteb's own code, which writes its result files below `out`.
 
@@ -162,7 +172,7 @@ def run_tasks(name: str, tasks: list[str], out: Path, data: Path | None = None) 
     chosen = mteb.get_tasks(tasks=tasks)
     if data is not None:
         for task in chosen:
-            own = {"path": str(data), "revision": task.metadata.dataset["revision"]}
+            own = {"path": str(data), "revision": LOCAL + files_hash(data)}  # not to be taken for the whole test set
             task.metadata = task.metadata.model_copy(update={"dataset": own})
     mteb.evaluate(
         MtebEncoder(name), chosen, cache=mteb.ResultCache(out), overwrite_strategy="always", co2_tracker=False

@@ -114,4 +114,4 @@ def test_mteb_itself_measures_what_the_package_measures(copied, imported, tmp_pa
     assert dict(zip(found["metric"], found["value"], strict=True)) == pytest.approx(
         {metric: own[metric] for metric in found["metric"]}, abs=1e-3
     )
-    assert Path(tmp_path, "results", "minivl__kitchen").is_dir()
+    assert Path(tmp_path, "results", "minivl__kitchen").is_dir() and set(found["test set"]) == {"a local folder"}
