@@ -32,7 +32,7 @@ MTEB_RECALL = "recall_at_"  # of a score in its files: the share of queries whos
 
 
 def mteb_scores(folder: Path) -> pd.DataFrame:
-    """Recalls in result files of mteb below a folder: model, corpus, task, test set, metric ("t2v R@1"), value in percent.
+    """Recalls in percent in result files of mteb below a folder: model, corpus, task, test set, metric, value.
 
     Read are the files TASK.json of text-video retrieval, as `mteb.evaluate` writes them into MODEL/REVISION; others are
     passed over. Raises ResultError if there is none, or one that is damaged.
