@@ -24,11 +24,14 @@ from minivl.cli.options import (
     length,
     print_dry_run,
     require_clip,
+    require_corpus,
+    require_folder_or_id,
     require_png,
+    run_folder,
     sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
-from minivl.config import BUNDLED, ConfigError, names_of, runs_dir, scale
+from minivl.config import BUNDLED, ConfigError, names_of, scale
 
 ModelOption = Annotated[
     str,
@@ -206,6 +209,7 @@ def adapt(
         require_split(data, "train")
     if dry_run:
         return print_dry_run(plan, settings)
+    _require_clips(plan, data, "train", settings)
     from minivl.clip import load_clip
     from minivl.discovla import DiscoVLA
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
@@ -219,7 +223,8 @@ def adapt(
     train = _clips(plan, data, "train", model, settings, subset)
     if known:
         train = with_pseudo_captions(train, known, allow_missing=True)
-    adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, runs_dir() / name, train=train)
+    folder = run_folder(name)
+    adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, folder, train=train)
     if is_first_process():
         split = plan.split if plan else "val"
         if data is not None and plan is None and not (data / split).is_dir():
@@ -227,8 +232,8 @@ def adapt(
         else:
             scores = retrieval.evaluate(adapted, _clips(plan, data, split, model, settings))
             _print_scores(split, scores)
-            complete_card(runs_dir() / name / "model", split, scores.row())
-        print(f"saved: {runs_dir() / name / 'model'}")
+            complete_card(folder / "model", split, scores.row())
+        print(f"saved: {folder / 'model'}")
 
 
 def clip_of(name: str | None) -> dict[str, object]:
@@ -252,6 +257,14 @@ def _check_frame_captions(config, captions, changes):
         )
 
 
+def _require_clips(recipe, data, split, settings):
+    """Raise an error, before anything is loaded, if the clips that `_clips` reads are not there."""
+    if recipe is not None:
+        require_corpus(recipe.corpus.name, data or settings.data / recipe.corpus.name)
+    elif data is not None or settings.world is None:
+        require_split(data or settings.data, split)
+
+
 def _clips(recipe, data, split, clip, settings, subset=None):
     """The clips of a split: those of a folder, or of the recipe's corpus."""
     from minivl.tasks.clip import retrieval
@@ -271,7 +284,9 @@ def _clips(recipe, data, split, clip, settings, subset=None):
 @app.command("pseudo-captions")
 def pseudo_captions(
     clips: Annotated[Path, typer.Argument(help="a folder with split folders, or with a recipe that of its corpus")],
-    out: Annotated[Path, typer.Option(help="a .json file, for 'minivl adapt --captions'; what it has is kept")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="a .json file, for 'minivl adapt --captions'; what it has is kept")
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", help="a LLaVA-NeXT: a folder or hub name [default: llava-hf/llava-v1.6-mistral-7b-hf]"),
@@ -289,6 +304,9 @@ def pseudo_captions(
     """Let LLaVA-NeXT caption the sampled frames of clips, for PImgAlign and AlignDistill. Resumes by itself."""
     plan, settings = chosen_settings(recipe, "adapt", scale_name)
     settings = changed(settings, changes, ("inputs",))
+    _require_clips(plan, clips, split, settings)
+    if model is not None:
+        require_folder_or_id(model, "a LLaVA-NeXT")
     from minivl.clip import load_clip
     from minivl.discovla.llava import CONDITIONED_PROMPT, MODEL, LlavaCaptioner, caption_clips
     from minivl.train.engine import default_device
