@@ -125,12 +125,20 @@ def _typed(first: str | None) -> Iterator[str]:
 
 def _answer(query, paths, folder, searcher, top, index, picture):
     """Print the answers to a query, and draw them."""
-    from minivl.tasks.clip.search import frames_of
+    from minivl.tasks.clip.search import frames_of, sureness
     from minivl.tasks.clip.search import search as search_videos
 
     hits, skipped = search_videos(query, paths, searcher, top, folder, index)
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}", flush=True)
+    if sure := sureness(hits):
+        print(f"     {sure}", flush=True)
+    if unread := searcher.never_read(query):
+        print(
+            f"minivl: the small CLIP of the kitchen was never taught {printable(', '.join(unread))}: "
+            "--model names others, such as ViT-B-32/openai",
+            file=sys.stderr,
+        )
     if skipped:
         print(f"skipped {len(skipped)} of {len(paths)} videos:", file=sys.stderr)
         for path, reason in skipped:
