@@ -12,6 +12,7 @@ from minivl.cli import (  # their commands
     models,
     predict,
     prepare,
+    reality,
     recipes,
     search,
     share,

@@ -85,9 +85,7 @@ def sureness(hits: Sequence[Hit]) -> str:
     )
     if best.above > chance:
         return f"the best stands out: {against}"
-    return (
-        f"the best does not stand out: {against}. None shows this, or many do, or the model cannot tell"
-    )
+    return f"the best does not stand out: {against}. None shows this, or many do, or the model cannot tell"
 
 
 @dataclass
