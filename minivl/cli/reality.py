@@ -7,6 +7,7 @@ import typer
 
 from minivl.cli.options import SetOption, app, changed, length, require_clip, run_folder
 from minivl.config import override, scale
+from minivl.data.online import require_hub
 
 
 @app.command("reality-check")
@@ -33,6 +34,7 @@ def reality_check_command(
     own = ("discovla.alpha", "discovla.beta")
     settings = changed(settings, changes, ("inputs", "discovla", "adapt"), length("adapt", steps), own)
     require_clip(clip)
+    require_hub()
     out = out or run_folder("reality-check")
     from minivl.fullscale.hub_videos import MSRVTT
     from minivl.fullscale.reality_check import reality_check

@@ -16,9 +16,10 @@ import pandas as pd
 from minivl.clip import HUB
 from minivl.config import ConfigError, Scale
 from minivl.data.atomic import write_text
+from minivl.data.online import require_hub
 from minivl.explorer import together, write_page
 from minivl.fullscale.hub_videos import HubVideos, fetch
-from minivl.hub.downloads import DownloadError, download, require_hub
+from minivl.hub.downloads import DownloadError, download
 from minivl.ledger import COLUMNS, SMALL, UNKNOWN, read_ledger
 from minivl.tasks.alignments import explore_clip
 from minivl.tasks.clip import retrieval

@@ -9,18 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minivl.config import ConfigError
-from minivl.data.online import HELP, hub_answers
 from minivl.hub.checkpoints import CheckpointError
 
 
 class DownloadError(RuntimeError):
     """A download that broke off or came damaged; the message says what to do."""
-
-
-def require_hub() -> None:
-    """Raise ConfigError if the hub does not answer."""
-    if not hub_answers():
-        raise ConfigError(f"this needs the Hugging Face hub, and {HELP.partition('and ')[2]}")
 
 
 def download(repository: str, patterns: list[str], kind: str = "model") -> Path:

@@ -92,6 +92,8 @@ WRONG = {
     "export-lora empty x": "it has no config.json",
     "import-lora empty x --clip nosuch": "unknown model 'nosuch'",
     "import-lora empty x --clip kitchen": "no adapter_config.json",
+    "reality-check --clip nosuch": "unknown model 'nosuch'",
+    "reality-check": "this needs the Hugging Face hub",
     "recipe show nosuch": "no recipe 'nosuch'",
     "recipe dry-run nosuch": "no recipe 'nosuch'",
     "recipe dry-run univl-stage-one --gpu x": "no peak is known of x in bf16",
@@ -134,7 +136,7 @@ def answers(tmp_path_factory):
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**environment, "COLUMNS": "200"},
+        env={**environment, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == 0, done.stderr
     return dict(zip(WRONG, map(json.loads, done.stdout.splitlines()), strict=True))

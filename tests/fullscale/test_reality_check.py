@@ -109,10 +109,3 @@ def test_it_goes_on_after_interruptions_and_refuses_wrong_bytes(hub, program, tm
     assert [row["source"] for row in ledger] == [f"scores.csv::{row['cell']}::t2v R@1" for row in scores]
     assert all("first 3 videos of test_1k" in row["protocol"] for row in ledger)
     assert (out / "adapted/model/config.json").is_file() and (out / "page.html").stat().st_size > 100_000
-
-
-def test_without_a_network_it_says_so(tmp_path):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "minivl", "reality-check", "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and "this needs the Hugging Face hub" in done.stderr
