@@ -237,14 +237,12 @@ def read_s3d(path: Path) -> str:
 def convert(kind: str, file: Path, folder: Path, bert: str) -> None:
     """Write released weights as a model folder; UniVL gets the tokenizer of `bert` beside it.
 
-    kind   univl or s3d
-
-    Raises ConfigError for a tokenizer of another size, CheckpointError for unfit weights.
+    Raises ConfigError for another kind and for a tokenizer of another size, CheckpointError for unfit weights.
     """
     card = f"Converted from the released `{file.name}` by `minivl weights convert {kind}`.\n"
     if kind == "s3d":
         S3D.from_reference(file).save_pretrained(folder, card)
-    else:
+    elif kind == "univl":
         model, tokenizer, inputs = UniVL.from_reference(file), load_tokenizer(bert), NarrationConfig()
         if len(tokenizer) != model.config.vocab_size:
             raise ConfigError(
@@ -252,6 +250,8 @@ def convert(kind: str, file: Path, folder: Path, bert: str) -> None:
                 f"{model.config.vocab_size}: give --bert the one that it was trained with"
             )
         model.save_pretrained(folder, tokenizer, card, {"max_words": inputs.max_words, "max_frames": inputs.max_frames})
+    else:
+        raise ConfigError(f"cannot convert {kind!r}: choose univl or s3d")
 
 
 @contextmanager

@@ -133,6 +133,7 @@ def test_the_objective_reaches_both_towers_and_the_temperature(kitchen):
 def test_names_are_known_without_importing_open_clip():
     import open_clip
 
-    assert clip_names.architectures() == set(open_clip.list_models())
+    here = clip_names.architectures()  # other tests add some of their own to open_clip
+    assert here <= set(open_clip.list_models()) and {name for name, _ in open_clip.list_pretrained()} <= here
     assert all(tag in clip_names.tags_of(name) for name, tag in open_clip.list_pretrained())
     assert clip_names.tags_of("RN50") == tuple(open_clip.list_pretrained_tags_by_model("RN50"))
