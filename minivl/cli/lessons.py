@@ -38,8 +38,9 @@ def demo(
     clips_from = "world" if settings.world is not None else "data"
     reads = ("seeds", "clip", "inputs", "discovla", "adapt", clips_from)
     changed(settings, changes, reads, own=("adapt.seed",))  # a mistake is told before the notebook begins
-    for split in ("train", "val", "test") if videos else ():
-        require_split(videos, split)
+    if videos is not None:
+        for split in ("train", "val", "test"):
+            require_split(videos, split)
     from minivl.lessons import run_lesson
 
     out = out or _folder("quickstart", settings)
