@@ -44,6 +44,8 @@ WRONG = {
     "pseudo-captions KITCHEN --out x.json --split dev": "no split 'dev'",
     "pseudo-captions KITCHEN --out x.json --model nosuch": "no model nosuch",
     "pseudo-captions KITCHEN --out empty": "'empty' is a directory",
+    "diagnose nowhere": "no folder nowhere",
+    "diagnose --model nosuch": "unknown model 'nosuch'",
     "evaluate --model nosuch": "unknown model 'nosuch'",
     "evaluate --data nowhere": "no folder nowhere",
     "evaluate --split dev": "no split 'dev'",
