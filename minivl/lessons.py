@@ -18,6 +18,8 @@ import pandas as pd
 import minivl
 from minivl.config import NOTEBOOKS, Scale, scale, with_changes
 
+WIDGET = "application/vnd.jupyter.widget-view+json"  # kind of an output that is nothing without its kernel
+
 
 class LessonError(RuntimeError):
     """A lesson that does not exist or that stopped with an error."""
@@ -133,7 +135,7 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     source = _lesson(name)
     out.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(source, as_version=4)
-    settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out), **(environment or {})}
+    settings = {**os.environ, "MINIVL_RUNS": os.path.relpath(out), "MINIVL_PROGRESS": "text", **(environment or {})}
     scale_name = scale_name or scale().name
     settings["MINIVL_SCALE"] = scale_name
     written = out / source.name
@@ -224,6 +226,7 @@ def _talking_client(notebook, sockets):
     return TalkingClient(
         notebook,
         timeout=None,
+        store_widget_state=False,
         kernel_name="python3",
         on_cell_start=heading,
         config=Config({"KernelManager": manager}),
@@ -232,12 +235,16 @@ def _talking_client(notebook, sockets):
 
 
 def _drop_progress(notebook) -> None:
-    """Take progress bars out of the outputs: they are of use only while they move."""
+    """Take progress bars out of the outputs: they are of use only while they move.
+
+    Ours are lines of text there (`minivl.progress`), those of other libraries may be widgets.
+    """
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [
                 o
                 for o in cell.outputs
                 if not (o.output_type == "stream" and o.name == "stderr" and ("\r" in o.text or not o.text.strip()))
+                and WIDGET not in o.get("data", {})
             ]
             cell.metadata.pop("execution", None)  # clock times, which would differ in every diff

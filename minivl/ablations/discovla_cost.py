@@ -8,11 +8,11 @@ from dataclasses import replace
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from minivl.clip import load_clip
 from minivl.config import STRATEGIES, DiscoVLAConfig
 from minivl.discovla import DiscoVLA
+from minivl.progress import tqdm
 
 
 def strategy_costs(

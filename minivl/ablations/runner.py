@@ -25,11 +25,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 import minivl
+from minivl.config import TrainConfig
 from minivl.data.atomic import replacing, write_text
 from minivl.metrics.bootstrap import paired_seeds
+from minivl.progress import tqdm
 
 SEEDS_PER_WORLD = 100
 # Of the results table; no score may have these names.
@@ -200,6 +201,11 @@ def examples_of(out: Path, cell: Cell, seed: int) -> dict[str, NDArray]:
         return {}
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def at_most(steps: int, config: TrainConfig, times: int = 1) -> int:
+    """The steps that a cell names, or so many times the scale's own if those are fewer, as they are at `tiny`."""
+    return max(1, min(steps, times * (config.steps or steps)))
 
 
 def in_worlds(cells: Iterable[Cell], worlds: Iterable[int]) -> list[Cell]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from minivl.ablations.runner import Cell, Measured, run_cells, save_results
+from minivl.ablations.runner import Cell, Measured, at_most, run_cells, save_results
 from minivl.config import Scale, UniVLPretrainConfig
 from minivl.config.settings import OBJECTIVES
 from minivl.data.wordpiece import load_tokenizer
@@ -83,7 +83,7 @@ def run_cell(settings: Scale, out: Path, cell: Cell, seed: int) -> Measured:
 
 
 def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer: Path) -> UniVLPretrainConfig:
-    """The scale's pretraining with a cell's changes.
+    """The scale's pretraining with a cell's changes; its steps are never more than the scale's, so `tiny` stays short.
 
     `shares`: a step's videos are contrasted in so many parts, each among itself. Their gradients are averaged, which is
     what as many processes compute that keep their negatives to themselves (`global_negatives=False`, the release).
@@ -101,11 +101,16 @@ def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int, tokenizer
         objectives=replace(config.objectives, **objectives),
         stage_one=replace(
             config.stage_one,
-            steps=max(1, changes["stage_one"]),
+            steps=at_most(changes["stage_one"], config.stage_one),
             batch_size=config.stage_one.batch_size // shares,
             **train,
         ),
-        stage_two=replace(config.stage_two, steps=max(1, changes["stage_two"]), batch_size=VIDEOS // shares, **train),
+        stage_two=replace(
+            config.stage_two,
+            steps=at_most(changes["stage_two"], config.stage_two),
+            batch_size=VIDEOS // shares,
+            **train,
+        ),
     )
 
 

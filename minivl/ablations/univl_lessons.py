@@ -16,7 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from minivl.ablations.runner import AblationError, Cell, Measured, examples_of, run_cells, save_arrays, save_results
+from minivl.ablations.runner import (
+    AblationError,
+    Cell,
+    Measured,
+    at_most,
+    examples_of,
+    run_cells,
+    save_arrays,
+    save_results,
+)
 from minivl.ablations.univl_probes import exchanged, lies_told, right_words, shuffled_labels
 from minivl.config import BUNDLED, Scale
 from minivl.data.wordpiece import load_tokenizer
@@ -158,6 +167,8 @@ def run_cell(settings: Scale, cell: Cell, seed: int, videos: int | None = None) 
     kind = KINDS[task][0].kind
     train, test = (task_rows(kind, split, settings, videos) for split in ("train", "test"))
     options = {name: options[name] for name in ("steps", "modalities") if name in options}
+    if options.get("steps"):  # four times the scale's own are what the longest cell has at small
+        options["steps"] = at_most(options["steps"], settings.univl_tasks[task.partition("-")[0]].train, times=4)
     tune = partial(fine_tuned, settings, train, start=cell.settings["start"], seed=seed)
     with TemporaryDirectory() as runs:
         tuned = tune(task, run_dir=Path(runs) / task, **options)

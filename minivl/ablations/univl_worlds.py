@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from minivl.ablations.runner import Cell, Measured
+from minivl.ablations.runner import Cell, Measured, at_most
 from minivl.assets.feature_world import DOWNSTREAM, Part, renarrate, write_feature_world
 from minivl.config import NARRATED_WORLD, ObjectiveConfig, Scale, WorldConfig, cache_dir, override
 from minivl.config.settings import OBJECTIVES
@@ -41,7 +41,7 @@ def prepare_joint(settings: Scale, cell: Cell) -> str:
 def run_joint(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Pretrain text and video encoder with Joint alone, and find the segments of captions, without any fine-tuning."""
     chosen = dict(cell.settings)
-    steps = chosen.pop("steps")
+    steps = at_most(chosen.pop("steps"), settings.univl_pretrain.stage_one)
     objectives = {name: value for name, value in chosen.items() if hasattr(settings.univl_pretrain.objectives, name)}
     told = replace(settings, narrated=narrated_world(cell))
     pretraining = settings.univl_pretrain

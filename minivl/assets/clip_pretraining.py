@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import nn
-from tqdm import tqdm
 
 from minivl.clip import Clip, load_clip
 from minivl.clip.contrastive import symmetric_contrastive
@@ -28,6 +27,7 @@ from minivl.data.world import language
 from minivl.data.world.meals import Dish, Step, draw_meal, split_of
 from minivl.data.world.render import Stage, draw_frame
 from minivl.metrics.retrieval import retrieval_metrics
+from minivl.progress import tqdm
 from minivl.train.distributed import gather_with_gradient
 from minivl.train.loop import fit, seed_everything
 

@@ -12,12 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minivl.config import WorldConfig
 from minivl.data.atomic import write_text
 from minivl.data.video import write_video
 from minivl.data.world.build import narrated_clips, opinion_clips
+from minivl.progress import tqdm
 from minivl.s3d.features import FEATURE_RATE, write_features
 from minivl.s3d.model import S3D
 

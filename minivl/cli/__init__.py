@@ -13,6 +13,7 @@ from minivl.cli import (  # their commands
     mteb,
     predict,
     prepare,
+    reality,
     recipes,
     results,
     search,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, SetOption, app, changed, sources, world_of
+from minivl.cli.options import ScaleOption, SetOption, among, app, changed, sources, world_of
 from minivl.cli.results import JsonOption, Output, command_line, open_output
 from minivl.config import BUNDLED, ConfigError, Scale, runs_dir, scale
 from minivl.results.names import RECORD
@@ -24,7 +24,24 @@ FirstOption = Annotated[
     int, typer.Option("--first-seed", min=0, help="the lowest of them; the committed results begin at 0")
 ]
 WorkersOption = Annotated[int, typer.Option("--processes", "--workers", min=1, help="processes that share the runs")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="folder of the results [default: runs/ablate-NAME]")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", file_okay=False, help="folder of the results [default: runs/ablate-NAME]")
+]
+
+# Names that are known before the studies, which import torch, are.
+DISCOVLA = (
+    "components",
+    "strategies",
+    "settings",
+    "pooling",
+    "noise",
+    "distillation",
+    "converged",
+    "dial",
+    "regimes",
+    "order",
+)
+STUDIES = ("fusion-and-alignment", "joint-and-shift", "soft-teacher")
 
 # Settings that the studies choose themselves, beside those that their cells list.
 LOOP = ("steps", "epochs", "seed", "log_every", "checkpoint_every", "gradient_accumulation")
@@ -147,10 +164,7 @@ def ablate_discovla(
     context: typer.Context,
     study: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="components, strategies, settings, pooling, noise, distillation, converged, dial, "
-            "regimes, order [default: all]"
-        ),
+        typer.Argument(autocompletion=among(lambda: DISCOVLA), help=f"{', '.join(DISCOVLA)} [default: all]"),
     ] = None,
     seeds: SeedsOption = 5,
     first_seed: FirstOption = 0,
@@ -164,13 +178,15 @@ def ablate_discovla(
 
     What a cell of a study is about is changed on top of the settings of --set.
     """
+    _require_names(study or [], DISCOVLA)
     own = tuple(f"adapt.{name}" for name in ADAPTATION)
     settings = changed(scale(scale_name), changes, ("world", "inputs", "discovla", "adapt"), own=own)
+    world_of(settings, "is there whose knobs could be turned")
     out, output = _results_folder("discovla", out, settings), open_output(context, as_json, None)
-    from minivl.ablations.discovla import SCORES, STUDIES, run_study
+    from minivl.ablations.discovla import SCORES, run_study
 
     chosen = range(first_seed, first_seed + seeds)
-    names = study or STUDIES
+    names = study or DISCOVLA
     _report(
         output,
         out,
@@ -181,7 +197,12 @@ def ablate_discovla(
 @ablate.command("study")
 def ablate_study(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="one of minivl/ablations/studies.py, such as fusion-and-alignment")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=among(lambda: STUDIES), help=f"{' or '.join(STUDIES)}: see minivl/ablations/studies.py"
+        ),
+    ],
     worlds: Annotated[int, typer.Option("--worlds", min=2, help="how many")] = 5,
     first_world: Annotated[int, typer.Option(min=0, help="the lowest; settings were chosen in world 0")] = 1,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="how many in each world")] = 3,
@@ -192,27 +213,26 @@ def ablate_study(
     scale_name: ScaleOption = None,
 ) -> None:
     """A study over several worlds, with verdicts; its prediction must be committed first. Finished runs are kept."""
-    import pandas as pd
-
-    from minivl.ablations.studies import STUDIES
-    from minivl.ablations.study import run_study
-
-    if name not in STUDIES:
-        raise ConfigError(f"unknown study {name!r}: choose one of {', '.join(STUDIES)}")
+    _require_names([name], STUDIES)
     own = (*(f"adapt.{name}" for name in ADAPTATION), "world.seed")
     reads = ("world", "inputs", "discovla", "adapt", "univl_pretrain")
     settings = changed(scale(scale_name), changes, reads, own=own)
     world_of(settings, "is there whose seed could change")
     out, output = _results_folder(name, out, settings), open_output(context, as_json, None)
-    print(STUDIES[name].question)
+    import pandas as pd
+
+    from minivl.ablations import studies
+    from minivl.ablations.study import run_study
+
+    print(studies.STUDIES[name].question)
     chosen = range(first_world, first_world + worlds)
-    judged = run_study(STUDIES[name], settings, chosen, range(seeds), out, workers)
+    judged = run_study(studies.STUDIES[name], settings, chosen, range(seeds), out, workers)
     print(judged.round(2).to_string(index=False))
     runs = pd.read_csv(out / "runs.csv")
     print(f"{runs['cpu hours'].sum():.2f} CPU hours, rendering aside; results: {out}")
     from minivl.plots import across_worlds
 
-    sides = {contrast.name: (contrast.a, contrast.b) for contrast in STUDIES[name].contrasts}
+    sides = {contrast.name: (contrast.a, contrast.b) for contrast in studies.STUDIES[name].contrasts}
     across_worlds(runs, judged, sides).save(out / "verdicts.png")
     _write(output, out, study=name, verdicts=judged.to_dict(orient="records"))
 
@@ -237,6 +257,12 @@ def ablate_discovla_cost(
     folder = out or runs_dir() / "ablate-discovla"
     print(f"results: {save_results(table, folder / 'discovla_cost.csv')}")
     _write(output, None, costs=table.to_dict(orient="records"))
+
+
+def _require_names(names: list[str], known: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"unknown study {unknown[0]!r}: choose one of {', '.join(known)}")
 
 
 def _results_folder(name: str, out: Path | None, settings: Scale) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import app
+from minivl.cli.options import app, require_new
 from minivl.config import ConfigError
 from minivl.curriculum import ASSIGNMENTS, EDITIONS, assignment_of, lesson_of, lessons, require_assignment
 
@@ -39,6 +39,7 @@ def course(
 
 
 def _write_assignments(edition: str, names: list[str], out: Path, overwrite: bool) -> None:
+    require_new((out / f"{name}.ipynb" for name in names), overwrite)
     from minivl.course.check import tasks_of
     from minivl.course.editions import write_edition
 
@@ -51,6 +52,7 @@ def _write_slides(names: list[str], out: Path, overwrite: bool) -> None:
     missing = [name for name in ("sphinx_revealjs", "latex2mathml", "mistune") if find_spec(name) is None]
     if missing:
         raise ConfigError(f"slides need {', '.join(missing)}: pip install minivl[slides]")
+    require_new((out / f"{name}.html" for name in names), overwrite)
     from minivl.slides import write_deck
 
     for name in names:
@@ -61,6 +63,7 @@ def _write_slides(names: list[str], out: Path, overwrite: bool) -> None:
 def _write_map(names: list[str], out: Path, overwrite: bool) -> None:
     if names:
         raise ConfigError(f"the map is of all lessons: leave {' '.join(names)} out")
+    require_new([out / "map.md"], overwrite)
     from minivl.course_map import write_map
 
     print(write_map(out, overwrite))

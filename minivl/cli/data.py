@@ -47,13 +47,14 @@ def data_audit(
     """Who and what appears in a corpus' texts: counts of words, shares of clips, who is named with which activity."""
     require_png(picture)
     from minivl.data import corpora
-    from minivl.data.audit import audit
     from minivl.data.schema import first_rows, load_split
 
     if corpus:
         rows = corpora.load(corpus, folder, split, subset=subset)
     else:
         rows = first_rows(load_split(folder, split), subset)
+    from minivl.data.audit import audit
+
     found = audit(rows)
     print(found)
     print(

@@ -41,8 +41,8 @@ def explore(
     if save is not None and save.is_file():
         raise ConfigError(f"--save {save} is a file: name a folder")
     kinds = [_kind(name) for name in models]
-    if data is not None:
-        require_split(data, split)
+    for kind in set(kinds) - {"file"}:
+        _require_data(kind, data, split, settings)
     from minivl.explorer import save_exploration, together, write_page
 
     explored = together([_explored(*pair, data, split, subset, settings) for pair in zip(models, kinds, strict=True)])
@@ -64,6 +64,14 @@ def _kind(name: str) -> str:
     if model.startswith(HUB) or not is_task(model):
         require_clip(model)
     return "task" if is_task(model) else "clip"
+
+
+def _require_data(kind: str, data: Path | None, split: str, settings: Scale) -> None:
+    """Raise FileNotFoundError if the data that a kind of model is shown on has no such split."""
+    if kind == "clip" or data is not None:
+        require_split(data or BUNDLED / "kitchen", split)
+    elif settings.world is not None:
+        require_split(settings.narrated, split)
 
 
 def _explored(name: str, kind: str, data: Path | None, split: str, subset: int | None, settings: Scale):

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, SetOption, app, changed
+from minivl.cli.options import ScaleOption, SetOption, among, app, changed
+from minivl.cli.predict import require_split
 from minivl.config import BUNDLED, CHECKOUT, NOTEBOOKS, ConfigError, Scale, runs_dir, scale
 
 
@@ -37,6 +38,9 @@ def demo(
     clips_from = "world" if settings.world is not None else "data"
     reads = ("seeds", "clip", "inputs", "discovla", "adapt", clips_from)
     changed(settings, changes, reads, own=("adapt.seed",))  # a mistake is told before the notebook begins
+    if videos is not None:
+        for split in ("train", "val", "test"):
+            require_split(videos, split)
     from minivl.lessons import run_lesson
 
     out = out or _folder("quickstart", settings)
@@ -47,9 +51,13 @@ def demo(
     print(f"\nThe executed notebook: {notebook}\nFigures: {out / 'figures'}")
 
 
+def _lessons() -> list[str]:
+    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+
+
 @app.command()
 def lesson(
-    name: Annotated[str, typer.Argument(help="for example 01_data_and_world")],
+    name: Annotated[str, typer.Argument(autocompletion=among(_lessons), help="for example 01_data_and_world")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -82,8 +90,7 @@ def lesson(
     settings = scale(scale_name)
     changed(settings, changes, tuple(vars(settings)))
     if not (NOTEBOOKS / f"{name}.ipynb").is_file():
-        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
-        raise ConfigError(f"there is no lesson {name!r}; there are {known}")
+        raise ConfigError(f"there is no lesson {name!r}; there are {', '.join(_lessons())}")
     from minivl.lessons import refresh_sources, run_lesson, update_cost
 
     if sources:
@@ -114,6 +121,9 @@ def numbers(
     ] = None,
 ) -> None:
     """Write the numbers of texts anew that refer to results (minivl/prose.py says how)."""
+    missing = [str(file) for file in files or [] if not file.is_file()]
+    if missing:
+        raise ConfigError(f"no file {', '.join(missing)}: name Markdown files or notebooks")
     from minivl.prose import update
 
     own = [*(CHECKOUT or BUNDLED).glob("*.md"), *BUNDLED.glob("results/**/*.md"), *NOTEBOOKS.glob("slides/*.md")]

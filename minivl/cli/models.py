@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minivl.cli.options import app
+from minivl.cli import clip_names
+from minivl.cli.options import among, app
 from minivl.config import ConfigError
 
 if TYPE_CHECKING:
     from minivl.clip.architectures import Architecture
 
 Chosen = Annotated[
-    str | None, typer.Argument(help="one architecture, or a part of names, such as SigLIP", show_default=False)
+    str | None,
+    typer.Argument(
+        autocompletion=among(clip_names.architectures),
+        help="one architecture, or a part of names, such as SigLIP",
+        show_default=False,
+    ),
 ]
 
 
@@ -23,12 +29,12 @@ def models(name: Chosen = None) -> None:
 
     One name also gives its parameters, weights and tokenizer.
     """
+    if name is not None and not any(name.lower() in known.lower() for known in clip_names.architectures()):
+        raise ConfigError(f"open_clip has no architecture with {name!r} in its name: `minivl models` lists all")
     from minivl.clip.architectures import architectures
 
     found = [entry for entry in architectures() if name is None or name.lower() in entry.name.lower()]
     exact = [entry for entry in found if entry.name == name]
-    if not found:
-        raise ConfigError(f"open_clip has no architecture with {name!r} in its name: `minivl models` lists all")
     if exact:
         _print_one(exact[0])
         return

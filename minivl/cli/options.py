@@ -4,38 +4,60 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minivl.config import ConfigError, Scale, WorldConfig, names_of, scale, with_changes
-from minivl.fullscale.recipes import Recipe, find_recipe
+import minivl
+from minivl.cli import clip_names
+from minivl.config import SCALES, ConfigError, Scale, WorldConfig, names_of, runs_dir, scale, with_changes
+from minivl.fullscale.recipes import Recipe, find_recipe, recipes
 
 HUB = "hf-hub:"  # how names on the hub begin where a name could mean something else
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA.",
+    epilog="Runs are kept in runs/: that of the clone you are in, else of the current folder (or MINIVL_RUNS).",
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"minivl {minivl.__version__}")
+        raise typer.Exit()
 
 
 @app.callback()
 def program(
     debug: Annotated[bool, typer.Option("--debug", help="show where in the code an error comes from")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and stop")
+    ] = False,
 ) -> None:
     """Learn, teach and reproduce video-language pretraining: UniVL and DiscoVLA."""
     if debug:
         os.environ["MINIVL_DEBUG"] = "1"
 
 
+def among(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell completes a word to: those names that begin with what was typed of it."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
 ScaleOption = Annotated[
-    str | None, typer.Option("--scale", help="tiny, small or full [default: MINIVL_SCALE or small]")
+    str | None,
+    typer.Option(
+        "--scale", autocompletion=among(lambda: SCALES), help="tiny, small or full [default: MINIVL_SCALE or small]"
+    ),
 ]
 TestDataOption = Annotated[
     Path | None,
@@ -44,7 +66,12 @@ TestDataOption = Annotated[
     ),
 ]
 RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", help="a full-scale recipe, see 'minivl recipe list'; other options change it")
+    str | None,
+    typer.Option(
+        "--recipe",
+        autocompletion=among(recipes),
+        help="a full-scale recipe, see 'minivl recipe list'; other options change it",
+    ),
 ]
 DryRunOption = Annotated[
     bool,
@@ -101,18 +128,21 @@ def _within(name, sections):
 
 def require_clip(name: str) -> None:
     """Raise ConfigError unless a CLIP can have this name, see `minivl.tasks.clip.models.find_model`; loads nothing."""
-    if name == "kitchen" or Path(name).is_dir():
+    if name == "kitchen":
         return
-    if name.startswith(HUB):
+    if name.startswith(HUB) or Path(name).is_dir():
         return require_folder_or_id(name.removeprefix(HUB), "a CLIP")
-    library = find_spec("open_clip")  # not imported, which takes seconds
-    assert library is not None and library.origin is not None
-    architectures = {path.stem for path in (Path(library.origin).parent / "model_configs").glob("*.json")}
     architecture, _, tag = name.partition("/")
-    if not tag or architecture not in architectures:
+    if not tag or architecture not in clip_names.architectures():
         raise ConfigError(
             f"unknown model {name!r}: give 'kitchen', a folder on disk, hf-hub:owner/name, or an architecture of "
             "open_clip with a tag or file of its weights, such as ViT-B-32/openai"
+        )
+    known = clip_names.tags_of(architecture)
+    if known and tag not in known and not Path(tag).exists():
+        raise ConfigError(
+            f"{architecture} has no weights {tag!r}: it is neither a file nor one of open_clip's tags "
+            f"{', '.join(known)}"
         )
 
 
@@ -123,9 +153,35 @@ def require_png(picture: Path | None) -> None:
 
 
 def require_folder_or_id(name: str, what: str) -> None:
-    """Raise ConfigError unless this is a folder, or has the form of a name on the hub."""
-    if not Path(name).is_dir() and (Path(name).exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", name)):
+    """Raise ConfigError unless this is a folder with settings of a model, or has the form of a name on the hub."""
+    folder = Path(name)
+    if folder.is_dir():
+        if not any(folder.glob("*config.json")):
+            raise ConfigError(f"no model in {name}: a folder with {what} has a config.json")
+    elif folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise ConfigError(f"no model {name}: give a folder with {what}, or its name on the hub, owner/name")
+
+
+def require_bert(name: str) -> None:
+    """Raise ConfigError unless this is a folder, or has the form of a name on the hub; BERT's own have no owner."""
+    if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+|bert-[\w.-]+", name):
+        raise ConfigError(f"no BERT {name}: give a folder, or a name on the hub, such as bert-base-uncased, owner/name")
+
+
+def require_corpus(name: str, folder: Path) -> None:
+    """Raise ConfigError if the folder of a corpus is not there; what is in it, its reader tells."""
+    if not folder.is_dir():
+        raise ConfigError(
+            f"no folder {folder}: {name} is looked for there (MINIVL_DATA says where corpora are), and "
+            f"`minivl data card {name}` says what files it has"
+        )
+
+
+def require_new(paths: Iterable[Path], overwrite: bool) -> None:
+    """Raise ConfigError if one of these files is there, and may not be overwritten."""
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise ConfigError(f"{there[0]} exists: move it, give another --out, or --overwrite")
 
 
 def length(section: str, steps: int | None) -> dict[str, object]:
@@ -148,6 +204,14 @@ def world_of(settings: Scale, purpose: str) -> WorldConfig:
 def is_first_process() -> bool:
     """True if this process is the first of those that were launched together: one is enough to print and save."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def run_folder(name: str) -> Path:
+    """The folder of a run, which is told before the run begins."""
+    folder = runs_dir() / name
+    if is_first_process():
+        print(f"run: {folder}", flush=True)
+    return folder
 
 
 def chosen_settings(name: str | None, kind: str, scale_name: str | None) -> tuple[Recipe | None, Scale]:

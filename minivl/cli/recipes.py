@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import SetOption, app, changed
-from minivl.config import scale
+from minivl.cli.options import SetOption, among, app, changed, require_bert
+from minivl.config import ConfigError, scale
 from minivl.data.atomic import replacing
+from minivl.fullscale.peaks import require_peak
+from minivl.fullscale.recipes import find_recipe, hyperparameters, recipes
 
 recipe = typer.Typer(no_args_is_help=True, help="Full-scale recipes: settings with sources, published results, cost.")
 weights = typer.Typer(no_args_is_help=True, help="Pretrained weights: which are here, and reading the released ones.")
@@ -16,11 +18,12 @@ app.add_typer(recipe, name="recipe")
 app.add_typer(weights, name="weights")
 
 
+RecipeArgument = Annotated[str, typer.Argument(autocompletion=among(recipes), help="see 'minivl recipe list'")]
+
+
 @recipe.command("list")
 def recipe_list() -> None:
     """All recipes, with the corpus and the published result."""
-    from minivl.fullscale.recipes import recipes
-
     for entry in recipes().values():
         best = entry.results[0] if entry.results else None
         told = f"{best.measure} {best.value:g} ({best.source})" if best else "no published result at hand"
@@ -28,10 +31,8 @@ def recipe_list() -> None:
 
 
 @recipe.command("show")
-def recipe_show(name: Annotated[str, typer.Argument(help="see 'minivl recipe list'")]) -> None:
+def recipe_show(name: RecipeArgument) -> None:
     """Every hyperparameter of a recipe with its source, the command, and the published results."""
-    from minivl.fullscale.recipes import find_recipe, hyperparameters
-
     entry = find_recipe(name)
     protocol = f", protocol {entry.corpus.protocol}" if entry.corpus.protocol else ""
     print(f"{entry.name}: {entry.title}\n")
@@ -61,7 +62,9 @@ def _told(value) -> str:
 
 @recipe.command("dry-run")
 def recipe_dry_run(
-    names: Annotated[list[str], typer.Argument(help="see 'minivl recipe list'; or: all")],
+    names: Annotated[
+        list[str], typer.Argument(autocompletion=among(recipes), help="see 'minivl recipe list'; or: all")
+    ],
     gpu: Annotated[str, typer.Option(help="whose hours are estimated: a100, h100, v100 or rtx4090")] = "a100",
     precision: Annotated[str, typer.Option(help="of that GPU's arithmetic: bf16, tf32 or fp32")] = "bf16",
     utilisation: Annotated[
@@ -76,8 +79,7 @@ def recipe_dry_run(
     changes: SetOption = None,
 ) -> None:
     """One real training step at full size on made-up data: parameters, FLOPs, memory, and GPU hours in all."""
-    from minivl.fullscale.recipes import find_recipe, recipes
-
+    require_peak(gpu, precision)
     entries = [find_recipe(name) for name in (recipes() if names == ["all"] else names)]
     entries = [replace(entry, settings=changed(entry.settings, changes, entry.reads)) for entry in entries]
     from pandas import DataFrame
@@ -122,6 +124,9 @@ def weights_convert(
     bert: Annotated[str, typer.Option(help="UniVL's tokenizer: a folder or hub name")] = "bert-base-uncased",
 ) -> None:
     """Make a model folder of released weights, which every command takes."""
+    if kind not in ("univl", "s3d"):
+        raise ConfigError(f"cannot convert {kind!r}: choose univl or s3d")
+    require_bert(bert)
     from minivl.fullscale.weights import convert
 
     convert(kind, file, folder, bert)

@@ -25,13 +25,16 @@ from minivl.cli.options import (
     length,
     print_dry_run,
     require_clip,
+    require_corpus,
+    require_folder_or_id,
     require_png,
+    run_folder,
     sources,
 )
 from minivl.cli.predict import evaluate_task, is_task, require_split
 from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, open_output
 from minivl.cli.written import draw_answers, write_answers, write_clip_scores
-from minivl.config import BUNDLED, ConfigError, names_of, runs_dir, scale
+from minivl.config import BUNDLED, ConfigError, names_of, scale
 from minivl.train.tracking import use_tracker
 
 ModelOption = Annotated[
@@ -137,10 +140,19 @@ def _typed(first: str | None) -> Iterator[str]:
 def _answer(query, paths, folder, searcher, top, index, picture):
     """Print the answers to a query, and draw them."""
     from minivl.tasks.clip.search import search as search_videos
+    from minivl.tasks.clip.search import sureness
 
     hits, skipped = search_videos(query, paths, searcher, top, folder, index)
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:3d}. {hit.score:+.3f}  {printable(str(hit.path))}{hit.place}", flush=True)
+    if sure := sureness(hits):
+        print(f"     {sure}", flush=True)
+    if unread := searcher.never_read(query):
+        print(
+            f"minivl: the small CLIP of the kitchen was never taught {printable(', '.join(unread))}: "
+            "--model names others, such as ViT-B-32/openai",
+            file=sys.stderr,
+        )
     if skipped:
         print(f"skipped {len(skipped)} of {len(paths)} videos:", file=sys.stderr)
         for path, reason in skipped:
@@ -229,6 +241,7 @@ def adapt(
         raise ConfigError(
             f"--json and --out need scores, and {data} has no {split}/ with clips that training did not see"
         )
+    _require_clips(plan, data, "train", settings)
     from minivl.clip import load_clip
     from minivl.discovla import DiscoVLA
     from minivl.discovla.pseudo_captions import read_pseudo_captions, with_pseudo_captions
@@ -242,17 +255,18 @@ def adapt(
     train = _clips(plan, data, "train", model, settings, subset)
     if known:
         train = with_pseudo_captions(train, known, allow_missing=True)
-    adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, runs_dir() / name, train=train)
+    folder = run_folder(name)
+    adapted = retrieval.adapt_at_scale(settings, settings.adapt.seed, folder, train=train)
     if is_first_process():
         if unseen:
             clips = _clips(plan, data, split, model, settings)
             scores = retrieval.evaluate(adapted, clips)
             _print_scores(split, scores)
-            complete_card(runs_dir() / name / "model", split, scores.row())
-            write_clip_scores(output, scores, clips, str(runs_dir() / name / "model"), split)
+            complete_card(folder / "model", split, scores.row())
+            write_clip_scores(output, scores, clips, str(folder / "model"), split)
         else:
             print(f"not scored: {data} has no {split}/ with clips that training did not see")
-        print(f"saved: {runs_dir() / name / 'model'}")
+        print(f"saved: {folder / 'model'}")
 
 
 def clip_of(name: str | None) -> dict[str, object]:
@@ -276,6 +290,14 @@ def _check_frame_captions(config, captions, changes):
         )
 
 
+def _require_clips(recipe, data, split, settings):
+    """Raise an error, before anything is loaded, if the clips that `_clips` reads are not there."""
+    if recipe is not None:
+        require_corpus(recipe.corpus.name, data or settings.data / recipe.corpus.name)
+    elif data is not None or settings.world is None:
+        require_split(data or settings.data, split)
+
+
 def _clips(recipe, data, split, clip, settings, subset=None):
     """The clips of a split: those of a folder, or of the recipe's corpus."""
     from minivl.tasks.clip import retrieval
@@ -295,7 +317,9 @@ def _clips(recipe, data, split, clip, settings, subset=None):
 @app.command("pseudo-captions")
 def pseudo_captions(
     clips: Annotated[Path, typer.Argument(help="a folder with split folders, or with a recipe that of its corpus")],
-    out: Annotated[Path, typer.Option(help="a .json file, for 'minivl adapt --captions'; what it has is kept")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="a .json file, for 'minivl adapt --captions'; what it has is kept")
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", help="a LLaVA-NeXT: a folder or hub name [default: llava-hf/llava-v1.6-mistral-7b-hf]"),
@@ -313,6 +337,9 @@ def pseudo_captions(
     """Let LLaVA-NeXT caption the sampled frames of clips, for PImgAlign and AlignDistill. Resumes by itself."""
     plan, settings = chosen_settings(recipe, "adapt", scale_name)
     settings = changed(settings, changes, ("inputs",))
+    _require_clips(plan, clips, split, settings)
+    if model is not None:
+        require_folder_or_id(model, "a LLaVA-NeXT")
     from minivl.clip import load_clip
     from minivl.discovla.llava import CONDITIONED_PROMPT, MODEL, LlavaCaptioner, caption_clips
     from minivl.train.engine import default_device

@@ -33,8 +33,6 @@ def push(
     """Upload a model or data to the Hugging Face hub, once the card is complete. Needs `hf auth login`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise ConfigError(f"{name!r} is no name for the hub, expected owner/name")
-    from minivl.hub.folders import push_folder
-
     if any(folder.glob("*/metadata.jsonl")):
         kind, patterns = "dataset", _prepare_data(folder, command, limits)
     else:
@@ -47,14 +45,16 @@ def push(
     if dry_run:
         print(f"{folder / 'README.md'} is what would be seen of this {kind}; nothing was uploaded")
     else:
+        from minivl.hub.folders import push_folder
+
         print(f"uploaded: {push_folder(folder, name, not public, kind, patterns)}")
 
 
 def _prepare_model(folder, about):
-    from minivl.hub.folders import describe
-
     if not any((folder / file).is_file() for file in ("model.safetensors", "open_clip_model.safetensors")):
         raise ConfigError(f"{folder} holds neither a model (model.safetensors) nor data (*/metadata.jsonl)")
+    from minivl.hub.folders import describe
+
     missing = describe(folder, **about)
     if missing:
         print(f"the card says nothing under {', '.join(missing)}: see the options of `minivl push`", file=sys.stderr)

@@ -11,6 +11,7 @@ from minivl.cli.options import (
     ScaleOption,
     SetOption,
     TrackOption,
+    among,
     app,
     changed,
     chosen_settings,
@@ -18,14 +19,17 @@ from minivl.cli.options import (
     is_first_process,
     length,
     print_dry_run,
+    require_bert,
+    require_corpus,
     require_folder_or_id,
+    run_folder,
     sources,
     world_of,
 )
 from minivl.cli.predict import print_scores, require_split
 from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, open_output
 from minivl.cli.written import write_task
-from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, runs_dir, scale
+from minivl.config import BUNDLED, NARRATED_WORLD, ConfigError, scale
 from minivl.train.tracking import use_tracker
 
 TASKS = (
@@ -121,11 +125,17 @@ def pretrain_command(
         return _print_stages(settings)
     use_tracker(track)
     settings = _with_own(settings, data)
+    for name in {settings.univl_pretrain.tokenizer, settings.univl_pretrain.text_weights} - {"train", None}:
+        require_bert(name)
     if data is not None:
         require_split(data, "pretrain" if (data / "pretrain").is_dir() else "train")
+    elif settings.world is None:
+        require_corpus("howto100m", settings.data / "howto100m")
+    else:
+        require_split(settings.narrated, "pretrain")
     from minivl.tasks.univl.pretraining import pretrain_at_scale
 
-    pretrain_at_scale(settings.univl_pretrain, settings, out, runs_dir() / f"pretrain-{out.name}", subset)
+    pretrain_at_scale(settings.univl_pretrain, settings, out, run_folder(f"pretrain-{out.name}"), subset)
     if is_first_process():
         print(f"saved: {out}")
 
@@ -154,7 +164,11 @@ def _print_stages(settings):
 def finetune(
     context: typer.Context,
     task: Annotated[
-        str | None, typer.Argument(help=f"{', '.join(TASKS)} (joint and align are retrieval); or leave it to --recipe")
+        str | None,
+        typer.Argument(
+            autocompletion=among(lambda: TASKS),
+            help=f"{', '.join(TASKS)} (joint and align are retrieval); or leave it to --recipe",
+        ),
     ] = None,
     recipe: RecipeOption = None,
     data: OwnDataOption = None,
@@ -193,17 +207,21 @@ def finetune(
     if dry_run:
         return print_dry_run(plan, settings)
     use_tracker(track)
-    settings, split, folder = _with_own(settings, data), split or "val", runs_dir() / (name or recipe or task)
+    settings, split = _with_own(settings, data), split or "val"
     if data is not None:
         for needed in ("train", split):
             require_split(data, needed)
     elif settings.world is not None:  # a recipe's own split is known to be there
         require_split(BUNDLED / "opinion_features" if task == "sentiment" else settings.narrated, split)
+    else:
+        corpus = settings.univl_corpora["retrieval" if task in ("joint", "align") else task.partition("-")[0]].name
+        require_corpus(corpus, settings.data / corpus)
     output = open_output(context, as_json, out, overwrite)
     from minivl.tasks.univl import finetuning
 
     if data is not None:  # own videos may have no labels to be scored by, which is told before training
         finetuning.task_rows(finetuning.KINDS[task][0].kind, split, settings)
+    folder = run_folder(name or recipe or task)
     tuned = finetuning.fine_tune(task, settings, folder, model, scratch, subset=subset)
     if not is_first_process():  # one of several processes is enough for the rest
         return

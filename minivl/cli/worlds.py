@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, SetOption, app, changed, world_of
-from minivl.config import runs_dir, scale
+from minivl.cli.options import ScaleOption, SetOption, app, changed, run_folder, world_of
+from minivl.config import scale
 
 
 @app.command("world")
@@ -36,7 +36,7 @@ def pretrain_clip_command(
     world = world_of(settings, "CLIP is pretrained on: it is loaded there (ViT-B-32/openai)")
     from minivl.assets.clip_pretraining import pretrain_clip
 
-    scores = pretrain_clip(out, runs_dir() / f"pretrain-clip-{out.name}", settings.clip_pretrain, world)
+    scores = pretrain_clip(out, run_folder(f"pretrain-clip-{out.name}"), settings.clip_pretrain, world)
     if not scores:
         return  # the first of several processes tells
     for direction in ("t2v", "v2t"):
@@ -56,7 +56,7 @@ def pretrain_s3d_command(
     from minivl.assets.s3d_pretraining import pretrain_s3d
     from minivl.assets.s3d_probing import report
 
-    scores = pretrain_s3d(out, runs_dir() / f"pretrain-s3d-{out.name}", settings.s3d_pretrain)
+    scores = pretrain_s3d(out, run_folder(f"pretrain-s3d-{out.name}"), settings.s3d_pretrain)
     if scores:  # the first of several processes tells
         print(report(scores))
         print(f"saved: {out}")

@@ -23,8 +23,15 @@ def cache_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Folder that runs write into: `runs/` in the current folder (`MINIVL_RUNS` moves it)."""
-    return Path(os.environ.get("MINIVL_RUNS", "runs"))
+    """Folder that runs write into, as a path from the current folder.
+
+    It is MINIVL_RUNS, if that is set; anywhere in a clone of the repository the clone's `runs/`, so that lessons in
+    Jupyter, whose folder is `notebooks/`, find the same; elsewhere `runs/` in the current folder.
+    """
+    if given := os.environ.get("MINIVL_RUNS"):
+        return Path(given)
+    here = Path.cwd()
+    return Path(os.path.relpath(CHECKOUT / "runs")) if CHECKOUT and here.is_relative_to(CHECKOUT) else Path("runs")
 
 
 def checkpoints_kept() -> int:

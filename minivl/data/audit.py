@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from minivl.data.audit_words import WORDS, lookup
+from minivl.progress import tqdm
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from minivl.config import InputConfig
 from minivl.data.images import augmented
 from minivl.data.sampling import sample_frames
 from minivl.data.schema import captions_of
 from minivl.data.text import tokenize
+from minivl.progress import tqdm
 
 if TYPE_CHECKING:
     from datasets import Dataset

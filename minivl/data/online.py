@@ -3,6 +3,8 @@
 import os
 from functools import lru_cache
 
+from minivl.config import ConfigError
+
 SECONDS = 5
 HELP = (
     "it is not in this machine's cache of the hub, and the hub does not answer. Where there is a network, "
@@ -26,3 +28,12 @@ def hub_answers() -> bool:
         constants.HF_HUB_OFFLINE, os.environ["HF_HUB_OFFLINE"] = True, "1"  # here, and in processes started from here
         return False
     return True
+
+
+def require_hub() -> None:
+    """Raise ConfigError if the hub does not answer."""
+    if not hub_answers():
+        raise ConfigError(
+            "this needs the Hugging Face hub, which does not answer: run it where there is a network (HF_HUB_OFFLINE "
+            "must not be set; HF_ENDPOINT names another hub)"
+        )

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm import tqdm
 
 from minivl.config import NarrationConfig
 from minivl.data.features import FeatureReader, clip_features
 from minivl.data.schema import captions_of, make_dataset
 from minivl.data.wordpiece import encode_captions, encode_texts
+from minivl.progress import tqdm
 
 if TYPE_CHECKING:
     from datasets import Dataset

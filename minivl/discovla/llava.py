@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from minivl.clip import ModelError
 from minivl.config import ConfigError
@@ -22,6 +21,7 @@ from minivl.data.clips import ClipDataset
 from minivl.data.trust import refuse_code
 from minivl.discovla.pseudo_captions import pair_keys, read_pseudo_captions, write_pseudo_captions
 from minivl.hub.folders import find
+from minivl.progress import tqdm
 
 MODEL = "llava-hf/llava-v1.6-mistral-7b-hf"
 PLAIN_PROMPT = "Describe what this image shows in one short sentence."

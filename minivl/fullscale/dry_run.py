@@ -15,16 +15,11 @@ import torch
 
 from minivl.config import ConfigError
 from minivl.fullscale.measure import count_flops, fixed_bytes, saved_bytes
+from minivl.fullscale.peaks import PEAKS, require_peak
 from minivl.fullscale.recipes import Recipe
 from minivl.fullscale.synthetic import build_model, made_up_batch
 from minivl.train.loop import make_optimizer, seed_everything
 
-PEAKS: dict[str, dict[str, float]] = {  # of dense matrix products, TFLOP/s, as the makers state them
-    "a100": {"bf16": 312, "tf32": 156, "fp32": 19.5},
-    "h100": {"bf16": 989, "tf32": 495, "fp32": 67},
-    "v100": {"fp32": 15.7},
-    "rtx4090": {"bf16": 165, "tf32": 83, "fp32": 83},
-}
 FEATURE_BYTES = 1024 * 4  # an S3D feature, one per second
 FRAME_BYTES = 3 * 224 * 224  # a decoded frame
 
@@ -115,9 +110,7 @@ def dry_run(
     The step has `micro_batch` examples; by default 1 on a CPU, where time is short, and on a GPU the most that fits,
     the recipe's examples per GPU at most. Nothing is downloaded. Raises ConfigError for an unknown GPU.
     """
-    if precision not in PEAKS.get(gpu, {}):
-        known = ", ".join(f"{name} in {' or '.join(peaks)}" for name, peaks in PEAKS.items())
-        raise ConfigError(f"no peak is known of {gpu} in {precision}: choose {known}")
+    require_peak(gpu, precision)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     seed_everything(recipe.train.seed)
     model = build_model(recipe).to(device).train()

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from tqdm import tqdm
 
 from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
 from minivl.data.windows import windows
+from minivl.progress import tqdm
 from minivl.s3d.model import S3D
 
 FEATURE_RATE = 1.0  # features per second

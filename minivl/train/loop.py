@@ -37,9 +37,9 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, default_collate
-from tqdm import tqdm
 
 from minivl.config import TrainConfig
+from minivl.progress import tqdm
 from minivl.train.engine import (
     asks_for_shards,
     copy_trained,

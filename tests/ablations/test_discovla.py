@@ -10,6 +10,7 @@ import torch
 from minivl.ablations import discovla as ablation
 from minivl.ablations.runner import Cell
 from minivl.ablations.studies import STUDIES
+from minivl.cli import ablate as commands
 from minivl.clip import load_clip
 from minivl.config import ConfigError, DiscoVLAConfig, WorldConfig, override, scale
 from minivl.data.text import tokenize
@@ -214,3 +215,7 @@ def test_frame_accuracy_of_mixed_up_frames_is_chance(test_clips):
     labels = [_step_labels(test_clips, clip) for clip in range(len(test_clips.paths))]
     chance = 100 * np.concatenate([(own[:, None] == own).mean(1) for own in labels]).mean()  # of captions at random
     assert 10 < chance < 45 and abs(frame_accuracy(Shuffled, test_clips) - chance) < 25
+
+
+def test_the_commands_know_the_studies_by_name():
+    assert tuple(ablation.STUDIES) == commands.DISCOVLA and tuple(STUDIES) == commands.STUDIES

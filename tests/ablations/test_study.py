@@ -157,6 +157,7 @@ def test_committed_verdicts_follow_from_committed_runs(name):
 
 def test_the_command(tmp_path, monkeypatch, predictions):
     monkeypatch.setitem(studies.STUDIES, "made-up", STUDY)
+    monkeypatch.setattr("minivl.cli.ablate.STUDIES", ("made-up",))
     monkeypatch.setattr("minivl.ablations.study.PREDICTIONS", predictions)
     command = ["ablate", "study", "made-up", "--scale", "tiny", "--out", str(tmp_path / "out"), "--worlds", "3"]
     result = CliRunner().invoke(app, command, catch_exceptions=False)

@@ -1,6 +1,7 @@
 """The ablation of UniVL: cells are settings, one cell runs end to end, and curves are gathered."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_cells_differ_in_what_they_are_named_after(tmp_path):
         assert weights[objective.lower()] == 0
     # Equal time: a step of stage one takes about as long as one of stage two.
     assert sum(ablation.STEPS.values()) == ablation.ONE_STAGE["stage_two"]
+
+
+def test_cells_take_their_own_steps_at_small_and_the_scale_s_at_tiny():
+    for cell in (*ablation.CELLS, *univl_regimes.ALIGNED_CELLS, *univl_regimes.LONG_CELLS):
+        for name, settings in (("small", scale("small")), ("tiny", SETTINGS)):
+            config = ablation.pretraining_of(cell, settings.univl_pretrain, 0, Path())
+            for stage in ("stage_one", "stage_two"):
+                taken, own = getattr(config, stage).steps, max(1, cell.settings[stage])
+                assert taken == (own if name == "small" else min(own, 2)), (cell.name, name)
 
 
 def test_one_cell_end_to_end(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from minivl.ablations import univl_lessons, univl_probes
-from minivl.ablations.runner import AblationError, Measured, save_arrays
+from minivl.ablations.runner import AblationError, Measured, at_most, save_arrays
 from minivl.ablations.univl_lessons import CELLS, COMPARISONS, NAME, agreement, read_results
 from minivl.config import scale
 
@@ -66,6 +66,14 @@ def test_a_run_agrees_with_the_stored_one_within_the_spread_of_seeds():
     assert table.loc["R@1"].to_dict() == {"here": 72.5, "stored": 70.0, "spread of seeds": 3.0, "agrees": True}
     assert not agreement(small, stored, "x", {"R@1": 73.5})["agrees"].any()
     assert list(agreement(replace(small, name="tiny"), stored, "x", {"R@1": 3.0})) == ["here"]
+
+
+def test_cells_take_their_own_steps_at_small():
+    tasks = scale("small").univl_tasks
+    named = [(cell.settings["task"], cell.settings["steps"]) for cell in CELLS if cell.settings.get("steps")]
+    assert len(named) > 5
+    assert all(at_most(steps, tasks[task].train, times=4) == steps for task, steps in named)
+    assert at_most(400, scale("tiny").univl_tasks["sentiment"].train, times=4) == 8
 
 
 def test_stored_runs_are_those_of_the_study():

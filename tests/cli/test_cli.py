@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from minivl import __version__
 from minivl.config import BUNDLED
 
 TEST = BUNDLED / "kitchen" / "test"
@@ -31,6 +32,26 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
         "'datasets', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_version():
+    answer = minivl("--version")
+    assert answer.returncode == 0 and answer.stdout == f"minivl {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [
+        ("minivl pse", {"pseudo-captions"}),
+        ("minivl finetune captioning-", {"captioning-video", "captioning-both", "captioning-raw"}),
+        ("minivl adapt --recipe discovla-msr", {"discovla-msrvtt-b32", "discovla-msrvtt-b16"}),
+    ],
+)
+def test_a_shell_completes_commands_and_names(typed, known):
+    code = "import sys; sys.argv = ['minivl']; from minivl.__main__ import main; main()"
+    asked = {"_MINIVL_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked})
+    assert set(answer.stdout.split()) == known
 
 
 def test_both_names_are_the_same_program():
@@ -61,10 +82,12 @@ def test_mistakes_get_one_message_and_no_traceback(arguments, message, tmp_path)
 
 
 def test_a_lesson_that_stops_says_why_and_keeps_what_it_had(tmp_path):
-    (tmp_path / "clips" / "train").mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        (tmp_path / "clips" / split).mkdir(parents=True)
+        (tmp_path / "clips" / split / "metadata.jsonl").write_text('{"file_name": "gone.mp4"}\n')
     answer = minivl("demo", "--videos", tmp_path / "clips", "--scale", "tiny", "--out", tmp_path / "out")
     assert answer.returncode == 1
-    assert "the lesson stopped: FileNotFoundError" in answer.stderr and "expected <folder>/train/" in answer.stderr
+    assert "the lesson stopped: SchemaError" in answer.stderr and "gone.mp4" in answer.stderr
     assert "Traceback" not in answer.stderr and (tmp_path / "out" / "00_quickstart.ipynb").is_file()
 
 

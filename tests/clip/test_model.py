@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minivl.assets.clip_pretraining import ImageTextContrast, draw_pictures, image_text_retrieval, pretrain_clip
+from minivl.cli import clip_names
 from minivl.clip import ModelError, load_clip
 from minivl.clip.model import KITCHEN
 from minivl.config import scale
@@ -127,3 +128,12 @@ def test_the_objective_reaches_both_towers_and_the_temperature(kitchen):
     model.losses(batch)["total"].backward()
     for parameter in (model.clip.visual.conv1.weight, model.clip.token_embedding.weight, model.clip.logit_scale):
         assert parameter.grad.abs().sum() > 0
+
+
+def test_names_are_known_without_importing_open_clip():
+    import open_clip
+
+    here = clip_names.architectures()  # other tests add some of their own to open_clip
+    assert here <= set(open_clip.list_models()) and {name for name, _ in open_clip.list_pretrained()} <= here
+    assert all(tag in clip_names.tags_of(name) for name, tag in open_clip.list_pretrained())
+    assert clip_names.tags_of("RN50") == tuple(open_clip.list_pretrained_tags_by_model("RN50"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minivl.config import BUNDLED
 from minivl.data import own_labels
 from minivl.data.own_labels import LabelError, read_labels
 
@@ -31,6 +32,21 @@ def test_the_documented_examples_are_read(tmp_path):
     ]
     line = re.search(r'    \{"video".*', text)[0].strip()
     assert read(tmp_path, line, "labels.jsonl")[0].label == "stir" and json.loads(line)
+
+
+def test_the_errors_of_the_guide_are_printed_so(tmp_path, monkeypatch):
+    guide = (BUNDLED.parent / "docs" / "own-videos.md").read_text(encoding="utf-8")
+    table, told = re.search(
+        r"\$ cat bad.csv\n(.*?)    \$ minivl prepare.*?bad.csv\n    minivl: (.*?)\n\n", guide, re.S
+    ).groups()
+    (tmp_path / "bad.csv").write_text(inspect.cleandoc(table))
+    monkeypatch.chdir(tmp_path)
+    videos = {
+        f"meal{n:02d}": ROOT / f"meal{n:02d}{suffix}" for n, suffix in enumerate([".mp4", ".mkv", *[".avi"] * 10])
+    }
+    with pytest.raises(LabelError) as refused:
+        read_labels(Path("bad.csv"), videos, ROOT)
+    assert str(refused.value).split() == told.split()
 
 
 @pytest.mark.parametrize("video", ["soup", "soup.mp4", "a-x", "a/x", "a/x.mp4", "x.mkv"])

@@ -280,3 +280,13 @@ def test_sentiment_is_words_plus_face():
     assert np.corrcoef(words, both)[0, 1] < 0.95 and np.corrcoef(face, both)[0, 1] < 0.95, "neither says it all"
     clips = rows("train", 4, make=build.opinion_clips)
     assert all("sentiment" in clip and clip["transcript"][0]["text"] for clip in clips)
+
+
+def test_the_words_that_clip_was_pretrained_on_are_known():
+    rng, drawn = np.random.default_rng(0), [meals.draw_meal(np.random.default_rng(seed)) for seed in range(40)]
+    steps = [meals.Step(verb, dish) for meal in drawn for dish in meal.dishes for verb in dish.verbs()]
+    told = [language.pretraining_caption(step, rng) for step in (*steps, None)]
+    told += [language.pretraining_caption(None, rng, dish) for meal in drawn for dish in meal.dishes]
+    words = {word for text in told for word in text.split()}
+    assert words <= language.pretraining_words() and len(words) > 70
+    assert not language.pretraining_words() & {*meals.NOVEL_INGREDIENTS, *meals.SPICES, "dog"}

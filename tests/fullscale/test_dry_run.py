@@ -193,7 +193,8 @@ def test_a_step_that_does_not_fit_is_halved(monkeypatch):
 
 def test_commands_print_and_write_a_table(tmp_path, monkeypatch):
     small = {"univl-mosi": tiny("univl-mosi"), "univl-coin": tiny("univl-coin")}
-    monkeypatch.setattr("minivl.fullscale.recipes.recipes", lambda: small)
+    for place in ("minivl.fullscale.recipes.recipes", "minivl.cli.recipes.recipes"):
+        monkeypatch.setattr(place, lambda: small)
     out = tmp_path / "numbers" / "dry.csv"
     answer = CliRunner().invoke(app, ["recipe", "dry-run", "all", "--utilisation", "0.2", "--out", str(out)])
     assert answer.exit_code == 0 and "univl-coin: COIN" in answer.output and "reaches 20% of 312" in answer.output

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minivl.data.corpora.common import Problems, clean_segments, parallel, unique_rows
 from minivl.data.corpora.files import stream_json
 from minivl.data.corpora.pickles import read_pickle
 from minivl.data.schema import SchemaError
+from minivl.progress import tqdm
 
 CAPTIONS = ("raw_caption.json", "caption.json", "caption.pickle")  # as HowTo100M names its captions
 

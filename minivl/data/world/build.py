@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from minivl.config import ConfigError, WorldConfig, cache_dir
 from minivl.data.atomic import write_text
 from minivl.data.video import write_video
 from minivl.data.world import language, meals, opinions, timeline
+from minivl.progress import tqdm
 
 SPLITS = tuple(meals.SPLIT_SHARES)
 FRAMES = "frames.sha256"

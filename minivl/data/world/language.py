@@ -7,6 +7,7 @@ that a dish is told as a whole. Both ways take about the same number of words, s
 what is said and not how much.
 """
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -15,9 +16,11 @@ from minivl.config import WorldConfig
 from minivl.data.world.meals import (
     COLORS,
     CONTAINERS,
+    DISH_NAMES,
     INGREDIENTS,
     LIQUIDS,
     NOVEL_INGREDIENTS,
+    TREATMENTS,
     Dish,
     Meal,
     Step,
@@ -104,6 +107,14 @@ def pretraining_caption(step: Step | None, rng: np.random.Generator, plate: Dish
     else:
         core = frame_caption(step, rng)
     return _choose(rng, _PREFIX) + core
+
+
+def pretraining_words() -> frozenset[str]:
+    """Every word that `pretraining_caption` can write, and those that narrative captions add."""
+    steps = [text for verb in ("slice", "add", "pour", *TREATMENTS) for text in (*_FRAME[verb], _STEP[verb])]
+    things = (*INGREDIENTS, *LIQUIDS, *COLORS, *CONTAINERS, *DISH_NAMES.values(), "sliced", "whole", "and", "for")
+    texts = re.sub(r"\{.*?\}", " ", " ".join([*steps, *_IDLE, *_PLATE, *_PREFIX, *COOKS, *_TREAT.values()]))
+    return frozenset([*texts.split(), *things])
 
 
 def step_sentence(step: Step) -> str:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from minivl.data.atomic import write_bytes
 from minivl.data.video import VideoError
+from minivl.progress import tqdm
 
 FORMAT, OLDER = 2, (1,)  # raise it when the files above change their meaning
 BATCH = 64  # windows that are written together; an interruption loses at most those

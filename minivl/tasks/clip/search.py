@@ -11,12 +11,14 @@ Where all videos are in the index already, nothing is loaded but the text tower.
 import hashlib
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from minivl.clip import Clip, ModelError
 from minivl.config import InputConfig, cache_dir
 from minivl.data.text import tokenize
 from minivl.data.video import VideoError
+from minivl.data.world.language import pretraining_words
 from minivl.discovla import DiscoVLA
 from minivl.discovla.zero_shot import ZeroShot
 from minivl.hub.checkpoints import finite
@@ -36,6 +39,7 @@ from minivl.tasks.clip.reading import WindowReader, read_windows
 
 WINDOW = 30.0  # seconds; clips of retrieval corpora are mostly shorter, so they are searched as they are evaluated
 WINDOWS_AT_ONCE = 8
+FEW = 20  # windows, of which nothing can be said about the best
 SMALL_MODEL = 10_000_000  # parameters
 
 
@@ -48,6 +52,8 @@ class Hit:
     start: float  # seconds
     end: float
     part: bool  # of a longer video
+    above: float | None = None  # the mean of all windows, in standard deviations of them; None if nobody computed it
+    among: int = 0  # windows
 
     @property
     def place(self) -> str:
@@ -61,6 +67,27 @@ class Hit:
         return f", {clock(self.start)} - {clock(self.end)}" if self.part else ""
 
 
+def sureness(hits: Sequence[Hit]) -> str:
+    """One sentence on whether the best answer is better than chance; "" for nothing to say.
+
+    Of n windows that have nothing to do with the query, if their cosines are normal, the best is more than z standard
+    deviations above their mean in one of twenty searches, where Phi(z)^n = 0.95.
+    """
+    best = hits[0]
+    if best.above is None:
+        return ""
+    if best.among < FEW:
+        return f"{best.among} windows are too few to tell whether the best stands out"
+    chance = NormalDist().inv_cdf(0.95 ** (1 / best.among))
+    against = (
+        f"{best.above:.1f} standard deviations above the mean of {best.among} windows; chance alone reaches "
+        f"{chance:.1f} in one search of 20"
+    )
+    if best.above > chance:
+        return f"the best stands out: {against}"
+    return f"the best does not stand out: {against}. None shows this, or many do, or the model cannot tell"
+
+
 @dataclass
 class Searcher:
     """A model, and how it looks at videos. `open_searcher` makes one by the name of a model."""
@@ -72,6 +99,12 @@ class Searcher:
     load: Callable[[], tuple[Clip, DiscoVLA | ZeroShot]]  # the whole model, which videos need
     window: float = WINDOW  # seconds
     processes: int | None = None  # that decode videos, see `read_windows`
+    vocabulary: frozenset[str] | None = None  # all words that its CLIP was trained on, where they can be listed
+
+    def never_read(self, query: str) -> list[str]:
+        """Words of a query that the model's CLIP was not trained on, as far as its words are known."""
+        words = dict.fromkeys(re.findall(r"[^\W\d_]+", query.lower()))
+        return [] if self.vocabulary is None else [word for word in words if word not in self.vocabulary]
 
     @torch.inference_mode()
     def encode_text(self, query: str) -> np.ndarray:
@@ -146,7 +179,10 @@ def open_searcher(name: str, window: float = WINDOW, processes: int | None = Non
     """The searcher of a model, see `find_model` for its name; its vision tower is loaded when a video needs it."""
     source = find_model(name)
     text, tokenizer = load_text(source)
-    return Searcher(text, tokenizer, source.inputs, source.identity(), lambda: load_whole(source), window, processes)
+    words = pretraining_words() if source.clip.name == "kitchen" else None
+    return Searcher(
+        text, tokenizer, source.inputs, source.identity(), lambda: load_whole(source), window, processes, words
+    )
 
 
 def index_place(folder: Path, searcher: Searcher, root: Path | None = None) -> Path:
@@ -191,17 +227,27 @@ def search(
             for keys, spans in [known.windows(path)]
             for key, span in zip(keys, spans, strict=True)
         }
-        keys, cosines = _best(searcher.encode_text(query), known, windows, top)
+        keys, cosines, spread = _best(searcher.encode_text(query), known, windows, top)
     finite(torch.from_numpy(cosines), "cosines")
     hits = [
-        Hit(path, float(cosine), start, end, part)
+        Hit(path, float(cosine), start, end, part, spread and _above(float(cosine), *spread), len(windows))
         for cosine, (path, start, end, part) in zip(cosines, (windows[key] for key in keys), strict=True)
     ]
     return hits, skipped
 
 
-def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tuple[list[int], np.ndarray]:
-    """Keys and cosines of the `top` nearest of these windows; of equally near ones the first."""
+def _above(cosine: float, mean: float, deviation: float) -> float:
+    return (cosine - mean) / deviation if deviation > 0 else 0.0
+
+
+def _best(
+    text: np.ndarray, index: SearchIndex, windows: dict, top: int
+) -> tuple[list[int], np.ndarray, tuple[float, float] | None]:
+    """Keys and cosines of the `top` nearest of these windows; of equally near ones the first.
+
+    Also mean and standard deviation of the cosines of all windows; None where an index of neighbours spares computing
+    them.
+    """
     if index.kept and index.count == len(windows) > faiss_lists.EXACT:
         try:
             keys, cosines = faiss_lists.nearest_windows(
@@ -211,7 +257,7 @@ def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tupl
                 lambda: index.embeddings()[1],
                 top,
             )
-            return keys.tolist(), cosines
+            return keys.tolist(), cosines, None
         except ImportError:
             warnings.warn(
                 f"{len(windows)} windows are searched one by one, which is slow: pip install minivl[index]",
@@ -222,7 +268,7 @@ def _best(text: np.ndarray, index: SearchIndex, windows: dict, top: int) -> tupl
     rows = rows[np.searchsorted(keys, asked)]
     cosines = rows @ text / np.linalg.norm(rows, axis=1)  # (n,)
     order = np.argsort(-cosines, kind="stable")[:top]
-    return asked[order].tolist(), cosines[order]
+    return asked[order].tolist(), cosines[order], (float(cosines.mean()), float(cosines.std()))
 
 
 def frames_of(hit: Hit, searcher: Searcher) -> np.ndarray:

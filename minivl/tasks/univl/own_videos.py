@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from minivl.config import ConfigError
 from minivl.data.atomic import write_text
@@ -20,6 +19,7 @@ from minivl.data.subtitles import SubtitleError, read_transcript, write_subtitle
 from minivl.data.video import VideoError, probe
 from minivl.data.windows import spans
 from minivl.data.wordpiece import decode_tokens, encode_texts
+from minivl.progress import tqdm
 from minivl.s3d import S3D
 from minivl.s3d.features import FEATURE_RATE, stream_features
 from minivl.univl import UniVL

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
 from minivl.config import ConfigError, TaskConfig
 from minivl.data.schema import captions_of
 from minivl.data.segments import SegmentDataset
 from minivl.metrics.retrieval import retrieval_metrics
+from minivl.progress import tqdm
 from minivl.results.queries import place_name, retrieval_table
 from minivl.tasks.univl.base import Task, place_of
 from minivl.train.distributed import gather_with_gradient, processes

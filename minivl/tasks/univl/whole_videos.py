@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from minivl.data.features import FeatureReader
 from minivl.data.schema import COLUMNS, SchemaError
+from minivl.progress import tqdm
 from minivl.univl import UniVL
 
 if TYPE_CHECKING:

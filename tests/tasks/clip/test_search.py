@@ -9,6 +9,7 @@ import time
 import tracemalloc
 import warnings
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -29,7 +30,7 @@ from minivl.tasks.clip import index as search_index
 from minivl.tasks.clip import search as search_module
 from minivl.tasks.clip.index import SearchIndex
 from minivl.tasks.clip.models import find_model
-from minivl.tasks.clip.search import Hit, Searcher, frames_of, index_place, open_searcher, search
+from minivl.tasks.clip.search import Hit, Searcher, frames_of, index_place, open_searcher, search, sureness
 
 KITCHEN = BUNDLED / "kitchen" / "test"
 
@@ -636,3 +637,32 @@ def test_a_broken_link_is_not_read_again(tmp_path):
         with index.locked():
             index.update(find_videos(tmp_path), broken, progress=False)
         assert len(asked) == 1, times
+
+
+def hits(cosine, others):
+    """The answer with this cosine among windows with others, as `search` makes it."""
+    cosines = np.array([cosine, *others])
+    above = (cosine - cosines.mean()) / cosines.std()
+    return [Hit(Path("a.mp4"), cosine, 0.0, 4.0, False, above, len(cosines))]
+
+
+def test_an_answer_stands_out_or_not():
+    noise = np.random.default_rng(0).normal(0.2, 0.01, 199).tolist()
+    assert sureness(hits(0.3, noise)).startswith("the best stands out: ")
+    assert "of 200 windows; chance alone reaches 3.5 in" in sureness(hits(0.3, noise))  # Phi(3.48)^200 = 0.95
+    assert sureness(hits(max(noise), noise)).startswith("the best does not stand out: ")
+    assert sureness(hits(0.3, noise[:5])) == "6 windows are too few to tell whether the best stands out"
+    assert sureness([Hit(Path("a.mp4"), 0.3, 0.0, 4.0, False)]) == ""
+
+
+def test_words_that_the_kitchen_s_clip_was_never_taught(kitchen):
+    assert kitchen.never_read("a red pot, 2 KIWIS and a dog") == ["kiwis", "dog"]
+    assert dataclasses.replace(kitchen, vocabulary=None).never_read("a dog") == []
+
+
+def test_how_far_the_best_is_above_all_windows(kitchen, tmp_path):
+    paths = sorted((BUNDLED / "kitchen" / "val").glob("*.mp4"))[:3]
+    found, _ = search("a red pot", paths, kitchen, top=3, index=tmp_path, progress=False)
+    scores = np.array([hit.score for hit in found])
+    assert [hit.above for hit in found] == pytest.approx((scores - scores.mean()) / scores.std(), abs=1e-4)
+    assert {hit.among for hit in found} == {3}
