@@ -9,6 +9,7 @@ does not overlap here overlaps nowhere.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree
 
 from minivl.drawings.geometry import Box, Point, crosses, text_width, together
@@ -87,7 +88,9 @@ class Canvas:
         self.words.append((words, box, self._moment))
         return box
 
-    def lines_of_text(self, at: Point, lines: Sequence[str], size: float = 13, step: float = 1.35, **look) -> list[Box]:
+    def lines_of_text(
+        self, at: Point, lines: Sequence[str], size: float = 13, step: float = 1.35, **look: Any
+    ) -> list[Box]:
         """Several lines, the first of them at a point."""
         return [self.text((at[0], at[1] + n * step * size), line, size, **look) for n, line in enumerate(lines)]
 

@@ -1,9 +1,10 @@
 """Drawings that move, where motion explains. Who asked for less motion sees their first moment, which stands alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 
 from minivl.drawings.attention import FRAMES, TOKENS, tokens_read
 from minivl.drawings.canvas import Canvas
@@ -142,37 +143,37 @@ def class_tokens_read() -> Drawing:
     return Drawing(page, "Class tokens read across frames", alt)
 
 
-def distributions_through(
-    stages: Mapping[int, tuple[Sequence[float], Sequence[float]]], edges: Sequence[float]
-) -> Drawing:
+def distributions_through(table: pd.DataFrame) -> Drawing:
     """The cosines of matching and of other pairs while a model trains.
 
-    stages   step -> (shares of matching pairs, shares of other pairs) in the bins between `edges`; each sums to 1
+    table   columns step, pairs ("matching" or "other"), from (where a bin begins) and count; all bins are equally wide
     """
+    counts = table.pivot_table("count", ["step", "pairs"], "from")
+    shares = counts.div(counts.sum(axis=1), axis=0)
     page = Canvas(330)
-    film = Film(page, len(stages), 1.0)
+    film = Film(page, shares.index.get_level_values("step").nunique(), 1.2)
     left, low, wide, high = 60, 268, 660, 190
-    top = max(max(map(max, pair)) for pair in stages.values())
+    begins, bar = shares.columns.to_numpy(), wide / shares.shape[1]
+    first, last = begins[0], begins[-1] + begins[1] - begins[0]
     page.arrow([(left, low), (left + wide + 12, low)])
     page.text((left + wide / 2, low + 38), "cosine of caption and video", 12.5)
-    for tick in np.linspace(edges[0], edges[-1], 5):
-        page.text((left + wide * (tick - edges[0]) / (edges[-1] - edges[0]), low + 16), f"{tick:.1f}", 12, ink=QUIET)
+    for tick in np.linspace(first, last, 5):
+        page.text((left + wide * (tick - first) / (last - first), low + 16), f"{tick:.1f}", 12, ink=QUIET)
     page.text((14, 50), "share of pairs", 12, "start", ink=QUIET)
-    for n, (words, color) in enumerate((("matching pairs", RIGHT), ("other pairs", WRONG))):
-        page.rect(Box(500 + 130 * n - 20 * (1 - n), 15, 14, 14), color, None, 0.6)
-        page.text((520 + 130 * n - 20 * (1 - n), 22), words, 12.5, "start")
-    bar, told = wide / (len(edges) - 1), []
-    for number, (step, shares) in enumerate(stages.items()):
+    for x, words, color in ((480, "matching pairs", RIGHT), (630, "other pairs", WRONG)):
+        page.rect(Box(x, 15, 14, 14), color, None, 0.6)
+        page.text((x + 20, 22), words, 12.5, "start")
+    told = []
+    for number, (step, both) in enumerate(shares.groupby("step")):
+        pairs = both.droplevel("step")
         with film.moment(number):
-            for values, color in zip(shares, (RIGHT, WRONG), strict=True):
-                heights = [high * value / top for value in values]
-                d = f"M{left} {low}" + "".join(
-                    f"L{left + n * bar:.1f} {low - h:.1f}H{left + (n + 1) * bar:.1f}" for n, h in enumerate(heights)
-                )
-                page.shape(f"{d}V{low}Z", color, 0.5)
-            over = sum(map(min, *shares))
-            page.text((14, 22), f"step {step}: overlap {100 * over:.0f}%", 14, "start", bold=True)
-            told.append(f"step {step}: {100 * over:.0f} %")
+            for name, color in (("matching", RIGHT), ("other", WRONG)):
+                heights = high * pairs.loc[name] / shares.to_numpy().max()
+                steps = (f"V{low - h:.1f}H{left + (n + 1) * bar:.1f}" for n, h in enumerate(heights))
+                page.shape(f"M{left} {low}{''.join(steps)}V{low}Z", color, 0.5)
+            overlap = pairs.min().sum()
+            page.text((14, 22), f"step {step}: overlap {overlap:.0%}", 14, "start", bold=True)
+            told.append(f"step {step}: {100 * overlap:.0f} %")
     alt = (
         f"Moving picture: cosines of matching and other pairs through training. Overlap of the two: {'; '.join(told)}."
     )

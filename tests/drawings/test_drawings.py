@@ -5,6 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from bs4 import BeautifulSoup
@@ -23,7 +24,17 @@ from minivl.univl.pretraining import stages
 from minivl.univl.pretraining_batch import NEEDS
 
 TREE = [[(("the",), -0.5), (("a",), -0.9)], [(("a", "pan"), -1.0), (("the", "pot"), -1.4), (("the", "egg"), -1.7)]]
-STAGES = {0: ([0.2, 0.6, 0.2], [0.3, 0.5, 0.2]), 50: ([0.0, 0.2, 0.8], [0.6, 0.4, 0.0])}
+STAGES = pd.DataFrame(
+    [
+        {"step": step, "pairs": pairs, "from": low, "count": count}
+        for step, of in {
+            0: {"matching": (2, 6, 2), "other": (30, 50, 20)},
+            50: {"matching": (0, 2, 8), "other": (60, 40, 0)},
+        }.items()
+        for pairs, counts in of.items()
+        for low, count in zip((-0.2, 0.2, 0.6), counts, strict=True)
+    ]
+)
 MAKERS = {
     "UniVL": drawings.univl_modules,
     **{name: (lambda name=name: drawings.univl_modules(name)) for name in univl.NAMES},
@@ -38,7 +49,7 @@ MAKERS = {
     "evaluation": drawings.evaluation_protocol,
     "bag": drawings.candidate_bag,
     "class tokens": drawings.class_tokens_read,
-    "distributions": lambda: drawings.distributions_through(STAGES, [-0.2, 0.2, 0.6, 1.0]),
+    "distributions": lambda: drawings.distributions_through(STAGES),
 }
 MOVING = ("bag", "class tokens", "distributions")
 PALETTE = {
@@ -205,6 +216,11 @@ def test_ranks_and_candidates(made):
     assert "R@1 = 60%" in " ".join(words(made["evaluation"]))
     assert "kept “a pan” -1.00; “the pot” -1.40, given up “the egg” -1.70" in made["beam search"].alt
     assert all(any(column in re.split(r", ", text) for text in words(made["schema"])) for column in COLUMNS)
+
+
+def test_overlap_of_distributions(made):
+    """Shares of both in each bin, the smaller one of each added up: 0.2 + 0.5 + 0.2, and 0.2."""
+    assert made["distributions"].alt.endswith("step 0: 90 %; step 50: 20 %.")
 
 
 def test_saved(made, tmp_path):
