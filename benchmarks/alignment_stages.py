@@ -18,7 +18,7 @@ from minivl.discovla import DiscoVLA
 from minivl.tasks.clip import retrieval
 from minivl.train.loop import fit, seed_everything
 
-EDGES = np.linspace(-0.2, 1.0, 49).round(4)  # of the bins
+EDGES = np.linspace(-0.6, 1.0, 49).round(4)  # of the bins
 LOOKS = (0, 5, 10, 20, 40, 70)  # steps before which the model is looked at; and after the last one
 
 

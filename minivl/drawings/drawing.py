@@ -29,12 +29,22 @@ class Drawing:
     def html(self) -> str:
         """The drawing as `minivl.plots` shows pictures.
 
-        As an image its style stays its own, it runs no scripts, and GitHub, Jupyter and Sphinx all show it.
+        As an image its style stays its own, it runs no scripts, and GitHub, Jupyter and Sphinx all show it. Browsers do
+        not tell an image that less motion is wanted, but the page knows: for that there is one that stands still.
         """
-        data = base64.b64encode(self.svg.encode()).decode()
-        return figure_of(f"data:image/svg+xml;base64,{data}", self.alt)
+        shown = figure_of(as_source(self.svg), self.alt)
+        if not self.canvas.css:
+            return shown
+        still = as_source(self.svg.replace(self.canvas.css, ""))
+        source = f'<picture><source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
+        return shown.replace("<img ", f"{source}<img ").replace("<figcaption>", "</picture><figcaption>")
 
     def _ipython_display_(self):
         from IPython.display import display
 
         display({"text/html": self.html(), "text/plain": self.alt}, raw=True)
+
+
+def as_source(svg: str) -> str:
+    """SVG as the address of an image."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

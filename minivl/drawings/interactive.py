@@ -6,7 +6,6 @@ a table and a slider. Viewers that show no frames, GitHub among them, show the s
 hides where it runs.
 """
 
-import base64
 import html
 import json
 import textwrap
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 
 from minivl.drawings.canvas import Canvas
-from minivl.drawings.drawing import Drawing
+from minivl.drawings.drawing import Drawing, as_source
 from minivl.drawings.geometry import Box
 from minivl.drawings.style import GREY, LINE, MODULE_COLORS, QUIET, RIGHT, WRONG
 
@@ -141,23 +140,19 @@ def _seconds(count: int) -> list[str]:
     images = []
     for number in range(count):
         page = Canvas(48, 48)
-        page.film((2 - 44 * number, 2), number + 1, 44, MODULE_COLORS["video"], gap=0)
+        page.film((2 - 60 * number, 2), number + 1, 44, MODULE_COLORS["video"], gap=16)
         images.append(
-            f'<img alt="" width="48" height="48" src="{_source(page.svg("second", f"second {number + 1}"))}">'
+            f'<img alt="" width="48" height="48" src="{as_source(page.svg("second", f"second {number + 1}"))}">'
         )
     return images
 
 
 def slider(name: str, stops: Mapping[str, Drawing], begin: int = 0) -> Interactive:
     """A slider called `name` through drawings that were made before: value -> drawing. It begins at number `begin`."""
-    given = [{"value": value, "image": _source(made.svg), "words": made.alt} for value, made in stops.items()]
+    given = [{"value": value, "image": as_source(made.svg), "words": made.alt} for value, made in stops.items()]
     first = list(stops.values())[begin]
     height = int(max(made.canvas.height for made in stops.values())) + 90
     return Interactive("slider", name, first, {"NAME": name, "STOPS": given, "BEGIN": begin}, height)
-
-
-def _source(svg: str) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def levels(title: str, shares: Mapping[str, float], note: str = "") -> Drawing:

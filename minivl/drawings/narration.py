@@ -67,7 +67,7 @@ def _moved(rows: Sequence[Mapping[str, Any]], shift: float) -> Drawing:
         page.text(box.center, "…" if meant is None else f"{meant + 1}", 13, bold=right)
     names = ", ".join(f"{number + 1} {step['label']}" for number, step in enumerate(shown))
     page.text((left, 20), names, 12, "start", ink=QUIET)
-    page.text((left, 158), "seconds; the number is the step that is meant, … is chat, green: said while it is done", 12,
+    page.text((left, 158), "numbers: the step that is named, … names none; green: said while it is done", 12,
               "start", ink=QUIET)  # fmt: skip
     for row, (words, share, color) in enumerate(
         (("in its own step", own, RIGHT), ("in it or a neighbour", near, GREY))

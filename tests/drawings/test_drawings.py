@@ -1,9 +1,11 @@
 """Drawings: legible, without overlaps, in the colours of the plots, and what they state is what the code does."""
 
+import ast
 import base64
 import re
 from xml.etree import ElementTree
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ import torch
 from bs4 import BeautifulSoup
 
 from minivl import drawings
-from minivl.config import UniVLPretrainConfig
+from minivl.config import NOTEBOOKS, UniVLPretrainConfig
 from minivl.data.schema import COLUMNS
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.pimgalign import image_level_similarity
@@ -149,6 +151,9 @@ def test_motion_can_be_done_without(made, name):
     assert len(moving) == 2 and "animation" not in moving[0] and "animation" in moving[1]
     moments = [group for group in tags(made[name], "g") if "m" in group.get("class", "").split()]
     hidden = [group.get("opacity") == "0" for group in moments]
+    source = BeautifulSoup(made[name].html(), "html.parser").find("source", media="(prefers-reduced-motion: reduce)")
+    still = base64.b64decode(source["srcset"].partition(",")[2]).decode()
+    assert "animation" not in still and still.count("<text") == made[name].svg.count("<text")
     assert not hidden[0] and all(hidden[1:]) and len(moments) > 1, "without style only the first moment is there"
 
 
@@ -221,6 +226,24 @@ def test_ranks_and_candidates(made):
 def test_overlap_of_distributions(made):
     """Shares of both in each bin, the smaller one of each added up: 0.2 + 0.5 + 0.2, and 0.2."""
     assert made["distributions"].alt.endswith("step 0: 90 %; step 50: 20 %.")
+
+
+def drawn_in_lessons():
+    """Cells of lessons that do nothing but draw, with no value of the lesson: (lesson and cell, call, outputs)."""
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            call = cell.source.removeprefix("from minivl import drawings\n\n")
+            if cell.cell_type == "code" and call.startswith("drawings."):
+                names = {node.id for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Name)}
+                if names == {"drawings"}:
+                    yield pytest.param(call, cell.outputs, id=f"{path.stem} {cell.id}")
+
+
+@pytest.mark.parametrize("call, outputs", drawn_in_lessons())
+def test_lessons_show_the_drawings_of_today(call, outputs):
+    made = eval(call, {"drawings": drawings})
+    shown = made._repr_html_() if hasattr(made, "_repr_html_") else made.html()
+    assert [output.data for output in outputs] == [{"text/html": shown, "text/plain": made.alt}]
 
 
 def test_saved(made, tmp_path):

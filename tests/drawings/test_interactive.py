@@ -105,9 +105,8 @@ def test_pages_answer(tmp_path):
 
         tab.open(files["masking"])
         assert "CMLM asks nothing" in tab.wait_for(said)
-        tab.run(
-            "document.querySelectorAll('#frames button')[1].click()"
-        )
+        tab.run("document.querySelectorAll('#words button')[3].click()")
+        tab.run("document.querySelectorAll('#frames button')[1].click()")
         assert "Right: “onion”" in tab.run(said) and "Right: second 2 of this clip" in tab.run(said)
         assert tab.run("document.getElementById('given').textContent") == "[CLS] heat the [MASK] [SEP] | f1 0 f3 f4"
         assert tab.run("document.querySelectorAll('#words button')[0].disabled")
