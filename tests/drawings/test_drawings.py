@@ -239,7 +239,7 @@ def drawn_in_lessons():
                     yield pytest.param(call, cell.outputs, id=f"{path.stem} {cell.id}")
 
 
-@pytest.mark.parametrize("call, outputs", drawn_in_lessons())
+@pytest.mark.parametrize("call, outputs", list(drawn_in_lessons()))
 def test_lessons_show_the_drawings_of_today(call, outputs):
     made = eval(call, {"drawings": drawings})
     shown = made._repr_html_() if hasattr(made, "_repr_html_") else made.html()
