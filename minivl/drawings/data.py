@@ -16,7 +16,8 @@ LATE = 0.11  # of the clip's length: speech rarely comes when its step does
 
 def data_schema() -> Drawing:
     """All columns of the schema: what belongs to a moment, to a stretch of time, and to the clip as a whole."""
-    page, written = Canvas(530), []
+    page = Canvas(530)
+    written: list[str] = []
 
     def name(y: float, columns: Sequence[str], below: str = "") -> None:
         """The names of columns in front of their lane."""

@@ -1,6 +1,7 @@
 """DiscoVLA: which token reads which, how captions find frames, and who teaches whom."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ K = np.array([[0.82, 0.35, 0.30, 0.11], [0.05, 0.16, 0.24, 0.57], [0.25, 0.70, 0
 SCALE = 5.0
 
 
-def matching(cosines: np.ndarray, scale: float) -> dict[str, np.ndarray | float]:
+def matching(cosines: np.ndarray, scale: float) -> dict[str, Any]:
     """What PImgAlign makes of the cosines K (T, F) of one pair: best matches, their weights, and I."""
     of_captions, of_frames = cosines.max(1), cosines.max(0)
     weights = {}

@@ -72,14 +72,14 @@ def editable_matrix(similarity: Sequence[Sequence[float]]) -> Interactive:
 
     S = torch.tensor(similarity, dtype=torch.float64, requires_grad=True)
     loss = mil_nce(S, 2)
-    loss.backward()
+    (gradient,) = torch.autograd.grad(loss, S)
     page, side = Canvas(80 + 52 * len(S), 480), 72
     page.text((60 + side * len(S) / 2, 18), "similarities, and the gradient of MIL-NCE", 13.5, bold=True)
     for i, row in enumerate(S.tolist()):
         page.text((58, 64 + 52 * i), f"text {i + 1}", 12, "end", ink=QUIET)
         page.text((66 + side * (i + 0.5), 36), f"video {i + 1}", 12, ink=QUIET)
         for j, value in enumerate(row):
-            slope = float(S.grad[i, j])
+            slope = float(gradient[i, j])
             cell = Box(66 + side * j, 46 + 52 * i, side, 52)
             page.rect(cell, RIGHT if slope < 0 else WRONG if slope else GREY, LINE, min(0.6, abs(slope) * 2), radius=0)
             page.text((cell.center[0], cell.y + 18), f"{value:g}", 13, bold=True)
