@@ -82,10 +82,15 @@ def draw_lines(axis: Axes, table: pd.DataFrame, hue: str, **options: Any) -> Non
 
 
 def figure_html(png: bytes, alt: str) -> str:
-    """HTML of a picture; its words are the alternative text, and a description that stays closed until it is wanted."""
-    data, words = base64.b64encode(png).decode(), html.escape(alt)
+    """HTML of a picture, see `figure_of`."""
+    return figure_of(f"data:image/png;base64,{base64.b64encode(png).decode()}", alt)
+
+
+def figure_of(source: str, alt: str) -> str:
+    """HTML of an image; its words are the alternative text, and a description that stays closed until it is wanted."""
+    words = html.escape(alt)
     return (
-        f'<figure style="margin: 0"><img src="data:image/png;base64,{data}" alt="{words}" style="max-width: 100%">'
+        f'<figure style="margin: 0"><img src="{source}" alt="{words}" style="max-width: 100%">'
         f"<figcaption><details><summary>The figure in words</summary>{words}</details></figcaption></figure>"
     )
 

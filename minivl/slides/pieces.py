@@ -8,7 +8,7 @@ from typing import Any
 from latex2mathml.converter import convert
 
 REFERENCE = re.compile(r"(figure|table|equation|output):([\w-]+)(?:/(\d+))?")
-IMAGE = re.compile(r'<img src="(data:image/png;base64,[A-Za-z0-9+/=]+)" alt="([^"]+)"')  # as `figure_html` writes it
+IMAGE = re.compile(r'<img src="(data:image/(?:png|svg\+xml);base64,[A-Za-z0-9+/=]+)" alt="([^"]+)"')  # see `figure_of`
 TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
 EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 LONG = 130  # characters of LaTeX that fill the line of a slide
