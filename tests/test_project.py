@@ -116,7 +116,7 @@ FLOORS = [
     {"hub", "plots", "ledger", "prose"},
     {"train", "clip", "s3d", "explorer"},
     {"univl", "discovla"},
-    {"tasks", "assets"},
+    {"tasks", "assets", "export"},
     {"fullscale"},
     {"ablations", "lessons", "course", "slides"},
     {"course_map"},

@@ -19,6 +19,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 import api  # noqa: E402  beside this file
+import live_page  # noqa: E402
 
 from minivl import ledger  # noqa: E402
 from minivl.curriculum import ASSIGNMENTS  # noqa: E402
@@ -181,6 +182,7 @@ def build(out: Path) -> None:
         write_ledger(source)
         write_slides(source)
         write_explorers(source)
+        live_page.write_live(source)
         print(f"API reference: {api.write_pages(ROOT / 'minivl', source / 'api')} names")
         sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-j", "auto", "-W", "--keep-going", "-q"]
         shutil.rmtree(out, ignore_errors=True)
