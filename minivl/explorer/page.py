@@ -85,8 +85,7 @@ def explorer_page(exploration: Exploration) -> str:
     document.add_root(root)
     document.js_on_event(DocumentReady, CustomJS(code="explorer.start(data, sides, changes, order)", args=args))
     script = Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
-    variables = {"policy": POLICY, "script": script}
-    page = file_html(document, INLINE, "Explorer of alignment", template=TEMPLATE, template_variables=variables)
+    page = standalone(document, "Explorer of alignment", script)
     size = len(page) / 2**20
     if size > limit("page_mb"):
         raise AlignmentError(
@@ -94,6 +93,12 @@ def explorer_page(exploration: Exploration) -> str:
             + how_to_raise("page_mb")
         )
     return page
+
+
+def standalone(document: Document, title: str, script: str) -> str:
+    """A document of Bokeh as one HTML page that fetches nothing, with a script of its own before Bokeh's."""
+    variables = {"policy": POLICY, "script": script}
+    return file_html(document, INLINE, title, template=TEMPLATE, template_variables=variables)
 
 
 def _data(exploration: Exploration) -> dict[str, Any]:
