@@ -1,7 +1,8 @@
 """Results of ablations, finished or not, and every comparison in them: what the explorer of ablations shows.
 
     studies = read_results("runs/ablate-discovla")        {name: a row per run}
-    differences(studies["components"], "LoRA", "R@sum")   a row per other cell
+    pairs = run_differences(studies["components"], "LoRA", "R@sum")
+    differences(pairs)                                    a row per other cell
 
 Differences, intervals and verdicts are those of `minivl.metrics`, by which studies are judged, too.
 """
@@ -18,6 +19,7 @@ from minivl.metrics.bootstrap import paired_seeds, paired_worlds
 from minivl.metrics.verdicts import verdicts
 
 SETTING = "settings."  # how columns of settings begin
+JUDGED = ("difference", "low", "high", "Holm p", "detectable", "verdict")
 NOT_SCORES = (*OWN_COLUMNS, "study", "prediction", "cpu seconds", "trained parameters")
 
 
@@ -38,7 +40,9 @@ def read_results(path: Path | str) -> dict[str, pd.DataFrame]:
         raise AblationError(f"{path} does not exist: give a CSV file of runs, or a folder of 'minivl ablate'")
     found = {file.parent for file in [*path.glob("*-seed*.json"), *path.glob("*/*-seed*.json")]}
     if not found:
-        raise AblationError(f"{path} has neither a runs.csv nor results of single runs (*-seed*.json), also not below it")
+        raise AblationError(
+            f"{path} has neither a runs.csv nor results of single runs (*-seed*.json), also not below it"
+        )
     return {_name(folder): _runs(results_table(folder), folder) for folder in sorted(found)}
 
 
@@ -66,35 +70,37 @@ def settings_of(table: pd.DataFrame, cell: str) -> str:
     return ", ".join(said) or "as they are by default"
 
 
-def run_differences(table: pd.DataFrame, cell: str, baseline: str, score: str) -> pd.DataFrame:
-    """The runs that a cell and the baseline both have: columns world (where there are several), seed, a, b, difference.
+def run_differences(table: pd.DataFrame, baseline: str, score: str) -> dict[str, pd.DataFrame]:
+    """Every other cell minus the baseline, run by run: cell -> a table with a row per seed, or per seed in a world.
 
-    a and b are the score of the two, and a row is a seed in a world. What only one of them has is left out.
+    Columns: world (if there are several), seed, a and b (the score of the cell and of the baseline), difference. Runs
+    that only one of them has are left out, and so are cells that share none.
     """
-    keys = ["world", "seed"] if "world" in table else ["seed"]
-    a, b = (table.loc[table["cell"] == name].set_index(keys)[score].dropna() for name in (cell, baseline))
-    both = pd.DataFrame({"a": a, "b": b}).dropna()
-    return both.assign(difference=both["a"] - both["b"]).reset_index()
+    wide = table.pivot(index=_keys(table), columns="cell", values=score)
+    shared = {
+        cell: pd.DataFrame({"a": wide[cell], "b": wide[baseline]}).dropna()
+        for cell in cells_of(table)
+        if cell != baseline
+    }
+    return {
+        cell: runs.assign(difference=runs["a"] - runs["b"]).reset_index() for cell, runs in shared.items() if len(runs)
+    }
 
 
-def differences(table: pd.DataFrame, baseline: str, score: str) -> pd.DataFrame:
-    """Every other cell minus the baseline: the `verdicts` on these comparisons, and which runs they rest on.
+def differences(pairs: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The `verdicts` on what `run_differences` gave: a row per cell.
 
-    A row per cell that shares a run with the baseline. Where there are worlds, a world is what is counted, as in
-    `minivl.ablations.study`; else a seed. Of less than two of them there is a mean without interval or verdict (NaN).
-    Columns: cell, runs (that both have), and those of `verdicts`.
+    Where there are worlds, a world is what is counted, as in `minivl.ablations.study`; else a seed. Of less than two of
+    them there is a mean without interval or verdict (NaN, "").
+    Columns: cell, runs (how many), difference, low, high, Holm p, detectable, verdict.
     """
-    pairs = {cell: run_differences(table, cell, baseline, score) for cell in cells_of(table) if cell != baseline}
-    pairs = {cell: runs for cell, runs in pairs.items() if len(runs)}
     compared = {cell: found for cell, runs in pairs.items() if (found := _compared(runs))}
-    shown = pd.DataFrame({"cell": list(pairs), "runs": [len(runs) for runs in pairs.values()]})
-    if not compared:
-        means = [runs["difference"].mean() for runs in pairs.values()]
-        return shown.assign(difference=means, **dict.fromkeys(("low", "high", "p", "Holm p", "detectable"), np.nan), verdict="")
-    found = shown.merge(verdicts(compared).rename(columns={"comparison": "cell"}), how="left")
-    alone = found["difference"].isna()
-    found.loc[alone, "difference"] = [pairs[cell]["difference"].mean() for cell in found.loc[alone, "cell"]]
-    return found.assign(verdict=found["verdict"].fillna(""))
+    judged = verdicts(compared).set_index("comparison") if compared else pd.DataFrame()
+    rows = []
+    for cell, runs in pairs.items():
+        known = judged.loc[cell] if cell in compared else {"difference": runs["difference"].mean(), "verdict": ""}
+        rows.append({"cell": cell, "runs": len(runs), **{name: known.get(name, np.nan) for name in JUDGED}})
+    return pd.DataFrame(rows, columns=["cell", "runs", *JUDGED])
 
 
 def _compared(runs: pd.DataFrame) -> dict[str, float] | None:
@@ -118,6 +124,11 @@ def _studies(name: str, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(study): rows.reset_index(drop=True) for study, rows in table.groupby("study", sort=False)}
 
 
+def _keys(table: pd.DataFrame) -> list[str]:
+    """The columns that say which run of a cell it is."""
+    return [name for name in ("world", "seed") if name in table]
+
+
 def _name(folder: Path) -> str:
     folder = folder.resolve()
     return folder.parent.name if folder.name == "runs" else folder.name
@@ -136,13 +147,14 @@ def _read_csv(file: Path) -> pd.DataFrame:
 
 def _runs(table: pd.DataFrame, origin: Path) -> pd.DataFrame:
     """The table, if it is one of runs. Raises AblationError for other tables."""
-    keys = [name for name in ("study", "cell", "world", "seed") if name in table]
-    if not {"cell", "seed"} <= set(keys):
+    keys = [name for name in ("study", "cell") if name in table] + _keys(table)
+    if not {"cell", "seed"} <= set(table):
         raise AblationError(f"{origin} is no table of runs: these have columns cell and seed; it has {_some(table)}")
     if table[keys].isna().any(axis=None):
         raise AblationError(f"{origin}: some runs have no {' or no '.join(keys)}")
-    if twice := table.loc[table.duplicated(keys), keys].astype(str).agg(", ".join, axis=1).tolist():
-        raise AblationError(f"{origin} has a run twice: {twice[0]}")
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        raise AblationError(f"{origin} has a run twice: {', '.join(f'{key} {twice[key].iloc[0]}' for key in keys)}")
     if not scores_of(table):
         raise AblationError(f"{origin} has no score that differs between runs, only {_some(table)}")
     return table

@@ -40,14 +40,14 @@ INTRODUCTION = """\
 that both have (the same seed, and the same world where there are several), a large one for the mean, and its 95 %
 interval. Point at a dot to see the run and the settings of the variant.</p>
 <p>Intervals are Student's t over worlds, where there are several, else over seeds. <i>Holm p</i> is corrected for the
-comparisons that are shown together, and <i>helps</i> or <i>hurts</i> stands where it is below 0.05; green and vermilion say
-the same. <i>Detectable</i> is the smallest effect that would have been called by its name four times in five. Who looks
-at many scores and baselines here finds something by chance: no correction knows how often you chose.</p>"""
+comparisons that are shown together, and <i>helps</i> or <i>hurts</i> stands where it is below 0.05; green and vermilion
+say the same. <i>Detectable</i> is the smallest effect that would have been called by its name four times in five. Who
+looks at many scores and baselines here finds something by chance: no correction knows how often you chose.</p>"""
 LEVELS = "<h2>The scores themselves</h2><p>Every run of every variant, those that no other run goes with, too.</p>"
 
 
 class AblationExplorer:
-    """The explorer, which a notebook shows in a frame of its own; below it a picture for viewers that run no scripts."""
+    """The explorer, which a notebook shows in a frame; below it is a picture for viewers that run no scripts."""
 
     def __init__(self, studies: Mapping[str, pd.DataFrame]):
         self.studies = studies
@@ -112,9 +112,10 @@ def _study(table: pd.DataFrame) -> dict[str, Any]:
 
 def _comparison(table: pd.DataFrame, baseline: str, score: str) -> dict[str, Any]:
     """All cells minus a baseline in one score, and the runs below that."""
-    found = differences(table, baseline, score)
-    runs = [run_differences(table, cell, baseline, score).assign(cell=cell) for cell in found["cell"]]
-    dots = pd.concat(runs) if runs else pd.DataFrame(columns=["cell", "seed", "a", "b", "difference"])
+    pairs = run_differences(table, baseline, score)
+    found = differences(pairs)
+    empty = pd.DataFrame(columns=["cell", "seed", "a", "b", "difference"])
+    dots = pd.concat([runs.assign(cell=cell) for cell, runs in pairs.items()] or [empty])
     columns = ("difference", "low", "high", "Holm p", "detectable")
     return {
         "lines": {
@@ -166,13 +167,13 @@ def _text(html: str) -> Div:
 
 def _figures() -> dict[str, Any]:
     """Figures and table, and the sources that the script fills."""
-    sources = {name: ColumnDataSource(columns) for name, columns in {
-        "lines": dict.fromkeys(("cell", "low", "high", "difference", "color", "runs", "verdict", "Holm p", "detectable"), []),
-        "dots": dict.fromkeys(("lane", "difference", "cell", "run", "a", "b", "settings"), []),
-        "values": dict.fromkeys(("lane", "value", "cell", "run", "settings"), []),
-    }.items()}  # fmt: skip
-    shared = FactorRange(factors=["-"])
-    drawn, levels = _lanes(shared, "difference"), _lanes(FactorRange(factors=["-"]), "score")
+    first = {"cell": ["-"], "lane": ["-"]}  # until the script fills them: Bokeh warns of axes without data
+    names = ("difference", "low", "high", "runs", "verdict", "Holm p", "detectable", "run", "a", "b", "value")
+    sources = {
+        name: ColumnDataSource({**first, **dict.fromkeys(names, [0]), "color": ["white"], "settings": [""]})
+        for name in ("lines", "dots", "values")
+    }
+    drawn, levels = _lanes("difference"), _lanes("score")
     drawn.add_layout(Span(location=0, dimension="height", line_color="#777777"))
     drawn.segment("low", "cell", "high", "cell", source=sources["lines"], color="color", line_width=3)
     drawn.scatter("difference", "cell", source=sources["lines"], size=13, color="color")
@@ -185,11 +186,18 @@ def _figures() -> dict[str, Any]:
     return {**sources, "figure": drawn, "levels": levels, "table": _table(sources["lines"])}
 
 
-def _lanes(cells: FactorRange, label: str) -> figure:
+def _lanes(label: str) -> figure:
+    """A figure with a lane for each cell."""
     drawn = figure(
-        y_range=cells, x_axis_label=label, width=WIDTH, height=300, sizing_mode="scale_width", max_width=WIDTH,
-        tools="pan,xwheel_zoom,reset", toolbar_location="above",
-    )  # fmt: skip
+        y_range=FactorRange(factors=["-"]),
+        x_axis_label=label,
+        width=WIDTH,
+        max_width=WIDTH,
+        height=300,
+        sizing_mode="scale_width",
+        tools="pan,xwheel_zoom,reset",
+        toolbar_location="above",
+    )
     drawn.toolbar.logo = None
     return drawn
 

@@ -40,21 +40,24 @@ def submit(tab, form, field, text):
     tab.wait_for(f"document.getElementById('{form}-status').textContent === ''")
 
 
-def command(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "minivl", *words], check=True, capture_output=True, text=True, cwd=BUNDLED.parent
-    ).stdout
+def command(*words, lines=()):
+    """What a command prints, given lines to read."""
+    program = [sys.executable, "-m", "minivl", *words]
+    options = {"check": True, "capture_output": True, "text": True, "cwd": BUNDLED.parent, "input": "\n".join(lines)}
+    return subprocess.run(program, **options).stdout
 
 
 @pytest.mark.parametrize("side, model", [(0, "kitchen"), (1, str(ADAPTED))])
 def test_the_ranking_is_that_of_the_command_line(tab, side, model):
-    for query in WAYS:
+    printed = command("search", str(CLIPS), "--interactive", "--model", model, lines=WAYS)
+    answers = re.findall(r"([+-]\d\.\d+).*(test-\d+)\.mp4", printed)
+    assert len(answers) == 5 * len(WAYS)
+    for number, query in enumerate(WAYS):
         submit(tab, "search", "search-query", query)
         items = f"[...document.querySelectorAll('.sides section')[{side}].querySelectorAll('li')]"
         shown = tab.run(f"{items}.map(item => item.firstChild.textContent)")
-        found = re.findall(r"(test-\d+)\.mp4\D+(\d\.\d+)", command("search", query, str(CLIPS), "--model", model))
-        assert len(found) == 5
-        assert [re.findall(r"(test-\d+), cosine (\d\.\d+)", line)[0] for line in shown] == found
+        for line, (cosine, name) in zip(shown, answers[5 * number :][:5], strict=True):
+            assert line.startswith(f"{name}, cosine ") and float(line.split()[2]) == pytest.approx(float(cosine))
 
 
 def test_a_caption_as_query_finds_its_rank(tab):

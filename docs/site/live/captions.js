@@ -154,8 +154,11 @@ const captionPage = {
     const { max_words, windows } = live.data.captions
     const weights = captions[0].attention[n]
     this.words.querySelectorAll("button").forEach((button, m) => button.setAttribute("aria-pressed", String(m === n)))
-    const frames = windows[number].seconds.map((source, t) => this.weighed(picture(source, `Second ${t + 1}`), weights[max_words + t]))
-    const read = words.map((word, w) => this.weighed(element("span", {}, word), weights[w]))
+    const most = Math.max(...weights)
+    const frames = windows[number].seconds.map((source, t) =>
+      this.weighed(picture(source, `Second ${t + 1}`), weights[max_words + t], most),
+    )
+    const read = words.map((word, w) => this.weighed(element("span", {}, word), weights[w], most))
     const share = frames.reduce((sum, _, t) => sum + weights[max_words + t], 0)
     this.attention.replaceChildren(
       element("p", {}, `For “${writing.tokens(captions[0])[n]}” the decoder looks at frames with ${percent(share)} of its attention, at what is said with ${percent(1 - share)}.`),
@@ -164,9 +167,10 @@ const captionPage = {
     )
   },
 
-  weighed(content, weight) {
+  // A frame or word with its share of the attention, and a bar that is full for the largest share.
+  weighed(content, weight, most) {
     const bar = element("span", { class: "bar", "aria-hidden": "true" })
-    bar.style.width = `${100 * weight}%`
+    bar.style.width = `${(100 * weight) / most}%`
     return element("figure", {}, content, bar, element("figcaption", {}, percent(weight)))
   },
 }
