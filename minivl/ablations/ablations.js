@@ -33,7 +33,6 @@ const ablations = {
     this.lanes(figure, lines.cell)
     figure.below[0].axis_label = `${scores[score.value]}, minus that of ${cells[baseline.value]}`
     this.parts.lines.data = { ...lines, color: lines.verdict.map(word => this.colors[word] ?? this.colors[""]) }
-    this.parts.table.change.emit() // Bokeh's tables draw other data of the same length only then
     this.parts.dots.data = saying({ ...dots, lane: spread(dots.cell) })
     const values = runs.values[score.value]
     const there = values.flatMap((value, n) => (value === null ? [] : [n]))

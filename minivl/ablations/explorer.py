@@ -17,12 +17,13 @@ from bokeh.document import Document
 from bokeh.events import DocumentReady
 from bokeh.layouts import column, row
 from bokeh.models import ColumnDataSource, CustomJS, FactorRange, HoverTool, Span
-from bokeh.models.widgets import DataTable, Div, NumberFormatter, Select, StringFormatter, TableColumn
+from bokeh.models.widgets import DataTable, Div, NumberFormatter, Select, StringFormatter
 from bokeh.plotting import figure
 
 from minivl.ablations.comparing import cells_of, differences, run_differences, scores_of, settings_of
 from minivl.ablations.runner import AblationError
 from minivl.data.atomic import write_text
+from minivl.explorer.figures import make_table
 from minivl.explorer.page import standalone
 from minivl.explorer.show import framed
 from minivl.metrics.verdicts import HELPS, HURTS
@@ -214,5 +215,4 @@ def _table(source: ColumnDataSource) -> DataTable:
         "runs": ("runs", 50, NumberFormatter(format="0")),
         "verdict": ("verdict", 110, StringFormatter()),
     }
-    listed = [TableColumn(field=f, title=t, width=w, formatter=k) for f, (t, w, k) in columns.items()]
-    return DataTable(source=source, columns=listed, width=WIDTH, height=260, index_position=None, reorderable=False)
+    return make_table(source, width=WIDTH, **columns)
