@@ -16,7 +16,8 @@ import pandas as pd
 from bokeh.document import Document
 from bokeh.events import DocumentReady
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, CustomJS, FactorRange, HoverTool, Span
+from bokeh.models import ColumnDataSource, CustomJS, FactorRange, HoverTool
+from bokeh.models.annotations import Span
 from bokeh.models.widgets import DataTable, Div, NumberFormatter, Select, StringFormatter
 from bokeh.plotting import figure
 
@@ -154,10 +155,11 @@ def _first_score(table: pd.DataFrame) -> str:
 
 def _controls(studies: list[str]) -> dict[str, Any]:
     names: list[Any] = [(str(number), name) for number, name in enumerate(studies)]
+    unknown: list[Any] = [("0", "")]  # until the script knows the study
     return {
         "study": Select(title="Study", value="0", options=names, width=280),
-        "baseline": Select(title="Baseline", value="0", options=[("0", "")], width=280),
-        "score": Select(title="Score", value="0", options=[("0", "")], width=280),
+        "baseline": Select(title="Baseline", value="0", options=unknown, width=280),
+        "score": Select(title="Score", value="0", options=unknown, width=280),
     }
 
 
@@ -168,7 +170,10 @@ def _text(html: str) -> Div:
 
 def _figures() -> dict[str, Any]:
     """Figures and table, and the sources that the script fills."""
-    first = {"cell": ["-"], "lane": ["-"]}  # until the script fills them: Bokeh warns of axes without data
+    first: dict[str, Any] = {
+        "cell": ["-"],
+        "lane": ["-"],
+    }  # until the script fills them: Bokeh warns of axes without data
     names = ("difference", "low", "high", "runs", "verdict", "Holm p", "detectable", "run", "a", "b", "value")
     sources = {
         name: ColumnDataSource({**first, **dict.fromkeys(names, [0]), "color": ["white"], "settings": [""]})
@@ -205,7 +210,7 @@ def _lanes(label: str) -> figure:
 
 def _table(source: ColumnDataSource) -> DataTable:
     number, small = NumberFormatter(format="+0.00", nan_format="-"), NumberFormatter(format="0.000", nan_format="-")
-    columns: dict[str, tuple[str, int, Any]] = {
+    columns: dict[str, Any] = {
         "cell": ("variant", 260, StringFormatter()),
         "difference": ("difference", 80, number),
         "low": ("from", 70, number),

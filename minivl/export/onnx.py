@@ -124,7 +124,7 @@ def _onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) 
     Traced, which torch deprecates: these graphs branch nowhere, and the exporter that replaces it takes twenty times
     as long for the same numbers.
     """
-    file = io.BytesIO()
+    file: Any = io.BytesIO()  # which it takes, whatever its types say
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of shapes that become constants, which they are meant to be
         torch.onnx.export(
