@@ -173,7 +173,7 @@ def _figures() -> dict[str, Any]:
     first: dict[str, Any] = {
         "cell": ["-"],
         "lane": ["-"],
-    }  # until the script fills them: Bokeh warns of axes without data
+    }  # Bokeh warns of axes without data
     names = ("difference", "low", "high", "runs", "verdict", "Holm p", "detectable", "run", "a", "b", "value")
     sources = {
         name: ColumnDataSource({**first, **dict.fromkeys(names, [0]), "color": ["white"], "settings": [""]})
