@@ -170,10 +170,7 @@ def _text(html: str) -> Div:
 
 def _figures() -> dict[str, Any]:
     """Figures and table, and the sources that the script fills."""
-    first: dict[str, Any] = {
-        "cell": ["-"],
-        "lane": ["-"],
-    }  # Bokeh warns of axes without data
+    first: dict[str, Any] = {"cell": ["-"], "lane": ["-"]}  # Bokeh warns of axes without data
     names = ("difference", "low", "high", "runs", "verdict", "Holm p", "detectable", "run", "a", "b", "value")
     sources = {
         name: ColumnDataSource({**first, **dict.fromkeys(names, [0]), "color": ["white"], "settings": [""]})
