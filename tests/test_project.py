@@ -117,7 +117,7 @@ FLOORS = [
     {"hub", "plots", "ledger", "prose"},
     {"train", "clip", "s3d", "explorer"},
     {"univl", "discovla"},
-    {"tasks", "assets", "drawings"},
+    {"tasks", "assets", "drawings", "export"},
     {"fullscale"},
     {"ablations", "lessons", "course", "slides"},
     {"course_map"},

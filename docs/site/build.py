@@ -19,13 +19,19 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 import api  # noqa: E402  beside this file
+import live_page  # noqa: E402
 
 from minivl import ledger  # noqa: E402
 from minivl.curriculum import ASSIGNMENTS  # noqa: E402
 from minivl.prose import DEFINITION  # noqa: E402
 
-EXPLORERS = {  # page: (models, what it shows)
-    "clip": (["kitchen"], "CLIP as it is, on the bundled kitchen clips")
+RESULTS = "data_samples/results"
+EXPLORERS = {  # page: (command, what it shows)
+    "clip": ("explore kitchen", "CLIP as it is, on the bundled kitchen clips"),
+    "ablations": (
+        f"ablate explore {RESULTS}/fusion-and-alignment {RESULTS}/discovla_components.csv {RESULTS}/univl_ablation.csv",
+        "ablations, with every run of the committed results",
+    ),
 }
 LINKS = {  # of documents, and what stands for them on the site, which students see
     "](notebooks/assignments)": "](assignments.md)",
@@ -136,16 +142,17 @@ def write_ledger(source: Path) -> None:
 
 
 def write_explorers(source: Path) -> None:
-    """Run `minivl explore` for the bundled models, and show what it writes."""
+    """Run `minivl explore` and `minivl ablate explore` on what is bundled, and show what they write."""
     parts = [
         "# Explorers\n",
-        "Pages that `minivl explore` wrote: each works by itself, from a file, without a network.\n",
+        "Pages that `minivl explore` and `minivl ablate explore` wrote: each works by itself, from a file, without a "
+        "network.\n",
     ]
     folder = source / "_static" / "explorers"
     folder.mkdir(parents=True)
-    for name, (models, what) in EXPLORERS.items():
+    for name, (command, what) in EXPLORERS.items():
         page = folder / f"{name}.html"
-        subprocess.run([sys.executable, "-m", "minivl", "explore", *models, "--out", str(page)], check=True, cwd=ROOT)
+        subprocess.run([sys.executable, "-m", "minivl", *command.split(), "--out", str(page)], check=True, cwd=ROOT)
         parts.append(f"## {what[0].upper()}{what[1:]}\n")
         at = f"_static/explorers/{name}.html"
         parts.append(
@@ -181,6 +188,7 @@ def build(out: Path) -> None:
         write_ledger(source)
         write_slides(source)
         write_explorers(source)
+        live_page.write_live(source)
         print(f"API reference: {api.write_pages(ROOT / 'minivl', source / 'api')} names")
         sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-j", "auto", "-W", "--keep-going", "-q"]
         shutil.rmtree(out, ignore_errors=True)

@@ -16,7 +16,7 @@ myst_links_external_new_tab = False
 html_theme = "furo"
 html_title = "minivl"
 html_static_path = ["_static"]
-html_css_files = ["minivl.css"]
+html_css_files = ["minivl.css", "live/live.css"]
 html_copy_source, html_show_sphinx = False, False
 html_math_renderer = "mathml"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minivl.cli.options import ScaleOption, SetOption, among, app, changed, sources, world_of
+from minivl.cli.options import ScaleOption, SetOption, among, app, changed, require_html, sources, world_of
 from minivl.cli.results import JsonOption, Output, command_line, open_output
 from minivl.config import BUNDLED, ConfigError, Scale, runs_dir, scale
 from minivl.results.names import RECORD
@@ -235,6 +235,31 @@ def ablate_study(
     sides = {contrast.name: (contrast.a, contrast.b) for contrast in studies.STUDIES[name].contrasts}
     across_worlds(runs, judged, sides).save(out / "verdicts.png")
     _write(output, out, study=name, verdicts=judged.to_dict(orient="records"))
+
+
+@ablate.command("explore")
+def ablate_explore(
+    results: Annotated[
+        list[Path], typer.Argument(help="CSV files of runs, or folders of 'minivl ablate', finished or not")
+    ],
+    out: Annotated[Path, typer.Option(help="the .html file to write; it needs no server and no network")],
+) -> None:
+    """See what variants do: differences to any baseline in any score, with intervals and every run, on one page."""
+    require_html(out)
+    for path in results:
+        if not path.exists():
+            raise ConfigError(f"{path} does not exist: give a CSV file of runs, or a folder of 'minivl ablate'")
+    from minivl.ablations.comparing import read_results
+    from minivl.ablations.explorer import write_ablation_page
+
+    studies: dict = {}
+    for path in results:
+        for name, table in read_results(path).items():
+            if name in studies:
+                raise ConfigError(f"there are two studies {name!r}, one of them from {path}: rename a file or folder")
+            studies[name] = table
+    page = write_ablation_page(studies, out)
+    print(f"{page}: {', '.join(studies)}; {page.stat().st_size / 2**20:.1f} MB, open it in a browser")
 
 
 @ablate.command("discovla-cost")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from minivl.cli.options import HUB, ScaleOption, TestDataOption, app, require_clip
+from minivl.cli.options import HUB, ScaleOption, TestDataOption, app, require_clip, require_html
 from minivl.cli.predict import is_task, require_split
 from minivl.config import BUNDLED, ConfigError, Scale, scale
 
@@ -36,8 +36,7 @@ def explore(
     The page goes through the checkpoints of a run, of which two are kept, or MINIVL_CHECKPOINTS.
     """
     settings = scale(scale_name)
-    if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
-        raise ConfigError(f"--out {out}: name a file that ends in .html")
+    require_html(out)
     if save is not None and save.is_file():
         raise ConfigError(f"--save {save} is a file: name a folder")
     kinds = [_kind(name) for name in models]

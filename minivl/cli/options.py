@@ -152,6 +152,12 @@ def require_png(picture: Path | None) -> None:
         raise ConfigError(f"--picture {picture}: name a file that ends in .png")
 
 
+def require_html(page: Path) -> None:
+    """Raise ConfigError for a name that no page can be saved under."""
+    if page.suffix.lower() not in (".html", ".htm") or page.is_dir():
+        raise ConfigError(f"--out {page}: name a file that ends in .html")
+
+
 def require_folder_or_id(name: str, what: str) -> None:
     """Raise ConfigError unless this is a folder with settings of a model, or has the form of a name on the hub."""
     folder = Path(name)

@@ -4,6 +4,8 @@
 // Captions and names come from files: whatever of them becomes HTML goes through `escaped`.
 
 const explorer = {
+  PAUSE: 700, // milliseconds from stage to stage
+
   // data: clips and models with the views of their stages; sides: the columns of the page; see minivl/explorer/page.py
   start(data, sides, changes, order) {
     Object.assign(this, { data, sides, changes, order })
@@ -23,7 +25,7 @@ const explorer = {
       side.stage.end = Math.max(stages.length - 1, 1)
       side.stage.value = stages.length - 1
     }
-    side.stage.visible = stages.length > 1
+    side.stage.visible = side.play.visible = stages.length > 1
     side.pointed.text = "<p>Point at a cell.</p>"
     const view = this.view(side)
     side.stage.title = `Stage: ${view.stage}`
@@ -35,6 +37,22 @@ const explorer = {
     this.showMap(side)
     this.showChosen(side)
     this.showChanges()
+  },
+
+  // Go through the stages of a side, from the first one on, or stop where it is.
+  playStages(side) {
+    const stop = () => {
+      clearInterval(side.playing)
+      side.playing = undefined
+      side.play.label = "Play the stages"
+    }
+    if (side.playing !== undefined) return stop()
+    side.stage.value = 0
+    side.play.label = "Stop"
+    side.playing = setInterval(() => {
+      if (side.stage.value < side.stage.end) side.stage.value += 1
+      else stop()
+    }, this.PAUSE)
   },
 
   // Captions in the order that the reader picked: (A,) numbers, the first one on top.

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d
+from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, Range1d
 from bokeh.models.ui import UIElement
-from bokeh.models.widgets import DataTable, Div, NumberFormatter, Select, Slider, StringFormatter, TableColumn
+from bokeh.models.widgets import Button, DataTable, Div, NumberFormatter, Select, Slider, StringFormatter, TableColumn
 from bokeh.plotting import figure
 from matplotlib.colors import to_hex
 
@@ -40,9 +40,10 @@ def make_side(exploration: Exploration, model: int, stage: int) -> Side:
         "stage": Slider(
             title="Stage", start=0, end=max(stages - 1, 1), value=stage, show_value=False, width=WIDTH - 40
         ),
+        "play": Button(label="Play the stages", width=140),
     }
     sections = {
-        "models": [parts["model"], parts["stage"]],
+        "models": [parts["model"], parts["stage"], parts["play"]],
         "distributions": _distributions(exploration, parts),
         "matrix": _matrix(exploration, parts),
         "ranking": _texts(parts, "ranking"),
@@ -91,22 +92,27 @@ def _matrix(exploration: Exploration, parts: dict[str, Any]) -> list[UIElement]:
     return [drawn, *_texts(parts, "range", "pointed")]
 
 
-def _table(source: ColumnDataSource, height: int = 260, **columns: tuple[str, int, Any]) -> DataTable:
+def make_table(
+    source: ColumnDataSource, height: int = 260, width: int = WIDTH, **columns: tuple[str, int, Any]
+) -> DataTable:
     """A table; columns: name in the source -> (title, width in pixels, formatter)."""
-    return DataTable(
+    table = DataTable(
         source=source,
         columns=[TableColumn(field=f, title=t, width=w, formatter=k) for f, (t, w, k) in columns.items()],
-        width=WIDTH,
+        width=width,
         height=height,
         index_position=None,
         reorderable=False,
     )
+    # By itself a table goes on showing its old lines when as many others take their place.
+    source.js_on_change("data", CustomJS(code="table.change.emit()", args={"table": table}))
+    return table
 
 
 def _negatives(parts: dict[str, Any]) -> list[UIElement]:
     parts["negatives"] = _source("text", "video", "caption", "clip", "margin", "same")
     return [
-        _table(
+        make_table(
             parts["negatives"],
             caption=("caption", 330, StringFormatter()),
             clip=("strongest other clip", 110, StringFormatter()),
@@ -177,7 +183,7 @@ def make_changes() -> Side:
     )
     drawn.scatter("before", "after", source=source, color="color", size=7, alpha=0.7, nonselection_alpha=0.7)
     number = NumberFormatter(format="0.[0]")
-    table = _table(
+    table = make_table(
         source,
         380,
         caption=("caption", 380, StringFormatter()),

@@ -40,7 +40,8 @@ INTRODUCTION = (
     "Whatever you click, the whole page turns to that caption and clip. All of the page is in this one file."
 )
 WORDS = {
-    "models": "<p>Choose what stands on each side; where a run has checkpoints, the slider goes through them.</p>",
+    "models": "<p>Choose what stands on each side; where a run has checkpoints, the slider goes through them, and the "
+    "button plays them.</p>",
     "distributions": "<h2>Do matching pairs stand out?</h2><p>How the similarities of matching pairs and of all other "
     "pairs are spread. <i>Overlap</i> is the share of the two histograms that lies on top of each other: 0 % if a "
     "threshold could tell matching pairs from the others. <i>d′</i> is the distance of the two means in standard "
@@ -85,8 +86,7 @@ def explorer_page(exploration: Exploration) -> str:
     document.add_root(root)
     document.js_on_event(DocumentReady, CustomJS(code="explorer.start(data, sides, changes, order)", args=args))
     script = Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
-    variables = {"policy": POLICY, "script": script}
-    page = file_html(document, INLINE, "Explorer of alignment", template=TEMPLATE, template_variables=variables)
+    page = standalone(document, "Explorer of alignment", script)
     size = len(page) / 2**20
     if size > limit("page_mb"):
         raise AlignmentError(
@@ -94,6 +94,12 @@ def explorer_page(exploration: Exploration) -> str:
             + how_to_raise("page_mb")
         )
     return page
+
+
+def standalone(document: Document, title: str, script: str) -> str:
+    """A document of Bokeh as one HTML page that fetches nothing, with a script of its own before Bokeh's."""
+    variables = {"policy": POLICY, "script": script}
+    return file_html(document, INLINE, title, template=TEMPLATE, template_variables=variables)
 
 
 def _data(exploration: Exploration) -> dict[str, Any]:
@@ -168,6 +174,7 @@ def _connect(sides: list[Side], order: Select, changes: Side | None) -> None:
         parts, this = side.parts, f"explorer.sides[{number}]"
         for control in ("model", "stage"):
             parts[control].js_on_change("value", call(f"showModel({this})"))
+        parts["play"].js_on_click(call(f"playStages({this})"))
         drawn = parts["matrix_figure"]
         drawn.js_on_event("mousemove", call(f"hover({this}, cb_obj.x, cb_obj.y)"))
         drawn.js_on_event("tap", call(f"pick({this}, cb_obj.x, cb_obj.y)"))

@@ -25,12 +25,7 @@ class Explorer:
         self.exploration = exploration
 
     def _repr_html_(self) -> str:
-        page = html.escape(explorer_page(self.exploration))
-        return (
-            f'<iframe title="Explorer of alignment" style="width: 100%; height: {HEIGHT}px; border: 0" '
-            f'srcdoc="{page}"></iframe>'
-            f"<details><summary>Without scripts: a still picture</summary>{self.picture().html()}</details>"
-        )
+        return framed(explorer_page(self.exploration), "Explorer of alignment", self.picture())
 
     def picture(self) -> Picture:
         """The distributions of each model at its last stage, of the first caption of the first clips."""
@@ -40,6 +35,15 @@ class Explorer:
         # matplotlib would take what stands between dollars for a formula.
         last = {name.replace("$", r"\$"): list(stages.values())[-1].similarity for name, stages in models.items()}
         return alignment_distributions({name: matrix[np.ix_(captions, videos)] for name, matrix in last.items()})
+
+
+def framed(page: str, title: str, picture: Picture) -> str:
+    """HTML of a page in a frame of its own, and of a picture for who shows no frames."""
+    return (
+        f'<iframe title="{title}" style="width: 100%; height: {HEIGHT}px; border: 0" '
+        f'srcdoc="{html.escape(page)}"></iframe>'
+        f"<details><summary>Without scripts: a still picture</summary>{picture.html()}</details>"
+    )
 
 
 def explore(exploration: Exploration) -> Explorer:

@@ -1,5 +1,6 @@
 """Verdicts on the comparisons of a study: one rule for all of them, and how small an effect it could have seen."""
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -84,9 +85,15 @@ def detectable(error: float, freedom: int, level: float = LEVEL, power: float = 
     the mean of a normal probability over how wrong that estimate can be (the non-central t distribution), and is solved
     for the effect. For m comparisons, level = 0.05 / m is what the first of Holm's steps asks for.
     """
+    return _detectable_in_errors(freedom, level, power) * error
+
+
+@functools.cache
+def _detectable_in_errors(freedom: int, level: float, power: float) -> float:
+    """`detectable` in standard errors, which is the same for all comparisons of a study."""
     from scipy.optimize import brentq
     from scipy.stats import chi2, norm, t
 
     quantiles = (np.arange(1000) + 0.5) / 1000
     needed = t.ppf(1 - level / 2, freedom) * np.sqrt(chi2.ppf(quantiles, freedom) / freedom)
-    return float(brentq(lambda effect: norm.cdf(effect - needed).mean() - power, 0, needed.max() + 5)) * error
+    return float(brentq(lambda effect: norm.cdf(effect - needed).mean() - power, 0, needed.max() + 5))

@@ -97,6 +97,18 @@ def test_the_slider_goes_through_the_stages(browser):
     assert side(browser, "stage.visible") is False, "a model without checkpoints"
 
 
+def test_a_button_plays_the_stages(browser):
+    browser.run("explorer.PAUSE = 1; 0")
+    browser.run("window.seen = []; explorer.sides[1].stage.properties.value.change.connect(() => seen.push("
+                "explorer.sides[1].stage.value)); 0")  # fmt: skip
+    browser.run("explorer.sides[1].stage.value = 1")
+    browser.run("explorer.playStages(explorer.sides[1])")
+    browser.wait_for("explorer.sides[1].play.label === 'Play the stages'")
+    last = len(list(exploration().models.values())[1]) - 1
+    assert browser.run("seen") == [1, *range(last + 1)]
+    assert side(browser, "play.visible") is False and side(browser, "play.visible", 1) is True
+
+
 def test_rows_are_ordered_and_columns_follow(browser):
     for order, rows in (("group", [0, 3, 4, 5, 1, 2]), ("length of the caption", [3, 1, 2, 5, 4, 0])):
         browser.run(f"explorer.order.value = {order!r}")

@@ -23,6 +23,7 @@ READ_CLOSELY = (
     "notebooks/02_four_modules",
     "ledger",
     "explorers",
+    "live",
     "api/minivl.univl",
     "docs/glossary",
     "search",

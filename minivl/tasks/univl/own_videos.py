@@ -179,14 +179,22 @@ def _write(univl, tokenizer, texts, features, spans, sizes) -> list[str]:
     """The best caption of each of B windows."""
     max_words, max_frames, num_beams = sizes
     ids, text_mask = encode_texts(tokenizer, texts, max_words)  # (B, W)
-    # A window ends just before its end: a feature that begins there belongs to the next one.
-    clips = [clip_features(features, FEATURE_RATE, start, np.nextafter(end, start), max_frames) for start, end in spans]
-    video, video_mask = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))  # (B, T, F), (B, T)
+    video, video_mask = window_features(features, spans, max_frames)  # (B, T, F), (B, T)
     device = next(univl.parameters()).device
     inputs = (tensor.to(device) for tensor in (ids, text_mask, video, video_mask))
     found = univl.generate(*inputs, num_beams=num_beams, num_return=1, max_length=max_words)
     best = found.best(univl.config.eos_token_id, univl.config.pad_token_id)
     return [decode_tokens(tokenizer, caption) for caption in best]
+
+
+def window_features(
+    features: np.ndarray, spans: Sequence[tuple[float, float]], max_frames: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What UniVL reads of B windows of a video: features (seconds, F) -> (B, T, F) and mask (B, T), T = max_frames."""
+    # A window ends just before its end: a feature that begins there belongs to the next one.
+    clips = [clip_features(features, FEATURE_RATE, start, np.nextafter(end, start), max_frames) for start, end in spans]
+    video, mask = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
+    return video, mask
 
 
 def _output_files(paths, out, suffix) -> dict[Path, Path]:
