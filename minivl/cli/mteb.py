@@ -1,5 +1,6 @@
 """mteb, the benchmark of embeddings: its text-video retrieval with the models of this package."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def mteb_import(
     """Write a data set of mteb as a folder that search, adapt, evaluate and explore read."""
     if (folder / split).exists() and not overwrite:
         raise ConfigError(f"{folder / split} exists: give another folder, or --overwrite")
+    if not Path(source).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        raise ConfigError(f"no folder {source}: give one with a data set of mteb, or its name on the hub, owner/name")
     from minivl.data.corpora.mteb import import_mteb
 
     print(f"{len(import_mteb(source, folder, split))} clips: {folder / split}")

@@ -11,7 +11,7 @@ import typer
 
 from minivl.cli.options import app
 from minivl.config import ConfigError
-from minivl.results.names import CHANGES, require_free
+from minivl.results.names import CHANGES, require_free, require_results
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -92,6 +92,8 @@ def compare(
 ) -> None:
     """Two results on the same data: B minus A with paired intervals, and which queries changed most."""
     output = open_output(context, as_json, out, overwrite)
+    require_results(a)
+    require_results(b)
     from minivl.results.comparison import compare_results
     from minivl.results.files import load_results
     from minivl.results.record import record_of

@@ -11,7 +11,7 @@ from minivl.config import ConfigError
 from minivl.config.limits import how_to_raise, limit
 from minivl.data.atomic import write_text
 from minivl.data.trust import read_json
-from minivl.results.names import FIGURE, FILES, QUERIES, RECORD
+from minivl.results.names import FIGURE, FILES, QUERIES, RECORD, require_results
 from minivl.results.record import FORMAT, json_text
 
 
@@ -59,8 +59,7 @@ def load_results(folder: Path) -> Loaded:
 
     Raises ConfigError, which says what was expected, for anything else.
     """
-    if not (folder / RECORD).is_file():
-        raise ConfigError(f"{folder} has no {RECORD}: give a folder that --out of evaluate, adapt or finetune wrote")
+    require_results(folder)
     record = read_json(folder / RECORD)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ConfigError(f"{folder / RECORD} is not of format {FORMAT}, see docs/results-files.md")

@@ -16,3 +16,9 @@ def require_free(folder: Path, overwrite: bool) -> None:
     there = [name for name in FILES if (folder / name).exists()]
     if there and not overwrite:
         raise ConfigError(f"{folder / there[0]} exists: give another --out, or --overwrite")
+
+
+def require_results(folder: Path) -> None:
+    """Raise ConfigError for a folder without results."""
+    if not (folder / RECORD).is_file():
+        raise ConfigError(f"{folder} has no {RECORD}: give a folder that --out of evaluate, adapt or finetune wrote")

@@ -47,6 +47,11 @@ WRONG = {
     "diagnose nowhere": "no folder nowhere",
     "diagnose --model nosuch": "unknown model 'nosuch'",
     "evaluate --model nosuch": "unknown model 'nosuch'",
+    "compare empty nowhere": "empty has no results.json",
+    "mteb run MSRVTTT2V --out x --model nosuch": "",  # that there is no mteb, or no such model
+    "mteb import nowhere x": "no folder nowhere",
+    "mteb show nowhere": "'nowhere' does not exist",
+    "ablate explore nowhere --out a.html": "nowhere does not exist",
     "evaluate --data nowhere": "no folder nowhere",
     "evaluate --split dev": "no split 'dev'",
     "feature-world x --kind nosuch": "must be one of narrated, opinions",
