@@ -43,7 +43,10 @@ def compare_results(a: Loaded, b: Loaded) -> Comparison:
     one, other = by_example(first), by_example(second)
     rows = []
     for name in (name for name in a.record["scores"] if name in one and name in other):
-        found = paired_bootstrap(other[name].values, one[name].values, clusters=one[name].clusters)
+        try:
+            found = paired_bootstrap(other[name].values, one[name].values, clusters=one[name].clusters)
+        except ValueError as error:
+            raise ConfigError(f"{a.folder} and {b.folder}: {name}: {error}") from error
         means = {"A": float(one[name].values.mean()), "B": float(other[name].values.mean())}
         rows.append({"score": name, **means} | {part: found[part] for part in ("difference", "low", "high", "p")})
     if not rows:

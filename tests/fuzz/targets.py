@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from helpers import corpora_samples as samples
+from helpers.explorations import exploration
 from helpers.saved_tasks import tiny_task, write_split
 from helpers.tiny_univl import tiny_univl, tokenizer_in
 from helpers.training_processes import CONFIG, train
+from minivl.ablations.comparing import read_results
 from minivl.clip import load_clip
 from minivl.config import BUNDLED, DiscoVLAConfig, InputConfig, scale
 from minivl.data import corpora
@@ -25,7 +27,15 @@ from minivl.data.subtitles import read_transcript
 from minivl.data.video import opened, pick_frames, write_video
 from minivl.discovla import DiscoVLA
 from minivl.discovla.pseudo_captions import read_pseudo_captions
+from minivl.explorer import load_exploration, save_exploration
 from minivl.hub.checkpoints import read_weights
+from minivl.metrics.retrieval import retrieval_metrics
+from minivl.results.comparison import compare_results
+from minivl.results.files import load_results, write_results
+from minivl.results.names import QUERIES
+from minivl.results.queries import retrieval_table
+from minivl.results.record import record_of, scores_record
+from minivl.results.scores import scored
 from minivl.s3d.model import S3D
 from minivl.tasks.univl.finetuning import load_task
 from minivl.univl import UniVL
@@ -124,6 +134,27 @@ def _read_video(path: Path) -> None:
         pick_frames(path, frames, [0, info.num_frames - 1])
 
 
+def _scores(folder: Path) -> None:
+    """Two results of retrieval on the same clips, as `minivl evaluate --out` writes them."""
+    clips, rng = ["a", "b", "c", "d"], np.random.default_rng(0)
+    for name in ("first", "second"):
+        similarity = rng.normal(size=(4, 4)).astype(np.float32)
+        queries = retrieval_table(similarity, np.arange(4), [f"caption {clip}" for clip in clips], clips, None)
+        metrics = {"R@sum": retrieval_metrics(similarity, np.arange(4))["R@sum"]}
+        scores = scores_record(scored(metrics, {}, queries))
+        record = record_of("scores", "minivl evaluate", task="retrieval", data={"sha256": "1"}, scores=scores)
+        write_results(folder / name, record, {QUERIES: queries}, {}, None)
+
+
+def _compare(folder: Path) -> None:
+    compare_results(load_results(folder / "first"), load_results(folder / "second"))
+
+
+def _study(folder: Path) -> None:
+    lines = (BUNDLED / "results" / "joint-and-shift" / "runs.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "runs.csv").write_text("\n".join(lines[:7]) + "\n", encoding="utf-8")
+
+
 def _each(read: Callable[[Path], object], pattern: str = "*") -> Callable[[Path], None]:
     """Read every file of a folder; the first error is the one that counts."""
 
@@ -161,6 +192,9 @@ TARGETS = {
     "features": Target(_features, "*", _read_features),
     "pickle": Target(_pickles, "*", _each(read_pickle)),
     "video": Target(_videos, "*", _each(_read_video)),
+    "alignment": Target(lambda folder: save_exploration(exploration(), folder), "*", load_exploration),
+    "scores": Target(_scores, "*/*", _compare),
+    "study": Target(_study, "*", read_results),
     "howto100m": _corpus(samples.howto100m, "howto100m", "train"),
     "youcook2": _corpus(samples.youcook2_release, "youcook2", "train"),
     "youcook2-official": _corpus(samples.youcook2_official, "youcook2", "train"),

@@ -129,7 +129,7 @@ def test_results_are_replaced_only_when_that_is_said_and_then_whole(tmp_path):
         ("results.json", '{"format": 1, "kind": "answers"}', "holds answers"),
         ("results.json", "[", "cannot be read as JSON"),
         ("queries.csv", 'a,b\n"', "cannot be read as a table|no column"),
-        ("queries.csv", "way,rank\nt2v,1\n", "no column cluster, query"),
+        ("queries.csv", "way,rank\nt2v,1\n", "no column R@1, R@10, R@5, cluster, query, target"),
         ("queries.csv", "way,query,cluster,rank\nt2v,q,c,first\n", "cannot be read as a table"),
     ],
 )
