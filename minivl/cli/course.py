@@ -39,7 +39,7 @@ def course(
 
 
 def _write_assignments(edition: str, names: list[str], out: Path, overwrite: bool) -> None:
-    require_new((out / f"{name}.ipynb" for name in names), overwrite)
+    require_new((out / f"{name}.ipynb" for name in names), overwrite, ", and may hold somebody's answers")
     from minivl.course.check import tasks_of
     from minivl.course.editions import write_edition
 

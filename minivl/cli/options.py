@@ -183,11 +183,11 @@ def require_corpus(name: str, folder: Path) -> None:
         )
 
 
-def require_new(paths: Iterable[Path], overwrite: bool) -> None:
-    """Raise ConfigError if one of these files is there, and may not be overwritten."""
+def require_new(paths: Iterable[Path], overwrite: bool, holds: str = "") -> None:
+    """Raise ConfigError if one of these files is there, and may not be overwritten; `holds` says what may be in it."""
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise ConfigError(f"{there[0]} exists: move it, give another --out, or --overwrite")
+        raise ConfigError(f"{there[0]} exists{holds}: move it, give another --out, or --overwrite")
 
 
 def length(section: str, steps: int | None) -> dict[str, object]:

@@ -50,10 +50,10 @@ def test_a_query_on_a_fresh_index_imports_no_more_than_its_text_tower_needs(inde
 
 def test_interactive_answers_line_after_line(index):
     lines = ask(index, KITCHEN, "--interactive", typed="a red pot\n a carrot \nquit\nnever asked\n").stdout.splitlines()
-    assert len(lines) == 2
-    for line, query in zip(lines, ["a red pot", "a carrot"], strict=True):
-        assert ask(index, query, KITCHEN).stdout.splitlines() == [line]
-    assert len(ask(index, "a pot", KITCHEN, "--interactive", typed="a carrot\n").stdout.splitlines()) == 2
+    assert len(lines) == 4, "each time the answer, and how far it stands out"
+    for answer, query in zip((lines[:2], lines[2:]), ["a red pot", "a carrot"], strict=True):
+        assert ask(index, query, KITCHEN).stdout.splitlines() == answer
+    assert len(ask(index, "a pot", KITCHEN, "--interactive", typed="a carrot\n").stdout.splitlines()) == 4
     assert ask(index, KITCHEN, "--interactive", typed="\na pot\n").stdout == "", "an empty line ends it"
 
 
@@ -69,7 +69,7 @@ def test_a_bad_query_does_not_end_it(index, monkeypatch):
 
     monkeypatch.setattr(Searcher, "encode_text", sometimes)
     answer = ask(index, KITCHEN, "--interactive", typed="bad\na pot\n")
-    assert answer.exit_code == 0 and len(answer.stdout.splitlines()) == 1 and "cannot be encoded" in answer.stderr
+    assert answer.exit_code == 0 and len(answer.stdout.splitlines()) == 2 and "cannot be encoded" in answer.stderr
 
 
 WRONG = {

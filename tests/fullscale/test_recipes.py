@@ -150,7 +150,9 @@ def record_fit(monkeypatch, module):
 
 
 def score_nothing(monkeypatch):
-    monkeypatch.setattr("minivl.tasks.univl.finetuning.score", lambda *arguments: {"done": 1.0})
+    for task, _ in KINDS.values():
+        monkeypatch.setattr(task, "predict", lambda *_: [])
+        monkeypatch.setattr(task, "scores_of", lambda *_: {"done": 1.0})
     monkeypatch.setattr("minivl.tasks.univl.finetuning.baseline_scores", lambda *arguments: {"chance": {}})
 
 
@@ -337,5 +339,5 @@ def test_mistakes_are_named(arguments, message):
 
 
 def test_a_corpus_that_is_not_there_is_named_with_its_layout():
-    with pytest.raises(FileNotFoundError, match="lsmdc.*\n.*Layout"):
+    with pytest.raises(ConfigError, match="lsmdc: lsmdc is looked for there .*`minivl data card lsmdc`"):
         run("adapt", "--recipe", "discovla-lsmdc", "--clip", "kitchen")
