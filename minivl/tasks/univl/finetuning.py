@@ -58,6 +58,11 @@ def fine_tune(
     return task.fit(task_rows(kind.kind, "train", settings, subset), run_dir, progress=progress, data=data)
 
 
+def score(task: Task, split: str, settings: Scale, progress: bool = True) -> dict[str, float]:
+    """The scores of a fine-tuned task on a split of the scale's data."""
+    return task.evaluate(task_rows(task.kind, split, settings), progress=progress)
+
+
 def baseline_scores(name: str, split: str, settings: Scale) -> dict[str, dict[str, float]]:
     """Scores of guessing: the task's baselines."""
     kind = KINDS[name][0]
