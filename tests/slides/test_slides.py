@@ -53,7 +53,7 @@ def test_a_deck_asks_no_other_host(lesson, decks):
 def test_figures_are_those_of_the_lesson(decks):
     notebook = (NOTEBOOKS / "03_five_objectives.ipynb").read_text(encoding="utf-8")
     shown = IMAGE.findall(decks["03_five_objectives"].read_text(encoding="utf-8"))
-    assert len(shown) == 4 and all(source in notebook for source, _ in shown)
+    assert len(shown) == 5 and all(source in notebook for source, _ in shown)
 
 
 def test_numbers_are_computed_from_the_results(tmp_path):
