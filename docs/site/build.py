@@ -49,7 +49,7 @@ def gather(source: Path) -> None:
     for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("data_samples/**/*.md")]:
         if HERE not in file.parents and "course" not in file.relative_to(ROOT).parts and file.name not in HIDDEN:
             _copy(file, source)
-    for file in ROOT.glob("data_samples/results/**/*.csv"):
+    for file in [*ROOT.glob("data_samples/results/**/*.csv"), *ROOT.glob("docs/*.png")]:
         _copy(file, source)
     for file in sorted(ROOT.glob("notebooks/*.ipynb")) + sorted(ROOT.glob("notebooks/assignments/*.ipynb")):
         _copy(file, source / "downloads")
