@@ -22,13 +22,11 @@ def alignment_distillation(video: Tensor, image: Tensor, scale: Tensor | float, 
     """
     B = len(video)
     w = {"release": 100 / B**2, "paper": 1 / B, "shuffled": 1 / B}[behaviour]
-    teachers = image, image.T
-    if behaviour != "release":
-        teachers = image.detach(), image.detach().T
+    teacher = image if behaviour == "release" else image.detach()
+    of_texts, of_videos = teacher, teacher.T
     if behaviour == "shuffled":
-        teachers = shuffle_wrong_answers(teachers[0]), shuffle_wrong_answers(teachers[1])
-    of_texts, of_videos = _divergence(video, teachers[0], scale), _divergence(video.T, teachers[1], scale)
-    return w * (of_texts + of_videos) / 2
+        of_texts, of_videos = shuffle_wrong_answers(of_texts), shuffle_wrong_answers(of_videos)
+    return w * (_divergence(video, of_texts, scale) + _divergence(video.T, of_videos, scale)) / 2
 
 
 def shuffle_wrong_answers(similarity: Tensor) -> Tensor:
