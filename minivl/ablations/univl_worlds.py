@@ -66,7 +66,7 @@ def run_joint(settings: Scale, cell: Cell, seed: int) -> Measured:
     _, videos = np.unique(test["video_id"], return_inverse=True)
     features = told.narrated / "test"  # its rows point to where the features are
     return Measured(
-        scores, {name: by_segment[name].astype(np.float32) for name in BY_SEGMENT}, videos, _hash_of_features(features)
+        scores, {name: by_segment[name].astype(np.float32) for name in BY_SEGMENT}, videos, hash_of_features(features)
     )
 
 
@@ -88,7 +88,7 @@ def _named(world: WorldConfig) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _hash_of_features(split: Path) -> str:
+def hash_of_features(split: Path) -> str:
     """A hash of the features and captions of a split."""
     found = hashlib.sha256()
     rows = [json.loads(line) for line in (split / "metadata.jsonl").open(encoding="utf-8")]

@@ -100,6 +100,30 @@ def renarrate(source: Path, folder: Path, world: WorldConfig, parts: Sequence[Pa
     return folder
 
 
+def caption_again(folder: Path, part: Part, captioned: Part, world: WorldConfig) -> Path:
+    """Add a split to a feature world whose videos are those of another one, with more columns, such as captions.
+
+    part        the split that is there; `captioned` holds videos of it
+    world       the settings that `folder` was written with
+
+    Returns the folder; a split that is there already is kept. Raises ValueError if the videos are others.
+    """
+    directory = folder / captioned.name
+    if (directory / "metadata.jsonl").exists():
+        return folder
+    there = [json.loads(line) for line in (folder / part.name / "metadata.jsonl").open(encoding="utf-8")]
+    rows = []
+    for row, told in zip(there[captioned.first :], _narrated(captioned, world), strict=False):
+        if row["video_id"] != told["video_id"]:
+            raise ValueError(f"{folder / part.name}: {row['video_id']} is not the video {told['video_id']}")
+        features = str((folder / part.name).resolve() / row["feature_file"])  # an absolute path stays what it is
+        named = {"feature_file": features, "feature_rate": row["feature_rate"]}
+        rows.append(named | {name: told[name] for name in ("video_id", *captioned.columns)})
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_rows(directory, rows)
+    return folder
+
+
 def _narrated(part: Part, world: WorldConfig) -> Iterator[dict]:
     """Metadata of the clips of a part; nothing is rendered."""
     clips = narrated_clips(part.world_split, part.first + part.count, world)

@@ -54,25 +54,39 @@ def pretrain(
     """
     model: UniVL | None = None
     for stage in stages(config):
-        seed_everything(stage.train.seed)
-        sized = replace(config.model, parts=stage.parts)
-        before, model = model, UniVL(sized, config.objectives)
-        if before is not None:
-            load_parts(model, before.state_dict(), set(before.config.parts))
-        elif config.text_weights:
-            load_bert(model, config.text_weights)
-        settings = {
-            "model": dataclasses.asdict(sized),
-            "objectives": dataclasses.asdict(config.objectives),
-            "narration": dataclasses.asdict(stage.narration),
-            "staged": config.staged,
-            "tokenizer": [config.tokenizer, config.vocabulary],
-            "text_weights": config.text_weights,
-        } | ({"data": data} if data else {})
-        videos = dataset(stage.narration, bool(stage.parts))
-        train = fitting(stage.train, len(videos), f"univl_pretrain.{stage.name.replace('-', '_')}", least=2)
-        fit(model, videos, train, run_dir / stage.name, settings=settings, progress=progress)
+        model = train_stage(stage, model, config, dataset, run_dir / stage.name, progress, data)
     assert model is not None  # there is always a second stage
+    return model
+
+
+def train_stage(
+    stage: Stage,
+    before: UniVL | None,
+    config: UniVLPretrainConfig,
+    dataset: Callable[[NarrationConfig, bool], SizedDataset],
+    run_dir: Path,
+    progress: bool = True,
+    data: str | None = None,
+) -> UniVL:
+    """A UniVL trained through one stage, with the weights of the model of the stage before, if there was one."""
+    seed_everything(stage.train.seed)
+    sized = replace(config.model, parts=stage.parts)
+    model = UniVL(sized, config.objectives)
+    if before is not None:
+        load_parts(model, before.state_dict(), set(before.config.parts))
+    elif config.text_weights:
+        load_bert(model, config.text_weights)
+    settings = {
+        "model": dataclasses.asdict(sized),
+        "objectives": dataclasses.asdict(config.objectives),
+        "narration": dataclasses.asdict(stage.narration),
+        "staged": config.staged,
+        "tokenizer": [config.tokenizer, config.vocabulary],
+        "text_weights": config.text_weights,
+    } | ({"data": data} if data else {})
+    videos = dataset(stage.narration, bool(stage.parts))
+    train = fitting(stage.train, len(videos), f"univl_pretrain.{stage.name.replace('-', '_')}", least=2)
+    fit(model, videos, train, run_dir, settings=settings, progress=progress)
     return model
 
 

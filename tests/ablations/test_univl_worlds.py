@@ -37,7 +37,7 @@ def test_shifts_say_the_same_at_other_times_and_show_the_same(cache):
     for later, then in zip(transcripts(shifted), transcripts(aligned), strict=True):
         assert {text for text, _ in later} == {text for text, _ in then} and later != then
     assert not list(aligned.rglob("*.safetensors")), "features are there once"
-    assert univl_worlds._hash_of_features(shifted / "test") == univl_worlds._hash_of_features(aligned / "test")
+    assert univl_worlds.hash_of_features(shifted / "test") == univl_worlds.hash_of_features(aligned / "test")
 
 
 def test_worlds_differ(cache):

@@ -1,0 +1,153 @@
+"""UniVL's objectives and EnhancedV in several narrated worlds, judged by what reads the cross encoder and the decoder.
+
+Stage one (Joint alone) is the same for all cells of a world and seed, so it is trained once. Stage two is as a cell
+says: its settings are STEPS, names of ObjectiveConfig, and "hide_text".
+"""
+
+import copy
+import functools
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from minivl.ablations.runner import Cell, Measured, at_most
+from minivl.ablations.univl_worlds import PARTS, hash_of_features, narrated_world
+from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
+from minivl.config import NARRATED_WORLD, NarrationConfig, Scale, TaskConfig, UniVLPretrainConfig, override
+from minivl.config.settings import OBJECTIVES
+from minivl.data.features import load_features
+from minivl.data.narration import NarratedDataset
+from minivl.data.schema import first_rows, load_split
+from minivl.data.wordpiece import load_tokenizer
+from minivl.metrics.captioning import caption_scores
+from minivl.metrics.retrieval import scores_by_video
+from minivl.tasks.univl.captioning import Captioning, as_tokens
+from minivl.tasks.univl.data import UNIVL, task_rows
+from minivl.tasks.univl.retrieval import Retrieval, rerank
+from minivl.train.loop import seed_everything
+from minivl.univl import UniVL
+from minivl.univl.copying import what_it_copies
+from minivl.univl.pretraining import Stage, sized_for, stages, train_stage
+
+CAPTIONED = Part("train", "train", 0, 60, DOWNSTREAM)  # of the videos of pretraining, for fine-tuning
+ALIGN_STEPS, CAPTION_STEPS = 30, 60  # of fine-tuning
+BEST = 10  # of Joint, which the cross encoder orders anew
+STEPS = {"stage_one": 100, "stage_two": 200}
+VIDEOS = 8  # per step of stage two
+LOOKED_AT = 64  # test videos on which copying is measured
+
+
+def prepare_parts(settings: Scale, cell: Cell) -> str:
+    """Render the world of a cell, unless it is there, and say how many segments its test split has."""
+    told = replace(settings, narrated=captioned_world(cell))
+    test, train = (task_rows("retrieval", split, told) for split in ("test", "train"))
+    return (
+        f"test: {len(test):,} segments with different captions, of {len(set(test['video_id'])):,} videos; "
+        f"fine-tuning: {len(train):,} segments"
+    )
+
+
+def captioned_world(cell: Cell) -> Path:
+    """The narrated world of a cell with one split more: captions for the first videos of pretraining."""
+    folder = narrated_world(cell)
+    world = override(NARRATED_WORLD, **({} if cell.world is None else {"seed": cell.world}))
+    return caption_again(folder, PARTS[0], CAPTIONED, world)
+
+
+def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
+    """Pretrain as a cell says; then order Joint's best anew, and write captions from video alone after few steps."""
+    told = replace(settings, narrated=captioned_world(cell))
+    config = pretraining_of(cell, settings.univl_pretrain, seed)
+    before = _stage_one(told.narrated, pretraining_of(replace(cell, settings=STEPS), settings.univl_pretrain, seed))
+    began = time.process_time()
+    univl = _train(stages(config)[1], before, told.narrated, config).eval()
+    scores = {"stage two, cpu seconds": time.process_time() - began}
+    by_segment = _retrieval(univl, told, seed) | _captions(univl, told, seed)
+    scores |= {name: float(values.mean()) for name, values in by_segment.items()}
+    scores |= _copying(univl, told)
+    _, videos = np.unique(task_rows("retrieval", "test", told)["video_id"], return_inverse=True)
+    return Measured(
+        scores,
+        {name: values.astype(np.float32) for name, values in by_segment.items()},
+        videos,
+        hash_of_features(told.narrated / "test"),
+    )
+
+
+def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int) -> UniVLPretrainConfig:
+    """The scale's pretraining with a cell's changes; its steps are never more than the scale's."""
+    changes = cell.settings
+    train = {"checkpoint_every": 10_000, "seed": seed}
+    return replace(
+        config,
+        tokenizer=str(UNIVL),
+        narration=replace(config.narration, hide_text=changes.get("hide_text", 0.15)),
+        staged=True,
+        objectives=replace(config.objectives, **{name: changes[name] for name in OBJECTIVES if name in changes}),
+        stage_one=replace(config.stage_one, steps=at_most(changes["stage_one"], config.stage_one), **train),
+        stage_two=replace(
+            config.stage_two, steps=at_most(changes["stage_two"], config.stage_two), batch_size=VIDEOS, **train
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=4)  # the cells of a world follow each other, each with all seeds
+def _stage_one(world: Path, config: UniVLPretrainConfig) -> UniVL:
+    """The two encoders after stage one in a world."""
+    return _train(stages(config)[0], None, world, config)
+
+
+def _train(stage: Stage, before: UniVL | None, world: Path, config: UniVLPretrainConfig) -> UniVL:
+    videos, tokenizer = load_split(world, "pretrain"), load_tokenizer(UNIVL)
+    config = sized_for(config, tokenizer, load_features(videos[0]["features"]).shape[1])
+
+    def dataset(narration: NarrationConfig, masked: bool) -> NarratedDataset:
+        return NarratedDataset(videos, tokenizer, narration, masked, keep_features=True)
+
+    with TemporaryDirectory() as run_dir:
+        return train_stage(stage, before, config, dataset, Path(run_dir), progress=False)
+
+
+def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
+    """R@1 of captions by segment (N,): by Joint's means, its best by Align's score, and that after few steps."""
+    tokenizer, test, train = load_tokenizer(UNIVL), *(task_rows("retrieval", s, settings) for s in ("test", "train"))
+    joint = Retrieval(univl, tokenizer, settings.univl_tasks["joint"], method="joint").predict(test, progress=False)
+    align = Retrieval(copy.deepcopy(univl), tokenizer, _few(settings, "align", ALIGN_STEPS, seed), method="align")
+    found = {"R@1, Joint": joint, "R@1, best by Align": rerank(joint, align.pair_scorer(test, False), BEST)}
+    with TemporaryDirectory() as run_dir:
+        align.fit(train, Path(run_dir), progress=False)
+    found["R@1, best by FT-Align"] = rerank(joint, align.pair_scorer(test, False), BEST)
+    return {name: scores_by_video(similarity)["t2v R@1"] for name, similarity in found.items()}
+
+
+def _captions(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
+    """CIDEr and share of exact captions by segment (N,), written from video alone after few steps of fine-tuning."""
+    tokenizer, test = load_tokenizer(UNIVL), task_rows("retrieval", "test", settings)
+    task = Captioning(copy.deepcopy(univl), tokenizer, _few(settings, "captioning", CAPTION_STEPS, seed), text=None)
+    with TemporaryDirectory() as run_dir:
+        task.fit(task_rows("captioning", "train", settings), Path(run_dir), progress=False)
+    truth = [as_tokens(tokenizer, [caption], task.config.max_words) for caption in test["caption"]]
+    by_segment = caption_scores(task.predict(test, progress=False), truth)
+    return {"CIDEr": by_segment["CIDEr"], "exact": by_segment["exact"]}
+
+
+def _few(settings: Scale, task: str, steps: int, seed: int) -> TaskConfig:
+    config = settings.univl_tasks[task]
+    few = replace(config.train, steps=at_most(steps, config.train), seed=seed, checkpoint_every=10_000)
+    return replace(config, train=few)
+
+
+def _copying(univl: UniVL, settings: Scale) -> dict[str, float]:
+    """`what_it_copies` of test videos, all of which speak."""
+    videos = first_rows(load_split(settings.narrated, "test"), LOOKED_AT)
+    narration, tokenizer = settings.univl_pretrain.narration, load_tokenizer(UNIVL)
+    batches = []
+    for hidden in (0.0, 1.0):
+        seed_everything(0)
+        narrated = NarratedDataset(videos, tokenizer, replace(narration, hide_text=hidden))
+        batches.append(torch.utils.data.default_collate([narrated[number] for number in range(len(narrated))]))
+    return what_it_copies(univl, *batches)

@@ -1,0 +1,87 @@
+"""UniVL's parts in several worlds: what a run trains and scores, and that its stage one is the study's alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from minivl.ablations import univl_parts, univl_worlds
+from minivl.ablations.runner import Cell
+from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
+from minivl.config import NARRATED_WORLD, override, scale
+
+PARTS = (Part("pretrain", "train", 0, 4, ("transcript",)), Part("test", "test", 0, 2, DOWNSTREAM))
+TINY = scale("tiny")
+WORLD = 3
+
+
+def cell(**settings):
+    return Cell("of a study", {**univl_parts.STEPS, **settings}, world=WORLD)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(univl_worlds, "PARTS", PARTS)
+        patch.setattr(univl_parts, "CAPTIONED", Part("train", "train", 0, 3, DOWNSTREAM))
+        patch.setenv("MINIVL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def rows(folder, split):
+    return [json.loads(line) for line in (folder / split / "metadata.jsonl").open()]
+
+
+def test_captions_are_added_to_videos_that_are_there():
+    folder = univl_parts.captioned_world(cell())
+    pretrained, captioned = rows(folder, "pretrain"), rows(folder, "train")
+    assert [row["video_id"] for row in captioned] == [row["video_id"] for row in pretrained[:3]]
+    assert all(row["step_captions"] for row in captioned) and "step_captions" not in pretrained[0]
+    assert not (folder / "train" / "features.safetensors").exists(), "features are there once"
+    before = (folder / "train" / "metadata.jsonl").stat().st_mtime_ns
+    assert univl_parts.captioned_world(cell()) == folder
+    assert (folder / "train" / "metadata.jsonl").stat().st_mtime_ns == before
+
+
+def test_captions_of_other_videos_are_refused(tmp_path):
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "metadata.jsonl").write_text(json.dumps({"video_id": "mine", "feature_rate": 1.0}) + "\n")
+    world = override(NARRATED_WORLD, seed=WORLD)
+    with pytest.raises(ValueError, match="mine is not the video"):
+        caption_again(tmp_path, PARTS[0], Part("train", "train", 0, 1, DOWNSTREAM), world)
+    assert not (tmp_path / "train").exists()
+
+
+def test_a_run_is_scored_by_segment_and_stage_one_is_shared():
+    univl_parts._stage_one.cache_clear()
+    told = univl_parts.prepare_parts(TINY, cell())
+    found = {name: univl_parts.run_parts(TINY, cell(**changes), seed=0) for name, changes in
+             {"all": {}, "no Align": {"align": 0.0}, "hidden": {"hide_text": 0.5}}.items()}  # fmt: skip
+    assert univl_parts._stage_one.cache_info().misses == 1
+    for measured in found.values():
+        assert f"test: {len(measured.clusters)} segments" in told
+        for name in ("R@1, Joint", "R@1, best by Align", "R@1, best by FT-Align", "CIDEr", "exact"):
+            assert measured.scores[name] == pytest.approx(measured.examples[name].mean(), rel=1e-5)
+            assert measured.examples[name].shape == measured.clusters.shape
+        assert 0 < measured.scores["told, attention on text"] < 100
+    losses = {measured.scores["told, loss"] for measured in found.values()}
+    assert len(losses) == 3, "cells differ in what stage two trains"
+
+
+def test_a_cell_says_what_stage_two_trains():
+    config = univl_parts.pretraining_of(cell(cmfm=0.0, hide_text=0.5), scale("small").univl_pretrain, seed=7)
+    assert (config.objectives.cmfm, config.objectives.cmlm, config.narration.hide_text) == (0.0, 1.0, 0.5)
+    assert (config.stage_one.steps, config.stage_two.steps, config.stage_two.batch_size) == (100, 200, 8)
+    assert config.stage_one.seed == config.stage_two.seed == 7
+    assert univl_parts.pretraining_of(cell(), scale("small").univl_pretrain, 7).narration.hide_text == 0.15
+
+
+def test_fine_tuning_leaves_the_pretrained_model_alone():
+    univl = univl_parts._stage_one(
+        univl_parts.captioned_world(cell()), univl_parts.pretraining_of(cell(), TINY.univl_pretrain, 0)
+    )
+    before = {name: value.clone() for name, value in univl.state_dict().items()}
+    univl_parts.run_parts(TINY, cell(), seed=0)
+    assert all(torch.equal(value, before[name]) for name, value in univl.state_dict().items())
+    assert np.isfinite(sum(float(value.sum()) for value in before.values()))
