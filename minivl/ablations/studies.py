@@ -22,7 +22,7 @@ SOFT_TEACHER = {"beta": 0.3, "distill": "paper", "distill_scale": 12.0}
 MEAN_POOLED = {**SMALL, "alpha": 0.3, "pool_scale": 0.0}
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
-CROSS_SCORES = ("R@1, best by Align", "R@1, best by FT-Align", "CIDEr")
+CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
 STUDIES = {
     study.name: study

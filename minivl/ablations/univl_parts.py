@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,24 +28,26 @@ from minivl.metrics.captioning import caption_scores
 from minivl.metrics.retrieval import scores_by_video
 from minivl.tasks.univl.captioning import Captioning, as_tokens
 from minivl.tasks.univl.data import UNIVL, task_rows
-from minivl.tasks.univl.retrieval import Retrieval, rerank
+from minivl.tasks.univl.retrieval import Retrieval
 from minivl.train.loop import seed_everything
 from minivl.univl import UniVL
 from minivl.univl.copying import what_it_copies
 from minivl.univl.pretraining import Stage, sized_for, stages, train_stage
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 CAPTIONED = Part("train", "train", 0, 60, DOWNSTREAM)  # of the videos of pretraining, for fine-tuning
 ALIGN_STEPS, CAPTION_STEPS = 30, 60  # of fine-tuning
-BEST = 10  # of Joint, which the cross encoder orders anew
+TESTED = 80  # test videos: the cross encoder reads every caption with every segment of them
 STEPS = {"stage_one": 100, "stage_two": 200}
 VIDEOS = 8  # per step of stage two
-LOOKED_AT = 64  # test videos on which copying is measured
 
 
 def prepare_parts(settings: Scale, cell: Cell) -> str:
     """Render the world of a cell, unless it is there, and say how many segments its test split has."""
     told = replace(settings, narrated=captioned_world(cell))
-    test, train = (task_rows("retrieval", split, told) for split in ("test", "train"))
+    test, train = _test_rows(told), task_rows("retrieval", "train", told)
     return (
         f"test: {len(test):,} segments with different captions, of {len(set(test['video_id'])):,} videos; "
         f"fine-tuning: {len(train):,} segments"
@@ -59,7 +62,7 @@ def captioned_world(cell: Cell) -> Path:
 
 
 def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
-    """Pretrain as a cell says; then order Joint's best anew, and write captions from video alone after few steps."""
+    """Pretrain as a cell says, then find segments by the cross encoder and write captions from video alone."""
     told = replace(settings, narrated=captioned_world(cell))
     config = pretraining_of(cell, settings.univl_pretrain, seed)
     before = _stage_one(told.narrated, pretraining_of(replace(cell, settings=STEPS), settings.univl_pretrain, seed))
@@ -69,7 +72,7 @@ def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
     by_segment = _retrieval(univl, told, seed) | _captions(univl, told, seed)
     scores |= {name: float(values.mean()) for name, values in by_segment.items()}
     scores |= _copying(univl, told)
-    _, videos = np.unique(task_rows("retrieval", "test", told)["video_id"], return_inverse=True)
+    _, videos = np.unique(_test_rows(told)["video_id"], return_inverse=True)
     return Measured(
         scores,
         {name: values.astype(np.float32) for name, values in by_segment.items()},
@@ -112,21 +115,25 @@ def _train(stage: Stage, before: UniVL | None, world: Path, config: UniVLPretrai
         return train_stage(stage, before, config, dataset, Path(run_dir), progress=False)
 
 
+def _test_rows(settings: Scale) -> "Dataset":
+    return task_rows("retrieval", "test", settings, TESTED)
+
+
 def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
-    """R@1 of captions by segment (N,): by Joint's means, its best by Align's score, and that after few steps."""
-    tokenizer, test, train = load_tokenizer(UNIVL), *(task_rows("retrieval", s, settings) for s in ("test", "train"))
-    joint = Retrieval(univl, tokenizer, settings.univl_tasks["joint"], method="joint").predict(test, progress=False)
+    """R@sum by segment (N,): by Joint's means, by Align's score of all pairs, and by that after few steps."""
+    tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
+    joint = Retrieval(univl, tokenizer, settings.univl_tasks["joint"], method="joint")
     align = Retrieval(copy.deepcopy(univl), tokenizer, _few(settings, "align", ALIGN_STEPS, seed), method="align")
-    found = {"R@1, Joint": joint, "R@1, best by Align": rerank(joint, align.pair_scorer(test, False), BEST)}
+    found = {"R@sum, Joint": joint.predict(test, progress=False), "R@sum, Align": align.predict(test, progress=False)}
     with TemporaryDirectory() as run_dir:
-        align.fit(train, Path(run_dir), progress=False)
-    found["R@1, best by FT-Align"] = rerank(joint, align.pair_scorer(test, False), BEST)
-    return {name: scores_by_video(similarity)["t2v R@1"] for name, similarity in found.items()}
+        align.fit(task_rows("retrieval", "train", settings), Path(run_dir), progress=False)
+    found["R@sum, FT-Align"] = align.predict(test, progress=False)
+    return {name: scores_by_video(similarity)["R@sum"] for name, similarity in found.items()}
 
 
 def _captions(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
     """CIDEr and share of exact captions by segment (N,), written from video alone after few steps of fine-tuning."""
-    tokenizer, test = load_tokenizer(UNIVL), task_rows("retrieval", "test", settings)
+    tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
     task = Captioning(copy.deepcopy(univl), tokenizer, _few(settings, "captioning", CAPTION_STEPS, seed), text=None)
     with TemporaryDirectory() as run_dir:
         task.fit(task_rows("captioning", "train", settings), Path(run_dir), progress=False)
@@ -143,7 +150,7 @@ def _few(settings: Scale, task: str, steps: int, seed: int) -> TaskConfig:
 
 def _copying(univl: UniVL, settings: Scale) -> dict[str, float]:
     """`what_it_copies` of test videos, all of which speak."""
-    videos = first_rows(load_split(settings.narrated, "test"), LOOKED_AT)
+    videos = first_rows(load_split(settings.narrated, "test"), TESTED)
     narration, tokenizer = settings.univl_pretrain.narration, load_tokenizer(UNIVL)
     batches = []
     for hidden in (0.0, 1.0):
