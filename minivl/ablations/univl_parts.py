@@ -18,7 +18,7 @@ import torch
 from minivl.ablations.runner import Cell, Measured, at_most
 from minivl.ablations.univl_worlds import PARTS, hash_of_features, narrated_world
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
-from minivl.config import NARRATED_WORLD, NarrationConfig, Scale, TaskConfig, UniVLPretrainConfig, override
+from minivl.config import NARRATED_WORLD, NarrationConfig, Scale, TaskConfig, TrainConfig, UniVLPretrainConfig, override
 from minivl.config.settings import OBJECTIVES
 from minivl.data.features import load_features
 from minivl.data.narration import NarratedDataset
@@ -84,17 +84,18 @@ def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
 def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int) -> UniVLPretrainConfig:
     """The scale's pretraining with a cell's changes; its steps are never more than the scale's."""
     changes = cell.settings
-    train = {"checkpoint_every": 10_000, "seed": seed}
+
+    def steps_of(stage: TrainConfig, name: str) -> TrainConfig:
+        return replace(stage, steps=at_most(changes[name], stage), seed=seed, checkpoint_every=10_000)
+
     return replace(
         config,
         tokenizer=str(UNIVL),
         narration=replace(config.narration, hide_text=changes.get("hide_text", 0.15)),
         staged=True,
         objectives=replace(config.objectives, **{name: changes[name] for name in OBJECTIVES if name in changes}),
-        stage_one=replace(config.stage_one, steps=at_most(changes["stage_one"], config.stage_one), **train),
-        stage_two=replace(
-            config.stage_two, steps=at_most(changes["stage_two"], config.stage_two), batch_size=VIDEOS, **train
-        ),
+        stage_one=steps_of(config.stage_one, "stage_one"),
+        stage_two=replace(steps_of(config.stage_two, "stage_two"), batch_size=VIDEOS),
     )
 
 
