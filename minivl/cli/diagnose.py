@@ -8,6 +8,7 @@ import typer
 
 from minivl.cli.options import ScaleOption, app, require_clip
 from minivl.cli.predict import require_split
+from minivl.cli.results import JsonOption, OverwriteOption, ResultsOption, command_line, open_output
 from minivl.config import BUNDLED, scale
 
 MEANING = {
@@ -26,6 +27,7 @@ MEANING = {
 
 @app.command("diagnose")
 def diagnose_command(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(help="a folder with split folders, as for 'minivl adapt' [default: the bundled kitchen]"),
@@ -42,12 +44,16 @@ def diagnose_command(
             help="captions of frames, see 'minivl pseudo-captions' [default: the data's own]",
         ),
     ] = None,
+    as_json: JsonOption = False,
+    out: ResultsOption = None,
+    overwrite: OverwriteOption = False,
     scale_name: ScaleOption = None,
 ) -> None:
     """Measure on clips with captions which discrepancies they have, and what each part of DiscoVLA could work on.
 
     What is known of each part, and under which condition, is in docs/evidence.md.
     """
+    output = open_output(context, as_json, out, overwrite)
     settings = scale(scale_name)
     folder = data or BUNDLED / "kitchen"
     require_split(folder, split)
@@ -72,3 +78,12 @@ def diagnose_command(
         print(f"    {MEANING[row['probe']]}")
     if rows.frame_captions is None:
         print("There are no captions of frames, so nothing is said of the image level: see 'minivl pseudo-captions'.")
+    if output.wanted:
+        from minivl.plots import probes
+        from minivl.results.names import PROBES
+        from minivl.results.record import record_of
+
+        clips_read = {"folder": folder, "split": split, "examples": told, "batch": min(batch, told)}
+        measured = {row.pop("probe"): row for row in table.to_dict("records")}
+        record = record_of("diagnosis", command_line(), model=model, data=clips_read, probes=measured)
+        output.write(record, {PROBES: table}, picture=probes(table, f"{model}, {told} clips"))

@@ -56,6 +56,22 @@ def score_intervals(scores: Mapping[str, Score]) -> Picture:
     return Picture(figure, "Scores with 95 % intervals over test examples, and guessing. " + "; ".join(words) + ".")
 
 
+def probes(diagnosis: pd.DataFrame, title: str) -> Picture:
+    """Each probe of `minivl.tasks.clip.diagnosis.diagnose` as a dot with its interval; a cross is guessing."""
+    figure, axis = plt.subplots(figsize=(7, 0.34 * len(diagnosis) + 1.2))
+    words = []
+    for lane, row in enumerate(diagnosis.itertuples()):
+        axis.plot([row.low, row.high], [lane, lane], color=COLORS[0], lw=3, alpha=0.5)
+        axis.plot(row.percent, lane, "o", color=COLORS[0])
+        axis.plot(row.guessing, lane, "x", color=COLORS[1])  # nothing where it is not a number
+        words.append(f"{row.probe} {row.percent:.0f} % [{row.low:.0f}, {row.high:.0f}]")
+    axis.set_yticks(range(len(diagnosis)), diagnosis["probe"])
+    axis.set(xlabel="percent, with 95 % intervals over clips; cross: guessing", xlim=(0, 100))
+    axis.set_ylim(len(diagnosis) - 0.5, -0.5)
+    axis.set_title(title, fontsize=10)
+    return Picture(figure, f"{title}. " + "; ".join(words) + ".")
+
+
 def score_changes(differences: pd.DataFrame, changes: pd.DataFrame) -> Picture:
     """Differences B minus A with their intervals; for retrieval also each query's rank in A against that in B.
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from minivl.config import ConfigError
 
 RECORD, QUERIES, FIGURE, RUN, QRELS = "results.json", "queries.csv", "figure.png", "run.trec", "qrels.trec"
-ANSWERS, CHANGES = "answers.csv", "changes.csv"
-FILES = (RECORD, QUERIES, FIGURE, RUN, QRELS, ANSWERS, CHANGES)
+ANSWERS, CHANGES, PROBES = "answers.csv", "changes.csv", "probes.csv"
+FILES = (RECORD, QUERIES, FIGURE, RUN, QRELS, ANSWERS, CHANGES, PROBES)
 
 
 def require_free(folder: Path, overwrite: bool) -> None:

@@ -16,7 +16,7 @@ FORMAT = 1
 def record_of(kind: str, command: str, **entries: Any) -> dict[str, Any]:
     """An object with the format, the version of the package, and the command; entries that are None are left out.
 
-    kind   "scores", "answers", "ablation" or "comparison"
+    kind   "scores", "answers", "ablation", "comparison" or "diagnosis"
     """
     given = {name: value for name, value in entries.items() if value is not None}
     return {"format": FORMAT, "kind": kind, "minivl": minivl.__version__, "command": command, **given}

@@ -54,9 +54,7 @@ def diagnose(model: DiscoVLA | ZeroShot, data: ClipDataset, batch: int = 32, pro
     if data.frame_captions is not None:
         told = [data.frame_captions[i] for i in first]
         rows |= _of_frame_captions(model, data, told, frames, mask, video_level, batch) | _words(captions, told)
-    guessing = dict.fromkeys(
-        ("video level", "middle frame", "best frame", "image level", "image level, mean"), 100 / batch
-    )
+    guessing = dict.fromkeys(GUESSED, 100 / batch)
     return pd.DataFrame(
         [{"probe": name, **_share(values), "guessing": guessing.get(name, np.nan)} for name, values in rows.items()]
     )
