@@ -1,6 +1,6 @@
 """The studies over several worlds, by name: what is asked, what is run, what is compared."""
 
-from minivl.ablations.discovla import LORA, render, run_cell
+from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
@@ -75,6 +75,14 @@ STUDIES = {
                 Contrast("AlignDistill", "AlignDistill", "PImgAlign", "R@sum"),
                 Contrast("AlignDistill or shuffled", "AlignDistill", "AlignDistill, shuffled", "R@sum"),
             ),
+            run=run_cell,
+            prepare=render,
+        ),
+        Study(
+            name="longer-fusion",
+            question="Does IVFusion catch up with LoRA when training is three times as long?",
+            cells=(Cell("LoRA", {**SMALL, **LORA, **CONVERGED}), Cell("IVFusion", {**SMALL, **CONVERGED})),
+            contrasts=(Contrast("IVFusion, 300 steps", "IVFusion", "LoRA", "R@sum"),),
             run=run_cell,
             prepare=render,
         ),
