@@ -124,32 +124,37 @@ def _align(page: Canvas) -> None:
     page.node(Box(30, 326, 130, 36), ["Linear to 1"], CROSS, bold=False)
     page.arrow([(95, 362), (95, 392)])
     page.matrix(Box(61, 396, 68, 68), 4, 4, [(i, i) for i in range(4)], RIGHT)
-    page.text((95, 478), "S (N, N)", 12, ink=QUIET)
-    page.text((95, 500), "Align", 14, bold=True)
+    _named(page, 95, "S (N, N)", "Align")
 
 
 def _cmlm(page: Canvas) -> None:
-    page.arrow([(265, 266), (265, 326)])
-    page.lines_of_text((272, 286), ["at masked", "words (M, D)"], 12, anchor="start", ink=QUIET)
-    page.node(Box(200, 326, 130, 36), ["Word head"], TEXT, bold=False)
-    page.arrow([(265, 362), (265, 392)])
+    _masked_places(page, 265, "word", TEXT)
     _bars(page, Box(217, 396, 96, 68))
-    page.text((265, 478), "of V words (M, V)", 12, ink=QUIET)
-    page.text((265, 500), "CMLM", 14, bold=True)
+    _named(page, 265, "of V words (M, V)", "CMLM")
 
 
 def _cmfm(page: Canvas) -> None:
-    page.arrow([(440, 266), (440, 326)])
-    page.lines_of_text((447, 286), ["at masked", "frames (M, D)"], 12, anchor="start", ink=QUIET)
-    page.node(Box(375, 326, 130, 36), ["Frame head"], VIDEO, bold=False)
-    page.arrow([(440, 362), (440, 392)])
+    _masked_places(page, 440, "frame", VIDEO)
     for row in range(2):
         frames = page.film((388, 398 + 34 * row), 3, 30, VIDEO, gap=7)
         if row == 0:
             chosen = frames[1]
             page.rect(Box(chosen.x - 2, chosen.y - 2, 34, 34), None, RIGHT, width=3.5)
-    page.text((440, 478), "of K seconds (M, K)", 12, ink=QUIET)
-    page.text((440, 500), "CMFM", 14, bold=True)
+    _named(page, 440, "of K seconds (M, K)", "CMFM")
+
+
+def _masked_places(page: Canvas, x: float, what: str, color: str) -> None:
+    """What the cross encoder says at the masked words or frames, through the head that guesses what was there."""
+    page.arrow([(x, 266), (x, 326)])
+    page.lines_of_text((x + 7, 286), ["at masked", f"{what}s (M, D)"], 12, anchor="start", ink=QUIET)
+    page.node(Box(x - 65, 326, 130, 36), [f"{what.capitalize()} head"], color, bold=False)
+    page.arrow([(x, 362), (x, 392)])
+
+
+def _named(page: Canvas, x: float, shape: str, objective: str) -> None:
+    """The shape of what is compared, and below it the objective that compares it."""
+    page.text((x, 478), shape, 12, ink=QUIET)
+    page.text((x, 500), objective, 14, bold=True)
 
 
 def _decoder(page: Canvas) -> None:
