@@ -57,10 +57,10 @@ def univl_modules(objective: str | None = None) -> Drawing:
     page.pen = (LINE, 1.8) if objective is None else (INK, 2.6)
     _inputs(page, masked)
     _encoders(page)
-    with _shown(page, reads_cross):
+    with shown(page, reads_cross):
         _cross(page)
     for name, draw in (("joint", _joint), ("align", _align), ("cmlm", _cmlm), ("cmfm", _cmfm), ("decoder", _decoder)):
-        with _shown(page, name in active):
+        with shown(page, name in active):
             draw(page)
     if objective is None:
         return Drawing(page, "UniVL", MODULES_IN_WORDS)
@@ -76,7 +76,7 @@ def univl_modules(objective: str | None = None) -> Drawing:
     return Drawing(page, f"UniVL: {NAMES[objective]}", f"{words} The data take this way: {_way(objective)}.")
 
 
-def _shown(page: Canvas, on: bool) -> AbstractContextManager:
+def shown(page: Canvas, on: bool) -> AbstractContextManager:
     return nullcontext() if on else page.faint()
 
 
@@ -129,7 +129,7 @@ def _align(page: Canvas) -> None:
 
 def _cmlm(page: Canvas) -> None:
     _masked_places(page, 265, "word", TEXT)
-    _bars(page, Box(217, 396, 96, 68))
+    bars(page, Box(217, 396, 96, 68))
     _named(page, 265, "of V words (M, V)", "CMLM")
 
 
@@ -161,14 +161,14 @@ def _decoder(page: Canvas) -> None:
     page.arrow([(610, 266), (610, 326)], "(N, W+T, D)")
     page.node(Box(550, 326, 180, 36), ["Decoder"], DECODER)
     page.arrow([(610, 362), (610, 392)])
-    _bars(page, Box(562, 396, 96, 68))
+    bars(page, Box(562, 396, 96, 68))
     page.text((612, 478), "next word (N, C, V)", 12, ink=QUIET)
     page.arrow([(704, 410), (704, 362)])
     page.lines_of_text((704, 422), ["words so", "far (N, C)"], 12, ink=QUIET)
     page.text((620, 500), "Decoder", 14, bold=True)
 
 
-def _bars(page: Canvas, box: Box) -> None:
+def bars(page: Canvas, box: Box) -> None:
     """Scores of some words, of which one is right."""
     heights = (0.3, 0.45, 0.2, 0.95, 0.35, 0.55, 0.25)
     side = box.width / len(heights)

@@ -12,15 +12,18 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
+from helpers.tiny_univl import config, tiny_univl, tokenizer_in
 from minivl import drawings
 from minivl.config import NOTEBOOKS, UniVLPretrainConfig
 from minivl.data.schema import COLUMNS
 from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.pimgalign import image_level_similarity
-from minivl.drawings import attention, search, style, univl
+from minivl.drawings import attention, clip, search, style, univl, univl_tasks
 from minivl.drawings import discovla as drawn
 from minivl.drawings.canvas import Canvas
 from minivl.drawings.geometry import Box, text_width
+from minivl.metrics.localization import step_recall
+from minivl.tasks.univl.finetuning import KINDS
 from minivl.univl.objectives import mil_nce
 from minivl.univl.pretraining import stages
 from minivl.univl.pretraining_batch import NEEDS
@@ -42,6 +45,9 @@ MAKERS = {
     **{name: (lambda name=name: drawings.univl_modules(name)) for name in univl.NAMES},
     "StagedP": drawings.staged_pretraining,
     "EnhancedV": drawings.enhanced_video,
+    "CLIP on videos": drawings.clip_on_videos,
+    "discrepancies": drawings.discrepancies,
+    "shift": drawings.constant_shift,
     "beam search": lambda: drawings.beam_search(TREE, 2),
     "DiscoVLA": drawings.discovla_modules,
     "strategies": drawings.attention_strategies,
@@ -52,6 +58,8 @@ MAKERS = {
     "bag": drawings.candidate_bag,
     "class tokens": drawings.class_tokens_read,
     "distributions": lambda: drawings.distributions_through(STAGES),
+    **{name: (lambda name=name: drawings.univl_task(name)) for name in univl_tasks.TASKS if name not in univl.NAMES},
+    **{f"FT {name}": (lambda name=name: drawings.univl_task(name)) for name in ("joint", "align")},
 }
 MOVING = ("bag", "class tokens", "distributions")
 PALETTE = {
@@ -169,6 +177,25 @@ def test_objectives_read_what_their_code_reads(made):
     assert "[MASK]" not in words(made["UniVL"]) and set(univl.NAMES) == set(NEEDS)
 
 
+def test_tasks_read_what_their_code_reads(made, tmp_path):
+    tokenizer = tokenizer_in(tmp_path)
+    for name, task in univl_tasks.TASKS.items():
+        kind, options = KINDS[name]
+        assert set(task.parts) == set(kind.parts_for(**options)) and bool(task.words) == kind.reads_text
+        new = {"classes": ["a", "b"]} if name == "segmentation" else options
+        made_task = kind(tiny_univl(tokenizer, task.parts), tokenizer, config(), **new)
+        assert ("linear layer" in task.new) == (len(list(made_task.children())) > 1)
+        faint = {
+            text.text for group in tags(made[f"FT {name}" if name in univl.NAMES else name], "g") for text in group
+        }
+        boxes = {
+            "Text encoder": kind.reads_text,
+            "Cross encoder": "cross" in task.parts,
+            "Decoder": "decoder" in task.parts,
+        }
+        assert faint & set(boxes) == {box for box, read in boxes.items() if not read}
+
+
 def test_the_matrix_of_joint_is_that_of_mil_nce():
     """Raising a similarity that counts as right lowers the loss; of the two anchors only the drawn one is looked at."""
     similarity = torch.zeros(univl.CLIPS, univl.CLIPS, requires_grad=True)
@@ -213,6 +240,26 @@ def test_distillation_is_that_of_the_loss():
     columns = drawn.divergences(drawn.TEACHER.T, drawn.STUDENT.T, drawn.ROW_SCALE).sum()
     loss = alignment_distillation(S, I, drawn.ROW_SCALE, "paper").item()
     assert loss == pytest.approx((rows + columns) / 2 / B)
+
+
+def test_a_shift_bends_what_texts_choose_and_nothing_else(made):
+    """Products are those of the lesson's formula; the drawing counts what is chosen by them."""
+    plain, orthogonal, along = ((clip.TEXTS + d) @ clip.VIDEOS.T for d in clip.SHIFTS.values())
+    np.testing.assert_allclose(orthogonal, plain, atol=1e-12)
+    np.testing.assert_allclose((along - plain).std(axis=0), 0, atol=1e-12)
+    assert (along - plain).std() > 0.1 and (plain.argmax(1) == range(3)).all()
+    said = [text for text in words(made["shift"]) if "choose" in text and "plane" not in text]
+    right, bent = "texts choose videos 1, 2, 3", "texts choose videos 2, 2, 2"
+    assert [text for text in said if text.startswith("texts")] == [right, right, bent]
+    assert [text for text in said if text.startswith("videos")] == ["videos choose texts 1, 2, 3"] * 3
+
+
+def test_a_dot_is_right_where_its_step_is_shown():
+    masks = np.array([[first <= second <= last for first, last in univl_tasks.SHOWN] for second in range(8)])
+    recall = step_recall([univl_tasks.LOCALIZED.T], [masks], ["a task"])["recall"]
+    assert recall == pytest.approx(200 / 3), "two of three, as drawn"
+    wrong = sum(a != b for a, b in zip(univl_tasks.LABELLED, univl_tasks.PREDICTED, strict=True))
+    assert wrong == 1 and len(univl_tasks.LABELLED) == 8
 
 
 def test_ranks_and_candidates(made):
