@@ -17,6 +17,7 @@ html_theme = "furo"
 html_title = "minivl"
 html_static_path = ["_static"]
 html_css_files = ["minivl.css", "live/live.css"]
+html_js_files = ["scrolling.js"]
 html_copy_source, html_show_sphinx = False, False
 html_math_renderer = "mathml"
 

@@ -88,12 +88,13 @@ def test_pages_open_without_complaint(width):
 
 
 @needs_browser
-def test_nothing_serious_is_in_the_way_of_a_screen_reader():
+@pytest.mark.parametrize("width, names", [(1300, READ_CLOSELY), (390, ["notebooks/02_four_modules"])])
+def test_nothing_serious_is_in_the_way_of_a_screen_reader(width, names):
     axe_core_python = pytest.importorskip("axe_core_python")
     axe = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     found = {}
-    with browser.Browser() as tab:
-        for name in READ_CLOSELY:
+    with browser.Browser(width) as tab:
+        for name in names:
             tab.open(SITE / f"{name}.html")
             tab.wait_for("document.readyState == 'complete'")
             tab.run(f"{axe}; 0")
@@ -102,6 +103,18 @@ def test_nothing_serious_is_in_the_way_of_a_screen_reader():
             )
             found[name] = [violation for violation in violations if violation[0] in SERIOUS]
     assert not any(found.values()), found
+
+
+@needs_browser
+def test_drawings_can_be_read_on_a_phone():
+    """They are moved sideways, also by the keyboard, and the page stays as wide as the phone."""
+    with browser.Browser(390, 900) as tab:
+        tab.open(SITE / "notebooks/02_four_modules.html")
+        shown = "document.querySelector('figure img[src^=\"data:image/svg\"]')"
+        assert tab.wait_for(f"document.readyState == 'complete' && {shown}.clientWidth") == 760
+        figure = f"{shown}.closest('figure')"
+        assert tab.wait_for(f"{figure}.tabIndex == 0") and tab.run(f"{figure}.clientWidth") < 390
+        assert "sideways" in tab.run(f"{figure}.getAttribute('aria-label')")
 
 
 @needs_browser
