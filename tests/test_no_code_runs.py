@@ -5,7 +5,6 @@ custom code? [y/N]") would be an error of its own.
 """
 
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import sys
 import pytest
 import torch
 
+from helpers.program import minivl
 from helpers.tiny_llava import tiny_llava
 from helpers.tiny_univl import tiny_univl, tokenizer_in
 from minivl.clip import ModelError, load_clip
@@ -189,17 +189,11 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands(clip_folder, tmp_path, command):
+def test_commands(clip_folder, tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     plant(clip_folder, "tokenizer_config.json", text_cfg={"tokenizer_kwargs": {"trust_remote_code": True}})
     words = [str(clip_folder) if word == "FOLDER" else word for word in COMMANDS[command]]
-    done = subprocess.run(
-        [sys.executable, "-m", "minivl", *words],
-        cwd=tmp_path,
-        env={**os.environ, "MINIVL_CACHE": str(tmp_path / "cache")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    done = minivl(*words, MINIVL_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 1 and "names code to be run" in done.stderr and "Traceback" not in done.stderr
     assert_it_never_ran(clip_folder)
 

@@ -84,8 +84,8 @@ def test_the_main_commands_run_from_the_installed_package(installed, minivl):
     found = minivl("search", "a hand puts a carrot into a red pot", samples / "kitchen" / "test", "--top", "2")
     assert len([line for line in found.splitlines() if ".mp4" in line]) == 2
     assert "0:00 -" in minivl("caption", samples / "kitchen" / "test" / "test-00000.mp4")
-    minivl("lesson", "01_data_and_world")
-    assert (minivl.folder / "runs" / "lessons-tiny" / "01_data_and_world.ipynb").is_file()
+    minivl("lesson", "a2_discovla_studies")
+    assert (minivl.folder / "runs" / "lessons-tiny" / "a2_discovla_studies.ipynb").is_file()
     minivl("demo")
     assert (minivl.folder / "runs" / "quickstart-tiny" / "scores.csv").is_file()
     assert files(package) == before, "nothing is written into the installed package"

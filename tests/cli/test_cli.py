@@ -8,23 +8,20 @@ import sys
 
 import pytest
 
+from helpers.program import minivl
 from minivl import __version__
 from minivl.config import BUNDLED
 
 TEST = BUNDLED / "kitchen" / "test"
 
 
-def minivl(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "minivl", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
+def started(*arguments):
+    """The program in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "minivl", *arguments], capture_output=True, text=True)
 
 
 def test_help_names_the_commands_and_imports_nothing_heavy():
-    answer = minivl("--help")
+    answer = started("--help")
     assert answer.returncode == 0
     assert all(command in answer.stdout for command in ("demo", "search", "adapt", "evaluate", "world", "lesson"))
     code = (
@@ -35,7 +32,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
 
 
 def test_the_version():
-    answer = minivl("--version")
+    answer = started("--version")
     assert answer.returncode == 0 and answer.stdout == f"minivl {__version__}\n"
 
 

@@ -10,6 +10,7 @@ import warnings
 
 import pytest
 
+from helpers.program import minivl
 from minivl.cli.errors import printable, run, told
 from minivl.config import BUNDLED
 
@@ -86,9 +87,12 @@ def test_odd_names_of_files_are_searched(tmp_path):
         CLIPS, (b"\xff\xfe.mp4", b"red\x1b[31m.mp4", b"plain.mp4", b"n" * 245 + b".mp4"), strict=False
     ):
         shutil.copy(clip, os.path.join(os.fsencode(videos), name))
-    command = [sys.executable, "-m", "minivl", "search", "a red pot", str(videos)]
-    environment = {**os.environ, "MINIVL_CACHE": str(tmp_path / "cache")}
-    for _ in range(2):  # the second reads the index
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    words, cache = ["search", "a red pot", str(videos)], {"MINIVL_CACHE": str(tmp_path / "cache")}
+
+    def started(*words):
+        command, environment = [sys.executable, "-m", "minivl", *words], {**os.environ, **cache}
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    for done in (minivl(*words, **cache), started(*words)):  # the second reads the index
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout and "\\x1b[31m.mp4" in done.stdout and "\\udcff" in done.stdout
