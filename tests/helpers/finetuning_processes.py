@@ -1,4 +1,4 @@
-"""Fine-tuning in a process of its own: run by tasks/univl/test_retrieval.py.
+"""Fine-tuning in two processes: run by tasks/univl/test_retrieval.py.
 
 python finetuning_processes.py FOLDER      the tokenizer is there, and the runs come there
 """
@@ -6,6 +6,7 @@ python finetuning_processes.py FOLDER      the tokenizer is there, and the runs 
 import sys
 from pathlib import Path
 
+from helpers.launching import in_two_processes
 from helpers.tiny_univl import config, segments, tiny_univl
 from minivl.data.wordpiece import load_tokenizer
 from minivl.tasks.univl.captioning import Captioning
@@ -25,4 +26,4 @@ def train_all(tokenizer, folder):
 
 
 if __name__ == "__main__":
-    train_all(load_tokenizer(sys.argv[1]), Path(sys.argv[1]))
+    in_two_processes(train_all, load_tokenizer(sys.argv[1]), Path(sys.argv[1]))
