@@ -15,9 +15,14 @@ from minivl.config import BUNDLED
 TEST = BUNDLED / "kitchen" / "test"
 
 
-def started(*arguments):
+def started(*arguments, **environment):
     """The program in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "minivl", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "minivl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
 
 
 def test_help_names_the_commands_and_imports_nothing_heavy():
@@ -135,14 +140,14 @@ def test_world_adapt_evaluate(tmp_path):
         for k in ("videos_train=8", "videos_val=4", "videos_test=4", "dial=0", "frame_captions=4")
         for a in ("--set", f"world.{k}")
     ]
-    assert minivl("world", world, *knobs).returncode == 0
+    assert started("world", world, *knobs).returncode == 0
     assert json.loads((world / "world.json").read_text())["dial"] == 0
-    adapted = minivl("adapt", "--data", world, "--scale", "tiny", "--steps", 1, MINIVL_RUNS=str(tmp_path / "runs"))
+    adapted = started("adapt", "--data", world, "--scale", "tiny", "--steps", 1, MINIVL_RUNS=str(tmp_path / "runs"))
     assert adapted.returncode == 0 and "t2v R@1" in adapted.stdout, adapted.stderr
     card = (tmp_path / "runs" / "adapt" / "model" / "README.md").read_text()
     frames = (world / "train" / "frames.sha256").read_text().strip()
     run = json.loads((tmp_path / "runs" / "adapt" / "config.json").read_text())
     assert frames in json.dumps(run) and f"(frames {frames[:12]})" in card
     assert "| val, t2v R@1 |" in card and "    minivl adapt --data" in card and "One run, so there is no spread" in card
-    scored = minivl("evaluate", "--model", tmp_path / "runs" / "adapt" / "model", "--data", world)
+    scored = started("evaluate", "--model", tmp_path / "runs" / "adapt" / "model", "--data", world)
     assert scored.returncode == 0 and "within group" in scored.stdout, scored.stderr
