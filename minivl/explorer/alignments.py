@@ -65,7 +65,7 @@ class Alignment:
     logit_scale    what the model multiplies cosines by, before the softmax; None if it has no such number
     image_level    (A, B): similarities at the level of single frames, AlignDistill's teacher of `similarity`; or None
     distill_scale  what AlignDistill multiplies both by, before its softmax; None: the logit scale
-    teacher        what `image_level` matched with the frames, in words; None if that is not known
+    teacher        what `image_level` compares with frames, in words; None if that is not known
     """
 
     similarity: np.ndarray

@@ -224,11 +224,10 @@ const explorer = {
     const row = name => Array.from({ length: K }, (_, k) => taught[name][this.text * K + k])
     const [clips, teacher, student] = ["clips", "teacher", "student"].map(row)
     const labels = clips.flatMap((j, y) => [
-      { x: 0, y: y - 0.25, label: shortened(names[j]) + (j === own ? " ✓ the right one" : "") },
+      { x: 0, y: y - 0.29, label: shortened(names[j]) + (j === own ? " ✓ the right one" : "") },
       { x: teacher[y], y, label: ` ${teacher[y].toFixed(3)}` },
-      { x: student[y], y: y + 0.25, label: ` ${student[y].toFixed(3)}` },
+      { x: student[y], y: y + 0.27, label: ` ${student[y].toFixed(3)}` },
     ])
-    side.teacher_figure.y_range.setv({ start: K - 0.5, end: -0.5 }) // the teacher's favourite on top
     side.teacher.selected.indices = []
     side.teacher.data = { text: clips.map(() => this.text), video: clips, y: clips.map((_, y) => y), teacher, student }
     side.teacher_labels.data = columnsOf(labels, "x", "y", "label")
@@ -248,7 +247,7 @@ const explorer = {
     const said =
       divergence < 0.05
         ? "the student says nearly the same, and has little to learn here"
-        : `most of it comes from ${escaped(names[clips[most]])}, which the teacher gives ` +
+        : `the largest part comes from ${escaped(names[clips[most]])}, which the teacher gives ` +
           `${teacher[most].toFixed(3)} and the student ${student[most].toFixed(3)}`
     const mean = values => (sum(values) / values.length).toFixed(3)
     return (
@@ -259,7 +258,7 @@ const explorer = {
       `<tr><th>KL of its clip's column, over captions</th><td>${taught.of_clips[own].toFixed(3)} nats; mean of all clips ${mean(taught.of_clips)}</td></tr>` +
       `<tr><th>share of the clips not drawn</th><td>teacher ${rest(teacher)}, student ${rest(student)}</td></tr>` +
       `<tr><th>scale of the softmax</th><td>${taught.scale.toFixed(1)}</td></tr></table>` +
-      (taught.words === null ? "" : `<p>What the teacher matched with frames: ${escaped(taught.words)}.</p>`)
+      (taught.words === null ? "" : `<p>What the teacher compares with frames: ${escaped(taught.words)}.</p>`)
     )
   },
 
@@ -359,10 +358,11 @@ function softmax(values, scale) {
   return powers.map(power => power / sum(powers))
 }
 
-// Cells of a matrix as a source of Bokeh has them, with black text on those that are bright.
+// Cells of a matrix as a source of Bokeh has them: black text on those that are bright; upright where cells are narrow.
 function cellsOf(cells, bright) {
   const color = cells.map(cell => (bright(cell.value) ? "black" : "white"))
-  return { ...columnsOf(cells, "x", "y", "value", "label"), color }
+  const angle = cells.map(() => (innerWidth < 600 ? Math.PI / 2 : 0))
+  return { ...columnsOf(cells, "x", "y", "value", "label"), color, angle }
 }
 
 // Rows [{a, b}, ...] as columns {a: [...], b: [...]}.

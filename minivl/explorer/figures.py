@@ -11,7 +11,7 @@ from bokeh.plotting import figure
 from matplotlib.colors import to_hex
 
 from minivl.explorer.alignments import Exploration
-from minivl.explorer.views import bin_edges
+from minivl.explorer.views import LIKED, bin_edges
 from minivl.plots.picture import MATCHING, OTHER, TEXT, VIDEO, method_color
 
 WIDTH = 580  # pixels of one side
@@ -157,10 +157,10 @@ def _frames(parts: dict[str, Any]) -> list[UIElement]:
     )
     for name, palette in (("frames", PALETTE), ("weights", SHARES)):
         colors = LinearColorMapper(palette=palette, low=0, high=1)
-        parts |= {name: _source("x", "y", "value", "label", "color"), f"{name}_colors": colors}
+        parts |= {name: _source("x", "y", "value", "label", "color", "angle"), f"{name}_colors": colors}
         fill: Any = {"field": "value", "transform": colors}
         drawn.rect("x", "y", 1, 1, source=parts[name], fill_color=fill, line_color="white")
-        _write(drawn, parts[name], text_align="center", text_color="color")
+        _write(drawn, parts[name], text_align="center", text_color="color", angle="angle")
     drawn.yaxis.visible = drawn.grid.visible = False
     parts["frames_figure"] = drawn
     return [drawn, *_texts(parts, "pair")]
@@ -170,17 +170,18 @@ def _teacher(parts: dict[str, Any]) -> list[UIElement]:
     """Two bars for each clip: the share that the teacher gives it, and below that the student's."""
     source = _source("text", "video", "y", "teacher", "student")
     drawn = _figure(
-        "Whom the chosen caption chooses",
-        "share, of all clips 1",
+        "Which clips the chosen caption chooses",
+        "share of the choice; over all clips they add up to 1",
         "",
-        420,
+        500,
         x_range=Range1d(start=0, end=1.12),  # with room for the number at the end of a bar
+        y_range=Range1d(start=LIKED + 0.6, end=-0.6),  # the teacher's favourite is on top
         tools="tap,reset",
     )
-    for name, shift, color, hatch in (("teacher", 0.0, TEACHER_COLOR, " "), ("student", 0.25, STUDENT_COLOR, "/")):
+    for name, shift, color, hatch in (("teacher", 0.0, TEACHER_COLOR, " "), ("student", 0.26, STUDENT_COLOR, "/")):
         place = {"field": "y", "transform": Dodge(value=shift)}
         look: dict[str, Any] = {"color": color, "hatch_pattern": hatch, "hatch_alpha": 0.4, "nonselection_alpha": 1}
-        drawn.hbar(place, right=name, height=0.23, source=source, legend_label=name, **look)
+        drawn.hbar(place, right=name, height=0.24, source=source, legend_label=name, **look)
     parts["teacher_labels"] = _source("x", "y", "label")
     _write(drawn, parts["teacher_labels"])
     drawn.yaxis.visible = drawn.ygrid.visible = False

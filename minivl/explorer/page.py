@@ -6,6 +6,7 @@ puts all of its code into the page. `explorer.js`, beside this file, says what c
 
 import base64
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from bokeh.events import DocumentReady
 from bokeh.layouts import column, row
 from bokeh.models import Column, CustomJS, Row
 from bokeh.models.ui import UIElement
-from bokeh.models.widgets import Div, Select
+from bokeh.models.widgets import DataTable, Div, Select, Slider
+from bokeh.plotting import figure
 from bokeh.resources import INLINE
 from PIL import Image
 
@@ -158,9 +160,9 @@ def _layout(exploration: Exploration, sides: list[Side], order: Select, changes:
     for name, words in WORDS.items():
         children.append(_words(words))
         children += [order] if name == "matrix" else []
-        children.append(_beside([column(side.shown[name], width=WIDTH + 20) for side in sides]))
+        children.append(_beside([side.shown[name] for side in sides]))
     if changes is not None:
-        children += [_words(CHANGES), _beside([column(changes.shown["changes"]), column(changes.shown["table"])])]
+        children += [_words(CHANGES), _beside(list(changes.shown.values()))]
     return column(children)
 
 
@@ -168,8 +170,13 @@ def _words(text: str) -> Div:
     return Div(text=text, disable_math=True, stylesheets=[STYLE], width=2 * WIDTH, styles={"max-width": "95vw"})
 
 
-def _beside(children: list[UIElement]) -> Row:
-    return row(children, styles={"flex-wrap": "wrap"})
+def _beside(columns: list[list[UIElement]]) -> Row:
+    """Columns beside each other where the window is wide enough; none is wider than the window."""
+    for part in itertools.chain(*columns):
+        if isinstance(part, figure | Div | DataTable | Slider):
+            part.sizing_mode = "stretch_width"
+    sides = [column(parts, width=WIDTH, styles={"max-width": "95vw"}) for parts in columns]
+    return row(sides, spacing=20, styles={"flex-wrap": "wrap"})
 
 
 def _connect(sides: list[Side], order: Select, changes: Side | None) -> None:

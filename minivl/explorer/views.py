@@ -117,7 +117,7 @@ def distillation(alignment: Alignment, clips: Clips) -> dict[str, Any] | None:
     entropy               (A,): of the teacher, nats
     of_texts, of_clips    (A,) and (B,): KL(teacher || student) of each row and of each column, nats; half the sum of
                           their two means is the loss of the paper, were all of them one batch
-    scale, words          s, and what the teacher matched with frames
+    scale, words          s, and what the teacher compares with frames
     """
     scale = alignment.softmax_scale
     if alignment.image_level is None or scale is None:

@@ -90,10 +90,10 @@ def _taught(model: DiscoVLA | ZeroShot, clips: ClipDataset, found: retrieval.Emb
     if _have_frame_captions(clips):
         captions = _frame_captions(model, clips, found.frame_mask)
         image = image_level_similarity(captions, found.frames, pool_scale, padding, padding)[clips.video_of_text]
-        teacher = "the captions of its clip's frames"
+        teacher = "the captions of the right clip's frames"
     else:
         image = image_level_similarity(found.texts[:, None], found.frames, pool_scale, None, padding)
-        teacher = "the caption itself, as these clips have no captions of frames,"
+        teacher = "the caption itself, as these clips have no captions of frames"
     return {"image_level": image.float().cpu().numpy(), "distill_scale": config.distill_scale, "teacher": teacher}
 
 
