@@ -26,7 +26,7 @@ WRONG = {
     r"image_level must be of shape \(6, 5\), not float64 \(5, 6\)": {"image_level": np.zeros((5, 6))},
     "image_level has numbers that are NaN": {"image_level": np.full((6, 5), np.inf)},
     "image_level needs a distill_scale, or a logit_scale": {"logit_scale": None, "distill_scale": None},
-    r"times the scale 1e\+09 of their softmax, must stay below 1e\+09": {"distill_scale": 1e9},
+    r"times the scale 1e\+12 of their softmax, must stay below 1e\+09": {"distill_scale": 1e12},
 }
 
 

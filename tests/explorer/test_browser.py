@@ -137,10 +137,12 @@ def test_frames_stand_beside_the_whole_clip(browser):
 
 
 def test_below_cosines_stands_their_softmax(browser):
-    browser.run("explorer.choose(4, 4)")
-    found, cosine = side(browser, "weights.data", 1), last_alignments()[1].similarity[4, 4]
+    browser.run("explorer.choose(4, 3)")
+    found, cosine = side(browser, "weights.data", 1), last_alignments()[1].similarity[3, 4]
     first = 1 / (1 + np.exp(-2 * 20 * cosine))  # logit scale 20; the second frame is the opposite of the first
-    assert found["value"] == pytest.approx([first, 1 - first], abs=0.01) and found["label"][0] == f"{100 * first:.0f}"
+    assert found["value"][2:4] == pytest.approx([first, 1 - first], abs=0.01), "clip 4 for the caption of clip 3"
+    assert found["value"][4:] == [1, 1], "clip 3 has one frame that is no padding"
+    assert found["label"][4] == "100"
 
 
 def test_teacher_and_student_stand_beside_each_other(browser):
@@ -167,43 +169,39 @@ def test_a_bar_chooses_its_clip(browser):
     assert side(browser, "teacher.data.video", 1) == videos and side(browser, "teacher.selected.indices", 1) == []
 
 
-# The cell of a table's line, in the window: SlickGrid has a row for each line, inside the table's shadow root.
+# The first cell of a line of the table with a source, in the window.
 CELL = """
 (() => {
-  const view = [...Bokeh.index.roots][0].owner.find_one(%s)
+  const root = Bokeh.documents[0].roots()[0]
+  const table = [...root.references()].find(model => model.type === "DataTable" && model.source === %s)
+  const view = [...Bokeh.index.roots][0].owner.find_one(table)
   view.el.scrollIntoView()
-  const cell = view.shadow_el.querySelectorAll(".slick-row")[%d].querySelector(".slick-cell")
-  const { x, y, width, height } = cell.getBoundingClientRect()
+  const box = element => element.getBoundingClientRect()
+  const lines = [...view.shadow_el.querySelectorAll(".slick-row")].sort((a, b) => box(a).y - box(b).y)
+  const { x, y, width, height } = box(lines[%d].querySelector(".slick-cell"))
   return [x + width / 2, y + height / 2]
 })()
 """
-TABLES = {"negatives": "explorer.sides[1].negatives", "changes": "explorer.changes.source"}
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_click_on_a_line_of_a_table_chooses_what_it_says(browser, name):
-    """Hardest negatives, those with the same words among them, and what changed between two models."""
-    source = TABLES[name]
-    table = f"[...document.querySelectorAll('*')].length && explorerTables.find(t => t.source === {source})"
-    browser.run("window.explorerTables = Bokeh.documents[0].roots()[0].select({type: 'DataTable'}); 0")
+@pytest.mark.parametrize("source", ["explorer.sides[1].negatives", "explorer.changes.source"])
+def test_a_click_on_a_line_of_a_table_chooses_what_it_says(browser, source):
+    """Hardest negatives, and what changed between two models."""
     browser.run("explorer.choose(0, 0)")
     found = browser.run(f"{source}.data")
-    line = next(n for n, i in enumerate(found["text"]) if i != 0)
-    browser.click(*browser.run(CELL % (table, line)))
+    line = next(line for line, text in enumerate(found["text"]) if text != 0)
+    browser.click(*browser.run(CELL % (source, line)))
     text = found["text"][line]
     video = found["video"][line] if "video" in found else int(VIDEO_OF_TEXT[text])
     browser.wait_for(f"explorer.text === {text} && explorer.video === {video}")
 
 
-def test_false_negatives_are_marked(browser):
-    found = side(browser, "negatives.data", 1)
-    marked = {i: word for i, word in zip(found["text"], found["same"], strict=True)}
-    strongest = dict(zip(found["text"], found["video"], strict=True))
-    captions = exploration().clips.captions
-    assert {i for i, word in marked.items() if word} == {
-        i for i, j in strongest.items() if captions[VIDEO_OF_TEXT.tolist().index(j)] == captions[i]
-    }
+def test_negatives_stand_in_order_and_those_with_the_same_words_are_marked(browser):
+    found, captions = side(browser, "negatives.data", 1), exploration().clips.captions
     assert found["margin"] == sorted(found["margin"])
+    of_clip = VIDEO_OF_TEXT.tolist().index
+    same = [captions[i] == captions[of_clip(j)] for i, j in zip(found["text"], found["video"], strict=True)]
+    assert [word == "same words" for word in found["same"]] == same
 
 
 def test_what_changed_between_two_models(browser):
