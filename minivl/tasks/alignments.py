@@ -78,7 +78,9 @@ def explore_univl(name: str, rows: "Dataset", progress: bool = True) -> Explorat
 
 
 @torch.inference_mode()
-def _taught(model: DiscoVLA | ZeroShot, clips: ClipDataset, found: retrieval.Embeddings, scale: float) -> dict[str, Any]:
+def _taught(
+    model: DiscoVLA | ZeroShot, clips: ClipDataset, found: retrieval.Embeddings, scale: float
+) -> dict[str, Any]:
     """What AlignDistill would teach the model on these clips: the last three fields of an `Alignment`.
 
     The teacher matches captions of frames with frames, as in training, where the clips have such captions. Where they
