@@ -29,7 +29,7 @@ RESULTS = "data_samples/results"
 EXPLORERS = {  # page: (command, what it shows); {name} is the folder of a run in live_page.TRAINED
     "clip": (
         "explore kitchen {adapted}",
-        "CLIP as it is beside the one that the quick start adapts, at its last checkpoints, on the bundled kitchen clips",
+        "CLIP as it is beside the one that the quick start adapts, on the bundled kitchen clips",
     ),
     "univl": (
         "explore {joint} {align} --subset 60",

@@ -1,8 +1,8 @@
 """The page "Try it": models as ONNX, what they are shown, and the program that runs them, for a page without server.
 
 Two packages of the npm registry run the models and their tokenizers in the browser. Each is fetched once, in a version
-whose hash is known, and kept in build/live. So is the adapted CLIP, which is trained there by the quick start's recipe, and
-what the explorers show of UniVL.
+whose hash is known, and kept in build/live. So is the adapted CLIP, which is trained there by the quick start's recipe,
+and what the explorers show of UniVL.
 """
 
 import base64

@@ -61,7 +61,7 @@ class Alignment:
 
     similarity     (A, B): the higher, the better they fit
     texts          embeddings of the captions (A, D), videos: of the clips (B, D); None for models without them
-    frames         embeddings of frames in the space of `texts` (B, F, D), with frame_mask (B, F), 0 for padding; or None
+    frames         embeddings of frames in the space of `texts` (B, F, D), and frame_mask (B, F), 0 for padding; or None
     logit_scale    what the model multiplies cosines by, before the softmax; None if it has no such number
     image_level    (A, B): similarities at the level of single frames, AlignDistill's teacher of `similarity`; or None
     distill_scale  what AlignDistill multiplies both by, before its softmax; None: the logit scale
@@ -106,14 +106,14 @@ class Alignment:
             if scale is not None and not 0 < scale < np.inf:
                 raise AlignmentError(f"{whose}: {name} must be a number above 0, not {scale}")
         if self.image_level is not None:
-            self._check_teacher(A, B, whose)
+            self._check_teacher(self.image_level, A, B, whose)
 
-    def _check_teacher(self, A: int, B: int, whose: str) -> None:
+    def _check_teacher(self, image_level: np.ndarray, A: int, B: int, whose: str) -> None:
         """Raise AlignmentError unless image_level has a softmax beside that of the similarities."""
-        _require(f"{whose}: image_level", self.image_level, (A, B))
+        _require(f"{whose}: image_level", image_level, (A, B))
         if self.softmax_scale is None:
             raise AlignmentError(f"{whose}: image_level needs a distill_scale, or a logit_scale, for its softmax")
-        largest = max(float(np.abs(matrix).max()) for matrix in (self.image_level, self.similarity))
+        largest = max(float(np.abs(matrix).max()) for matrix in (image_level, self.similarity))
         if not self.softmax_scale * largest < LARGEST_LOGIT:
             raise AlignmentError(
                 f"{whose}: similarity and image_level, times the scale {self.softmax_scale:g} of their softmax, must "

@@ -12,12 +12,12 @@ from matplotlib.colors import to_hex
 
 from minivl.explorer.alignments import Exploration
 from minivl.explorer.views import LIKED, bin_edges
-from minivl.plots.picture import MATCHING, OTHER, TEXT, VIDEO, method_color
+from minivl.plots.picture import MATCHING, METHOD_COLORS, OTHER, TEXT, VIDEO
 
 WIDTH = 580  # pixels of one side
 PALETTE, SHARES = "Cividis256", "Greys256"
 MATCHING_COLOR, OTHER_COLOR, TEXT_COLOR, VIDEO_COLOR = (to_hex(color) for color in (MATCHING, OTHER, TEXT, VIDEO))
-TEACHER_COLOR, STUDENT_COLOR = (to_hex(method_color(name)) for name in ("PImgAlign", "AlignDistill"))
+TEACHER_COLOR, STUDENT_COLOR = (to_hex(METHOD_COLORS[name]) for name in ("PImgAlign", "AlignDistill"))
 STYLE = """
 :host { font-size: 14px; line-height: 1.4; } img { max-width: 100%; } p { margin: 0.3em 0; }
 ol, ul { margin: 0.3em 0; padding-left: 2em; } th { text-align: left; font-weight: normal; padding-right: 1em; }
@@ -179,7 +179,7 @@ def _teacher(parts: dict[str, Any]) -> list[UIElement]:
         tools="tap,reset",
     )
     for name, shift, color, hatch in (("teacher", 0.0, TEACHER_COLOR, " "), ("student", 0.26, STUDENT_COLOR, "/")):
-        place = {"field": "y", "transform": Dodge(value=shift)}
+        place: Any = {"field": "y", "transform": Dodge(value=shift)}
         look: dict[str, Any] = {"color": color, "hatch_pattern": hatch, "hatch_alpha": 0.4, "nonselection_alpha": 1}
         drawn.hbar(place, right=name, height=0.24, source=source, legend_label=name, **look)
     parts["teacher_labels"] = _source("x", "y", "label")

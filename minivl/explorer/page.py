@@ -63,14 +63,14 @@ WORDS = {
     "frames": "<h2>Image level beside video level</h2><p>Cosines of captions with single frames, and after a gap with "
     "the whole clip: what fits one frame well may fit the clip less. First row, first block: the chosen caption and "
     "its own clip. If another clip was chosen, it is the second block, and its caption the second row. In grey, below "
-    "each row: the softmax of its frames' cosines at the logit scale, in percent. PImgAlign weighs frames by it, so that "
-    "those count which fit best.</p>",
+    "each row: the softmax of its frames' cosines at the logit scale, in percent. PImgAlign weighs frames by it, so "
+    "that those count which fit best.</p>",
     "teacher": "<h2>Teacher and student</h2><p>AlignDistill teaches the video level what the image level sees. Here is "
     "the row of the chosen caption in both, each after a softmax over all clips: what frames say, pooled as PImgAlign "
     "does (the teacher), beside what the whole clip says (the student). Drawn are the ten clips that one of them likes "
-    "best, and the right one. <i>Entropy</i> is 0 nats if the teacher is sure of one clip, and grows with the number of "
-    "clips that it hesitates between. <i>KL</i> is what the student misses of the teacher, and what AlignDistill makes "
-    "smaller; in training the softmax runs over a batch, here over all clips. Click a bar to choose the clip.</p>",
+    "best, and the right one. <i>Entropy</i> is 0 nats if the teacher is sure of one clip, and grows with the number "
+    "of clips that it hesitates between. <i>KL</i> is what the student misses of the teacher, and what AlignDistill "
+    "makes smaller; in training the softmax runs over a batch, here over all clips. Click a bar to choose the clip.</p>",
 }
 CHANGES = (
     "<h2>What changed from left to right</h2><p>Every dot is a caption: the rank of its clip with the left model and "
