@@ -70,7 +70,8 @@ WORDS = {
     "does (the teacher), beside what the whole clip says (the student). Drawn are the ten clips that one of them likes "
     "best, and the right one. <i>Entropy</i> is 0 nats if the teacher is sure of one clip, and grows with the number "
     "of clips that it hesitates between. <i>KL</i> is what the student misses of the teacher, and what AlignDistill "
-    "makes smaller; in training the softmax runs over a batch, here over all clips. Click a bar to choose the clip.</p>",
+    "makes smaller; in training the softmax runs over a batch, here over all clips. Click a bar to "
+    "choose the clip.</p>",
 }
 CHANGES = (
     "<h2>What changed from left to right</h2><p>Every dot is a caption: the rank of its clip with the left model and "
