@@ -26,8 +26,15 @@ from minivl.curriculum import ASSIGNMENTS  # noqa: E402
 from minivl.prose import DEFINITION  # noqa: E402
 
 RESULTS = "data_samples/results"
-EXPLORERS = {  # page: (command, what it shows)
-    "clip": ("explore kitchen", "CLIP as it is, on the bundled kitchen clips"),
+EXPLORERS = {  # page: (command, what it shows); {name} is the folder of a run in live_page.TRAINED
+    "clip": (
+        "explore kitchen {adapted}",
+        "CLIP as it is beside the one that the quick start adapts, on the bundled kitchen clips",
+    ),
+    "univl": (
+        "explore {joint} {align} --subset 60",
+        "UniVL after 25 steps of fine-tuning for retrieval, FT-Joint beside FT-Align, on some bundled narrated clips",
+    ),
     "ablations": (
         f"ablate explore {RESULTS}/fusion-and-alignment {RESULTS}/discovla_components.csv {RESULTS}/univl_ablation.csv",
         "ablations, with every run of the committed results",
@@ -151,8 +158,8 @@ def write_explorers(source: Path) -> None:
     folder = source / "_static" / "explorers"
     folder.mkdir(parents=True)
     for name, (command, what) in EXPLORERS.items():
-        page = folder / f"{name}.html"
-        subprocess.run([sys.executable, "-m", "minivl", *command.split(), "--out", str(page)], check=True, cwd=ROOT)
+        page, words = folder / f"{name}.html", [_with_run(word) for word in command.split()]
+        subprocess.run([sys.executable, "-m", "minivl", *words, "--out", str(page)], check=True, cwd=ROOT)
         parts.append(f"## {what[0].upper()}{what[1:]}\n")
         at = f"_static/explorers/{name}.html"
         parts.append(
@@ -160,6 +167,11 @@ def write_explorers(source: Path) -> None:
             f'<iframe class="explorer" loading="lazy" title="Explorer: {what}" src="{at}"></iframe>\n```\n'
         )
     (source / "explorers.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _with_run(word: str) -> str:
+    """A word of a command; of "{name}" the folder of that run."""
+    return str(live_page.trained(word[1:-1])) if word.startswith("{") else word
 
 
 def write_slides(source: Path) -> None:

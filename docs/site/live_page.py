@@ -1,7 +1,8 @@
 """The page "Try it": models as ONNX, what they are shown, and the program that runs them, for a page without server.
 
 Two packages of the npm registry run the models and their tokenizers in the browser. Each is fetched once, in a version
-whose hash is known, and kept in build/live. So is the adapted CLIP, which is trained there by the quick start's recipe.
+whose hash is known, and kept in build/live. So is the adapted CLIP, which is trained there by the quick start's recipe,
+and what the explorers show of UniVL.
 """
 
 import base64
@@ -52,6 +53,11 @@ EXAMPLES = (
     "a knife slices an onion",
     "a dog on a beach",
 )
+TRAINED = {  # run: the command that makes it
+    "adapted": "adapt --seed 0 --scale small",
+    "joint": "finetune joint --seed 0 --scale small --steps 25",
+    "align": "finetune align --seed 0 --scale small --steps 25",
+}
 SEARCHERS = {  # title: name of the model, None for the adapted one
     "CLIP as it is": "kitchen",
     "CLIP adapted with DiscoVLA": None,
@@ -125,7 +131,7 @@ def _write_search(folder: Path) -> dict[str, str]:
     paths, captions = [CLIPS / row["file_name"] for row in rows], [row["caption"] for row in rows]
     models, first = [], []
     for title, name in SEARCHERS.items():
-        searcher = open_searcher(name or str(_adapted()))
+        searcher = open_searcher(name or str(trained("adapted") / "model"))
         texts = np.stack([searcher.encode_text(caption) for caption in captions])  # (N, D)
         videos = _videos(searcher, paths)  # (N, D)
         cosines = texts @ videos.T  # (N, N)
@@ -162,14 +168,14 @@ def _rows() -> list[dict[str, Any]]:
     return sorted(map(json.loads, lines), key=lambda row: row["file_name"])
 
 
-def _adapted() -> Path:
-    """The CLIP that the quick start adapts with its first seed; trained where it is not yet there."""
-    command = [sys.executable, "-m", "minivl", "adapt", "--name", "adapted", "--seed", "0", "--scale", "small"]
-    folder = KEPT / "adapted" / "model"
-    if not (folder / "config.json").is_file():
+def trained(name: str) -> Path:
+    """The folder of one of the runs in TRAINED; trained where it is not yet there."""
+    run = KEPT / name
+    if not (run / "model" / "config.json").is_file():
+        command = [sys.executable, "-m", "minivl", *TRAINED[name].split(), "--name", name]
         environment = os.environ | {"MINIVL_RUNS": str(KEPT)}
         subprocess.run(command, check=True, cwd=HERE.parents[2], env=environment)
-    return folder
+    return run
 
 
 def _videos(searcher: Searcher, paths: list[Path]) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 
 from minivl.config.limits import how_to_raise, limit
 
+LARGEST_LOGIT = 1e9  # of a softmax, far above what models have; sums over clips stay finite
+
 
 class AlignmentError(ValueError):
     """Embeddings, similarities or clips that do not fit together, or a file that does not hold them."""
@@ -57,10 +59,13 @@ class Clips:
 class Alignment:
     """What one model makes of A captions and B clips.
 
-    similarity   (A, B): the higher, the better they fit
-    texts        embeddings of the captions (A, D), videos: of the clips (B, D); None for models without them
-    frames       embeddings of frames in the space of `texts` (B, F, D), with frame_mask (B, F), 0 for padding; or None
-    logit_scale  what the model multiplies cosines by, before the softmax; None if it has no such number
+    similarity     (A, B): the higher, the better they fit
+    texts          embeddings of the captions (A, D), videos: of the clips (B, D); None for models without them
+    frames         embeddings of frames in the space of `texts` (B, F, D), and frame_mask (B, F), 0 for padding; or None
+    logit_scale    what the model multiplies cosines by, before the softmax; None if it has no such number
+    image_level    (A, B): similarities at the level of single frames, AlignDistill's teacher of `similarity`; or None
+    distill_scale  what AlignDistill multiplies both by, before its softmax; None: the logit scale
+    teacher        what `image_level` compares with frames, in words; None if that is not known
     """
 
     similarity: np.ndarray
@@ -69,6 +74,14 @@ class Alignment:
     frames: np.ndarray | None = None
     frame_mask: np.ndarray | None = None
     logit_scale: float | None = None
+    image_level: np.ndarray | None = None
+    distill_scale: float | None = None
+    teacher: str | None = None
+
+    @property
+    def softmax_scale(self) -> float | None:
+        """What AlignDistill multiplies similarities by, before its softmax."""
+        return self.logit_scale if self.distill_scale is None else self.distill_scale
 
     @classmethod
     def of_embeddings(cls, texts: np.ndarray, videos: np.ndarray, **others: Any) -> "Alignment":
@@ -88,8 +101,24 @@ class Alignment:
             if self.frames is not None:
                 _require(f"{whose}: frames", self.frames, (B, None, D))
                 _require(f"{whose}: frame_mask", self.frame_mask, self.frames.shape[:2], "biuf")
-        if self.logit_scale is not None and not 0 < self.logit_scale < np.inf:
-            raise AlignmentError(f"{whose}: logit_scale must be a number above 0, not {self.logit_scale}")
+        for name in ("logit_scale", "distill_scale"):
+            scale = getattr(self, name)
+            if scale is not None and not 0 < scale < np.inf:
+                raise AlignmentError(f"{whose}: {name} must be a number above 0, not {scale}")
+        if self.image_level is not None:
+            self._check_teacher(self.image_level, A, B, whose)
+
+    def _check_teacher(self, image_level: np.ndarray, A: int, B: int, whose: str) -> None:
+        """Raise AlignmentError unless image_level has a softmax beside that of the similarities."""
+        _require(f"{whose}: image_level", image_level, (A, B))
+        if self.softmax_scale is None:
+            raise AlignmentError(f"{whose}: image_level needs a distill_scale, or a logit_scale, for its softmax")
+        largest = max(float(np.abs(matrix).max()) for matrix in (image_level, self.similarity))
+        if not self.softmax_scale * largest < LARGEST_LOGIT:
+            raise AlignmentError(
+                f"{whose}: similarity and image_level, times the scale {self.softmax_scale:g} of their softmax, must "
+                f"stay below {LARGEST_LOGIT:g}, and the largest is {self.softmax_scale * largest:g}"
+            )
 
 
 @dataclass(frozen=True)

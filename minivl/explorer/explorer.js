@@ -167,6 +167,7 @@ const explorer = {
       `<p>“${escaped(captions[this.text])}”: the right clip has rank ${view.ranks[this.text]} of ${names.length}.</p>` +
       `<ol>${lines.join("")}</ol>`
     this.showFrames(side)
+    this.showTeacher(side)
   },
 
   showFrames(side) {
@@ -180,28 +181,85 @@ const explorer = {
     const own = video_of_text[this.text]
     const clips = [...new Set([own, this.video])]
     const texts = clips.map(j => (j === own ? this.text : video_of_text.indexOf(j)))
-    const cells = { x: [], y: [], value: [], label: [] }
+    const cosines = []
+    const weights = []
     let x = 0
     clips.forEach(j => {
       const frames = this.framesOf(view, j)
-      texts.forEach((i, y) => {
-        const values = [...frames.map(f => this.cosine(view, i, f)), this.similarity(side, i, j)]
-        values.forEach((value, place) => {
-          cells.x.push(x + place + (place === frames.length ? 0.3 : 0))
-          cells.y.push(texts.length - 1 - y)
-          cells.value.push(value)
-          cells.label.push(value.toFixed(2))
-        })
+      texts.forEach((i, row) => {
+        const y = 2 * (texts.length - row)
+        const values = frames.map(f => this.cosine(view, i, f))
+        values.forEach((value, place) => cosines.push({ x: x + place, y, value, label: value.toFixed(2) }))
+        const whole = this.similarity(side, i, j)
+        cosines.push({ x: x + frames.length + 0.3, y, value: whole, label: whole.toFixed(2) })
+        if (view.logit_scale === null) return
+        softmax(values, view.logit_scale).forEach((value, place) =>
+          weights.push({ x: x + place, y: y - 0.9, value, label: (100 * value).toFixed(0) }),
+        )
       })
       x += frames.length + 2
     })
-    const low = Math.min(...cells.value)
-    const high = Math.max(...cells.value)
-    side.frame_colors.low = low
-    side.frame_colors.high = high
-    side.frames.data = { ...cells, color: cells.value.map(value => (2 * value > low + high ? "black" : "white")) }
+    const values = cosines.map(cell => cell.value)
+    const [low, high] = [Math.min(...values), Math.max(...values)]
+    Object.assign(side.frames_colors, { low, high })
+    side.frames.data = cellsOf(cosines, value => 2 * value > low + high)
+    side.weights.data = cellsOf(weights, value => value > 0.5)
     const rows = texts.map((i, y) => `<li>row ${y + 1}: ${escaped(captions[i])}<br>${this.strip(clips[y])}</li>`)
     side.pair.text = `<ul>${rows.join("")}</ul>`
+  },
+
+  // Whom teacher and student choose for the chosen caption.
+  showTeacher(side) {
+    const { names, video_of_text } = this.data
+    const taught = this.view(side).distill
+    side.teacher_figure.visible = taught !== null
+    if (taught === null) {
+      side.taught.text =
+        "<p>Nothing to show: there are no image-level similarities of this model. minivl explore computes them for " +
+        "CLIP and DiscoVLA; in a file they are the tensor image_level.</p>"
+      return
+    }
+    const own = video_of_text[this.text]
+    const K = taught.clips.shape[1]
+    const row = name => Array.from({ length: K }, (_, k) => taught[name][this.text * K + k])
+    const [clips, teacher, student] = ["clips", "teacher", "student"].map(row)
+    const labels = clips.flatMap((j, y) => [
+      { x: 0, y: y - 0.29, label: shortened(names[j]) + (j === own ? " ✓ the right one" : "") },
+      { x: teacher[y], y, label: ` ${teacher[y].toFixed(3)}` },
+      { x: student[y], y: y + 0.27, label: ` ${student[y].toFixed(3)}` },
+    ])
+    side.teacher.selected.indices = []
+    side.teacher.data = { text: clips.map(() => this.text), video: clips, y: clips.map((_, y) => y), teacher, student }
+    side.teacher_labels.data = columnsOf(labels, "x", "y", "label")
+    side.taught.text = this.verdict(taught, clips, teacher, student)
+  },
+
+  // In words: how sure the teacher is, and what of it the student misses.
+  verdict(taught, clips, teacher, student) {
+    const { names, video_of_text } = this.data
+    const own = video_of_text[this.text]
+    const entropy = taught.entropy[this.text]
+    const divergence = taught.of_texts[this.text]
+    const parts = clips.map((_, y) => (teacher[y] > 0 ? teacher[y] * Math.log(teacher[y] / student[y]) : 0))
+    const most = parts.indexOf(Math.max(...parts))
+    const rest = shares => Math.max(0, 1 - sum(shares)).toFixed(3)
+    const first = clips[0] === own ? "is right" : `prefers ${escaped(names[clips[0]])} to the right clip`
+    const said =
+      divergence < 0.05
+        ? "the student says nearly the same, and has little to learn here"
+        : `the largest part comes from ${escaped(names[clips[most]])}, which the teacher gives ` +
+          `${teacher[most].toFixed(3)} and the student ${student[most].toFixed(3)}`
+    const mean = values => (sum(values) / values.length).toFixed(3)
+    return (
+      `<p>The teacher ${first}, and hesitates as between ${Math.exp(entropy).toFixed(1)} clips. ` +
+      `From it to the student the KL is ${divergence.toFixed(3)} nats: ${said}.</p><table class="numbers">` +
+      `<tr><th>entropy of the teacher</th><td>${entropy.toFixed(3)} nats</td></tr>` +
+      `<tr><th>KL of this caption's row, over clips</th><td>${divergence.toFixed(3)} nats; mean of all captions ${mean(taught.of_texts)}</td></tr>` +
+      `<tr><th>KL of its clip's column, over captions</th><td>${taught.of_clips[own].toFixed(3)} nats; mean of all clips ${mean(taught.of_clips)}</td></tr>` +
+      `<tr><th>share of the clips not drawn</th><td>teacher ${rest(teacher)}, student ${rest(student)}</td></tr>` +
+      `<tr><th>scale of the softmax</th><td>${taught.scale.toFixed(1)}</td></tr></table>` +
+      (taught.words === null ? "" : `<p>What the teacher compares with frames: ${escaped(taught.words)}.</p>`)
+    )
   },
 
   // Numbers of the frames of clip j that are no padding, counted through all clips.
@@ -212,9 +270,9 @@ const explorer = {
 
   cosine(view, i, frame) {
     const D = view.text_vectors.shape[1]
-    let sum = 0
-    for (let d = 0; d < D; d++) sum += view.text_vectors[i * D + d] * view.frame_vectors[frame * D + d]
-    return sum / 32767 ** 2 // as STEPS in minivl/explorer/views.py
+    let product = 0
+    for (let d = 0; d < D; d++) product += view.text_vectors[i * D + d] * view.frame_vectors[frame * D + d]
+    return product / 32767 ** 2 // as STEPS in minivl/explorer/views.py
   },
 
   showNegatives(side) {
@@ -285,6 +343,33 @@ function escaped(text) {
   return String(text).replace(/[&<>"']/g, character => ENTITIES[character])
 }
 
+// A name that fits above a bar.
+function shortened(name) {
+  return name.length > 60 ? `${name.slice(0, 59)}…` : name
+}
+
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0)
+}
+
+function softmax(values, scale) {
+  const largest = Math.max(...values)
+  const powers = values.map(value => Math.exp(scale * (value - largest)))
+  return powers.map(power => power / sum(powers))
+}
+
+// Cells of a matrix as a source of Bokeh has them: black text on those that are bright; upright where cells are narrow.
+function cellsOf(cells, bright) {
+  const color = cells.map(cell => (bright(cell.value) ? "black" : "white"))
+  const angle = cells.map(() => (innerWidth < 600 ? Math.PI / 2 : 0))
+  return { ...columnsOf(cells, "x", "y", "value", "label"), color, angle }
+}
+
+// Rows [{a, b}, ...] as columns {a: [...], b: [...]}.
+function columnsOf(rows, ...names) {
+  return Object.fromEntries(names.map(name => [name, rows.map(row => row[name])]))
+}
+
 // Columns x and y of an array (N, 2).
 function pointsOf(points) {
   const count = points.length / 2
@@ -295,6 +380,6 @@ function pointsOf(points) {
 }
 
 function meansOf(kinds) {
-  const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length
+  const mean = values => sum(values) / values.length
   return { x: kinds.map(points => mean(points.x)), y: kinds.map(points => mean(points.y)) }
 }

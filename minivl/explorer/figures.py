@@ -4,19 +4,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, Range1d
+from bokeh.models import ColumnDataSource, CustomJS, Dodge, LinearColorMapper, Range1d
 from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Button, DataTable, Div, NumberFormatter, Select, Slider, StringFormatter, TableColumn
 from bokeh.plotting import figure
 from matplotlib.colors import to_hex
 
 from minivl.explorer.alignments import Exploration
-from minivl.explorer.views import bin_edges
-from minivl.plots.picture import MATCHING, OTHER, TEXT, VIDEO
+from minivl.explorer.views import LIKED, bin_edges
+from minivl.plots.picture import MATCHING, METHOD_COLORS, OTHER, TEXT, VIDEO
 
 WIDTH = 580  # pixels of one side
-PALETTE = "Cividis256"
+PALETTE, SHARES = "Cividis256", "Greys256"
 MATCHING_COLOR, OTHER_COLOR, TEXT_COLOR, VIDEO_COLOR = (to_hex(color) for color in (MATCHING, OTHER, TEXT, VIDEO))
+TEACHER_COLOR, STUDENT_COLOR = (to_hex(METHOD_COLORS[name]) for name in ("PImgAlign", "AlignDistill"))
 STYLE = """
 :host { font-size: 14px; line-height: 1.4; } img { max-width: 100%; } p { margin: 0.3em 0; }
 ol, ul { margin: 0.3em 0; padding-left: 2em; } th { text-align: left; font-weight: normal; padding-right: 1em; }
@@ -50,6 +51,7 @@ def make_side(exploration: Exploration, model: int, stage: int) -> Side:
         "negatives": _negatives(parts),
         "map": _map(parts),
         "frames": _frames(parts),
+        "teacher": _teacher(parts),
     }
     return Side(parts, sections)
 
@@ -149,25 +151,47 @@ def _map(parts: dict[str, Any]) -> list[UIElement]:
 
 
 def _frames(parts: dict[str, Any]) -> list[UIElement]:
-    colors = LinearColorMapper(palette=PALETTE, low=0, high=1)
-    source = _source("x", "y", "value", "label", "color")
+    """Cosines of captions and frames, and below each row what a softmax makes of it."""
     drawn = _figure(
-        "Captions and frames of the chosen pair", "frame, and after each clip's frames the whole clip", "", 180
+        "Captions and frames of the chosen pair", "frame, and after each clip's frames the whole clip", "", 220
     )
-    drawn.rect("x", "y", 1, 1, source=source, fill_color={"field": "value", "transform": colors}, line_color="white")
-    drawn.text(
-        "x",
-        "y",
-        text="label",
-        source=source,
-        text_align="center",
-        text_baseline="middle",
-        text_font_size="10px",
-        text_color="color",
-    )
+    for name, palette in (("frames", PALETTE), ("weights", SHARES)):
+        colors = LinearColorMapper(palette=palette, low=0, high=1)
+        parts |= {name: _source("x", "y", "value", "label", "color", "angle"), f"{name}_colors": colors}
+        fill: Any = {"field": "value", "transform": colors}
+        drawn.rect("x", "y", 1, 1, source=parts[name], fill_color=fill, line_color="white")
+        _write(drawn, parts[name], text_align="center", text_color="color", angle="angle")
     drawn.yaxis.visible = drawn.grid.visible = False
-    parts |= {"frames": source, "frame_colors": colors, "frames_figure": drawn}
+    parts["frames_figure"] = drawn
     return [drawn, *_texts(parts, "pair")]
+
+
+def _teacher(parts: dict[str, Any]) -> list[UIElement]:
+    """Two bars for each clip: the share that the teacher gives it, and below that the student's."""
+    source = _source("text", "video", "y", "teacher", "student")
+    drawn = _figure(
+        "Which clips the chosen caption chooses",
+        "share of the choice; over all clips they add up to 1",
+        "",
+        500,
+        x_range=Range1d(start=0, end=1.12),  # with room for the number at the end of a bar
+        y_range=Range1d(start=LIKED + 0.6, end=-0.6),  # the teacher's favourite is on top
+        tools="tap,reset",
+    )
+    for name, shift, color, hatch in (("teacher", 0.0, TEACHER_COLOR, " "), ("student", 0.26, STUDENT_COLOR, "/")):
+        place: Any = {"field": "y", "transform": Dodge(value=shift)}
+        look: dict[str, Any] = {"color": color, "hatch_pattern": hatch, "hatch_alpha": 0.4, "nonselection_alpha": 1}
+        drawn.hbar(place, right=name, height=0.24, source=source, legend_label=name, **look)
+    parts["teacher_labels"] = _source("x", "y", "label")
+    _write(drawn, parts["teacher_labels"])
+    drawn.yaxis.visible = drawn.ygrid.visible = False
+    drawn.legend.location = "bottom_right"
+    parts |= {"teacher": source, "teacher_figure": drawn}
+    return [drawn, *_texts(parts, "taught")]
+
+
+def _write(drawn: figure, source: ColumnDataSource, **options: Any) -> None:
+    drawn.text("x", "y", text="label", source=source, text_baseline="middle", text_font_size="10px", **options)
 
 
 def make_changes() -> Side:

@@ -15,7 +15,8 @@ from minivl.hub.checkpoints import CheckpointError, read_weights
 
 DESCRIPTION, TENSORS = "alignment.json", "alignment.safetensors"
 FORMAT = "minivl alignment 1"  # raise the number when the files change their meaning
-ARRAYS = ("similarity", "texts", "videos", "frames", "frame_mask")
+ARRAYS = ("similarity", "texts", "videos", "frames", "frame_mask", "image_level")
+SETTINGS = ("logit_scale", "distill_scale", "teacher")  # of a stage, in the description
 
 
 class _Part(BaseModel):
@@ -35,6 +36,8 @@ class _Caption(_Part):
 class _Stage(_Part):
     name: str = ""
     logit_scale: float | None = None
+    distill_scale: float | None = None
+    teacher: str | None = None
 
 
 class _Model(_Part):
@@ -66,7 +69,7 @@ def save_exploration(exploration: Exploration, folder: Path | str) -> Path:
             for text, video in zip(clips.captions, clips.video_of_text, strict=True)
         ],
         models=[
-            _Model(name=name, stages=[_Stage(name=stage, logit_scale=a.logit_scale) for stage, a in stages.items()])
+            _Model(name=name, stages=[_Stage(name=stage, **_settings(a)) for stage, a in stages.items()])
             for name, stages in exploration.models.items()
         ],
     )
@@ -124,12 +127,16 @@ def _alignment(prefix: str, stage: _Stage, tensors: dict[str, np.ndarray]) -> Al
     """A stage's alignment, whose tensors are taken out; without similarities, they are the cosines."""
     found: dict[str, Any] = {name: tensors.pop(prefix + name, None) for name in ARRAYS}
     if found["similarity"] is not None:
-        return Alignment(**found, logit_scale=stage.logit_scale)
+        return Alignment(**found, **_settings(stage))
     texts, videos = found["texts"], found["videos"]
     if texts is None or videos is None or texts.ndim != 2 or videos.ndim != 2 or texts.shape[1] != videos.shape[1]:
         raise AlignmentError(f"there must be a tensor {prefix}similarity, or {prefix}texts and {prefix}videos")
     del found["similarity"], found["texts"], found["videos"]
-    return Alignment.of_embeddings(texts, videos, **found, logit_scale=stage.logit_scale)
+    return Alignment.of_embeddings(texts, videos, **found, **_settings(stage))
+
+
+def _settings(of: Alignment | _Stage) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in SETTINGS}
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

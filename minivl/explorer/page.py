@@ -6,6 +6,7 @@ puts all of its code into the page. `explorer.js`, beside this file, says what c
 
 import base64
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from bokeh.events import DocumentReady
 from bokeh.layouts import column, row
 from bokeh.models import Column, CustomJS, Row
 from bokeh.models.ui import UIElement
-from bokeh.models.widgets import Div, Select
+from bokeh.models.widgets import DataTable, Div, Select, Slider
+from bokeh.plotting import figure
 from bokeh.resources import INLINE
 from PIL import Image
 
@@ -60,7 +62,16 @@ WORDS = {
     "to its own clip and to the chosen one. Click a point to choose it.</p>",
     "frames": "<h2>Image level beside video level</h2><p>Cosines of captions with single frames, and after a gap with "
     "the whole clip: what fits one frame well may fit the clip less. First row, first block: the chosen caption and "
-    "its own clip. If another clip was chosen, it is the second block, and its caption the second row.</p>",
+    "its own clip. If another clip was chosen, it is the second block, and its caption the second row. In grey, below "
+    "each row: the softmax of its frames' cosines at the logit scale, in percent. PImgAlign weighs frames by it, so "
+    "that those count which fit best.</p>",
+    "teacher": "<h2>Teacher and student</h2><p>AlignDistill teaches the video level what the image level sees. Here is "
+    "the row of the chosen caption in both, each after a softmax over all clips: what frames say, pooled as PImgAlign "
+    "does (the teacher), beside what the whole clip says (the student). Drawn are the ten clips that one of them likes "
+    "best, and the right one. <i>Entropy</i> is 0 nats if the teacher is sure of one clip, and grows with the number "
+    "of clips that it hesitates between. <i>KL</i> is what the student misses of the teacher, and what AlignDistill "
+    "makes smaller; in training the softmax runs over a batch, here over all clips. Click a bar to "
+    "choose the clip.</p>",
 }
 CHANGES = (
     "<h2>What changed from left to right</h2><p>Every dot is a caption: the rank of its clip with the left model and "
@@ -150,9 +161,9 @@ def _layout(exploration: Exploration, sides: list[Side], order: Select, changes:
     for name, words in WORDS.items():
         children.append(_words(words))
         children += [order] if name == "matrix" else []
-        children.append(_beside([column(side.shown[name], width=WIDTH + 20) for side in sides]))
+        children.append(_beside([side.shown[name] for side in sides]))
     if changes is not None:
-        children += [_words(CHANGES), _beside([column(changes.shown["changes"]), column(changes.shown["table"])])]
+        children += [_words(CHANGES), _beside(list(changes.shown.values()))]
     return column(children)
 
 
@@ -160,8 +171,13 @@ def _words(text: str) -> Div:
     return Div(text=text, disable_math=True, stylesheets=[STYLE], width=2 * WIDTH, styles={"max-width": "95vw"})
 
 
-def _beside(children: list[UIElement]) -> Row:
-    return row(children, styles={"flex-wrap": "wrap"})
+def _beside(columns: list[list[UIElement]]) -> Row:
+    """Columns beside each other where the window is wide enough; none is wider than the window."""
+    for part in itertools.chain(*columns):
+        if isinstance(part, figure | Div | DataTable | Slider):
+            part.sizing_mode = "stretch_width"
+    sides = [column(parts, width=WIDTH, styles={"max-width": "95vw"}) for parts in columns]
+    return row(sides, spacing=20, styles={"flex-wrap": "wrap"})
 
 
 def _connect(sides: list[Side], order: Select, changes: Side | None) -> None:
@@ -182,6 +198,9 @@ def _connect(sides: list[Side], order: Select, changes: Side | None) -> None:
         parts["video_points"].selected.js_on_change("indices", call("chooseVideo(cb_obj.indices[0])"))
         parts["negatives"].selected.js_on_change(
             "indices", call("chooseLine(source, cb_obj.indices[0])", source=parts["negatives"])
+        )
+        parts["teacher"].selected.js_on_change(
+            "indices", call("chooseLine(source, cb_obj.indices[0])", source=parts["teacher"])
         )
         order.js_on_change("value", call(f"showMatrix({this})"))
     if changes is not None:

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from minivl.config import ConfigError, Scale
 from minivl.data.clips import ClipDataset
 from minivl.data.images import crop_square
 from minivl.data.schema import captions_of
+from minivl.data.text import tokenize
+from minivl.discovla import DiscoVLA
+from minivl.discovla.pimgalign import image_level_similarity
+from minivl.discovla.pseudo_captions import pair_keys, rendered_captions
+from minivl.discovla.zero_shot import ZeroShot
 from minivl.explorer.alignments import Alignment, Clips, Exploration
 from minivl.hub.checkpoints import load_weights
 from minivl.tasks.clip import retrieval
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 
 MODEL = "model"  # the folder in that of a run where its last state is
 PICTURES, SIDE, SMALL, FEW = 8, 64, 40, 200  # frames of a strip; their pixels, and those where clips are more than FEW
+TEXTS = 16  # clips whose frame captions are encoded at once
 
 
 def explore_clip(
@@ -44,7 +51,8 @@ def explore_clip(
     def align() -> Alignment:
         found = retrieval.embeddings(model, clips, progress=progress)
         scale = model.clip.logit_scale.exp().item()
-        return _alignment(found.texts, found.videos, found.frames, found.frame_mask, scale)
+        taught = _taught(model, clips, found, scale)
+        return replace(_alignment(found.texts, found.videos, found.frames, found.frame_mask, scale), **taught)
 
     shown = _clips(clips.rows, clips.captions, clips.video_of_text, _strips(clips))
     return Exploration(shown, {_title(name): dict(_stages(name, model, align))})
@@ -67,6 +75,48 @@ def explore_univl(name: str, rows: "Dataset", progress: bool = True) -> Explorat
         return _alignment(texts, task.univl.pool_video(frames, mask), frames, mask, None)
 
     return Exploration(_clips(rows, *captions_of(rows), None), {_title(name): dict(_stages(name, task, align))})
+
+
+@torch.inference_mode()
+def _taught(
+    model: DiscoVLA | ZeroShot, clips: ClipDataset, found: retrieval.Embeddings, scale: float
+) -> dict[str, Any]:
+    """What AlignDistill would teach the model on these clips: the last three fields of an `Alignment`.
+
+    The teacher matches captions of frames with frames, as in training, where the clips have such captions. Where they
+    have none, it has nothing but the caption itself. Padding takes part unless the model's settings leave it out.
+    """
+    config = model.config
+    padding = found.frame_mask if config.mask_padding else None
+    pool_scale = scale if config.pool_scale is None else config.pool_scale
+    if _have_frame_captions(clips):
+        captions = _frame_captions(model, clips, found.frame_mask)
+        image = image_level_similarity(captions, found.frames, pool_scale, padding, padding)[clips.video_of_text]
+        teacher = "the captions of the right clip's frames"
+    else:
+        image = image_level_similarity(found.texts[:, None], found.frames, pool_scale, None, padding)
+        teacher = "the caption itself, as these clips have no captions of frames"
+    return {"image_level": image.float().cpu().numpy(), "distill_scale": config.distill_scale, "teacher": teacher}
+
+
+def _have_frame_captions(clips: ClipDataset) -> bool:
+    return "frame_captions" in clips.rows.column_names and None not in clips.rows["frame_captions"]
+
+
+def _frame_captions(model: DiscoVLA | ZeroShot, clips: ClipDataset, frame_mask: Tensor) -> Tensor:
+    """Embeddings of the frame captions of each clip, (B, F, D), fused as in training where the model fuses them."""
+    told, keys = rendered_captions(clips), pair_keys(clips)
+    texts = [told[keys[i]] for i in np.unique(clips.video_of_text, return_index=True)[1]]  # B lists of F
+    encoded = []
+    for first in range(0, len(texts), TEXTS):
+        some, mask = texts[first : first + TEXTS], frame_mask[first : first + TEXTS]
+        tokens = tokenize(clips.clip.tokenizer, [text for own in some for text in own], clips.inputs.max_words)
+        ids, real = (part.to(mask.device).unflatten(0, mask.shape) for part in tokens)  # (B', F, L)
+        if isinstance(model, DiscoVLA):
+            encoded.append(model.encode_frame_captions(ids, real, mask))
+        else:
+            encoded.append(model.encode_caption(ids.flatten(0, 1), real.flatten(0, 1)).unflatten(0, mask.shape))
+    return torch.cat(encoded)
 
 
 def is_run(folder: Path | str) -> bool:

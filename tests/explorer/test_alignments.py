@@ -22,6 +22,11 @@ WRONG = {
     r"frames must be of shape \(5, any, 3\), not float64 \(5, 0, 3\)": {"frames": np.zeros((5, 0, 3))},
     r"frame_mask is missing: it must be of shape \(5, 2\)": {"frame_mask": None},
     "logit_scale must be a number above 0": {"logit_scale": 0.0},
+    "distill_scale must be a number above 0": {"distill_scale": np.inf},
+    r"image_level must be of shape \(6, 5\), not float64 \(5, 6\)": {"image_level": np.zeros((5, 6))},
+    "image_level has numbers that are NaN": {"image_level": np.full((6, 5), np.inf)},
+    "image_level needs a distill_scale, or a logit_scale": {"logit_scale": None, "distill_scale": None},
+    r"times the scale 1e\+12 of their softmax, must stay below 1e\+09": {"distill_scale": 1e12},
 }
 
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from helpers.browser import PROGRAM, Browser
 from helpers.explorations import HOSTILE, VIDEO_OF_TEXT, exploration
 from minivl.explorer import write_page
+from minivl.explorer.views import distillation
 from minivl.metrics.retrieval import ranks
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here: apt-get install chromium")
@@ -132,6 +134,74 @@ def test_frames_stand_beside_the_whole_clip(browser):
     assert found["value"][:3] == pytest.approx(own, abs=1e-3)
     assert len(found["value"]) == 2 * 3 + 2 * 2
     assert found["value"][-2:] == pytest.approx([similarity[3, 3]] * 2, abs=1e-3)
+
+
+def test_below_cosines_stands_their_softmax(browser):
+    browser.run("explorer.choose(4, 3)")
+    found, cosine = side(browser, "weights.data", 1), last_alignments()[1].similarity[3, 4]
+    first = 1 / (1 + np.exp(-2 * 20 * cosine))  # logit scale 20; the second frame is the opposite of the first
+    assert found["value"][2:4] == pytest.approx([first, 1 - first], abs=0.01), "clip 4 for the caption of clip 3"
+    assert found["value"][4:] == [1, 1], "clip 3 has one frame that is no padding"
+    assert found["label"][4] == "100"
+
+
+def test_teacher_and_student_stand_beside_each_other(browser):
+    browser.run("explorer.choose(4, 3)")
+    assert "Nothing to show: there are no image-level similarities" in side(browser, "taught.text")
+    assert side(browser, "teacher_figure.visible") is False and side(browser, "teacher_figure.visible", 1) is True
+    alignment, found = last_alignments()[1], side(browser, "teacher.data", 1)
+    for level, name in ((alignment.image_level, "teacher"), (alignment.similarity, "student")):
+        assert found[name] == pytest.approx(softmax(5.0 * level[4])[found["video"]], abs=1e-5)
+    assert sorted(found["video"]) == [0, 1, 2, 3, 4], "there are no more clips"
+    right = [name for name in side(browser, "teacher_labels.data.label", 1) if "✓ the right one" in name]
+    assert right == ["four ✓ the right one"]
+    kl = distillation(alignment, exploration().clips)["of_texts"][4]
+    assert f"the KL is {kl:.3f} nats" in (words := side(browser, "taught.text", 1))
+    assert "scale of the softmax</th><td>5.0" in words and "&lt;/script&gt;" in words, "the teacher's name is escaped"
+
+
+def test_a_bar_chooses_its_clip(browser):
+    browser.run("explorer.choose(4, 4)")
+    videos = side(browser, "teacher.data.video", 1)
+    line = videos.index(2)
+    browser.run(f"explorer.sides[1].teacher.selected.indices = [{line}]")
+    assert browser.run("[explorer.text, explorer.video]") == [4, 2]
+    assert side(browser, "teacher.data.video", 1) == videos and side(browser, "teacher.selected.indices", 1) == []
+
+
+# The first cell of a line of the table with a source, in the window.
+CELL = """
+(() => {
+  const root = Bokeh.documents[0].roots()[0]
+  const table = [...root.references()].find(model => model.type === "DataTable" && model.source === %s)
+  const view = [...Bokeh.index.roots][0].owner.find_one(table)
+  view.el.scrollIntoView()
+  const box = element => element.getBoundingClientRect()
+  const lines = [...view.shadow_el.querySelectorAll(".slick-row")].sort((a, b) => box(a).y - box(b).y)
+  const { x, y, width, height } = box(lines[%d].querySelector(".slick-cell"))
+  return [x + width / 2, y + height / 2]
+})()
+"""
+
+
+@pytest.mark.parametrize("source", ["explorer.sides[1].negatives", "explorer.changes.source"])
+def test_a_click_on_a_line_of_a_table_chooses_what_it_says(browser, source):
+    """Hardest negatives, and what changed between two models."""
+    browser.run("explorer.choose(0, 0)")
+    found = browser.run(f"{source}.data")
+    line = next(line for line, text in enumerate(found["text"]) if text != 0)
+    browser.click(*browser.run(CELL % (source, line)))
+    text = found["text"][line]
+    video = found["video"][line] if "video" in found else int(VIDEO_OF_TEXT[text])
+    browser.wait_for(f"explorer.text === {text} && explorer.video === {video}")
+
+
+def test_negatives_stand_in_order_and_those_with_the_same_words_are_marked(browser):
+    found, captions = side(browser, "negatives.data", 1), exploration().clips.captions
+    assert found["margin"] == sorted(found["margin"])
+    of_clip = VIDEO_OF_TEXT.tolist().index
+    same = [captions[i] == captions[of_clip(j)] for i, j in zip(found["text"], found["video"], strict=True)]
+    assert [word == "same words" for word in found["same"]] == same
 
 
 def test_what_changed_between_two_models(browser):

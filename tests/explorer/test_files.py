@@ -37,11 +37,12 @@ def test_what_was_saved_is_read_back(folder):
     for name, stages in wrote.models.items():
         for stage, alignment in stages.items():
             found = read.models[name][stage]
-            for part in ("similarity", "texts", "videos", "frames", "frame_mask"):
+            for part in ("similarity", "texts", "videos", "frames", "frame_mask", "image_level"):
                 before, after = getattr(alignment, part), getattr(found, part)
                 assert (before is None) == (after is None)
                 assert before is None or np.allclose(after, before, rtol=1e-6)
-            assert found.logit_scale == alignment.logit_scale
+            for part in ("logit_scale", "distill_scale", "teacher"):
+                assert getattr(found, part) == getattr(alignment, part)
 
 
 def test_a_file_that_another_program_wrote(tmp_path):
@@ -58,6 +59,7 @@ def test_a_file_that_another_program_wrote(tmp_path):
     found = load_exploration(tmp_path)
     assert found.models["mine"][""].similarity.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert found.clips.groups is None and found.clips.strips is None
+    assert found.models["mine"][""].image_level is None
 
 
 DAMAGE = {

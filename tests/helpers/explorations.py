@@ -3,6 +3,7 @@
 import numpy as np
 
 from minivl.explorer import Alignment, Clips, Exploration
+from minivl.explorer.alignments import unit
 
 HOSTILE = "</script><img src=x onerror=\"window.hacked = true\"><b class='hacked'>$$x$$"
 CAPTIONS = [HOSTILE, "a red pot", "a red pot", "a hand", "a knife slices a carrot", "the same carrot"]
@@ -24,7 +25,11 @@ def alignment(noise, seed=0, frames=True):
         return Alignment.of_embeddings(texts, videos)
     of_frames = np.stack([videos, -videos], axis=1)
     mask = np.array([[1, 1], [1, 1], [1, 1], [1, 0], [1, 1]], dtype=np.float32)
-    return Alignment.of_embeddings(texts, videos, frames=of_frames, frame_mask=mask, logit_scale=20.0)
+    image_level = np.abs(unit(texts) @ unit(videos).T).astype(np.float32)  # of the better of the two frames
+    return Alignment.of_embeddings(
+        texts, videos, frames=of_frames, frame_mask=mask, logit_scale=20.0, image_level=image_level, distill_scale=5.0,
+        teacher=HOSTILE,
+    )  # fmt: skip
 
 
 def exploration():
