@@ -30,5 +30,5 @@ from minivl.plots.frames import attention_over_frames, caption_frame_maps
 from minivl.plots.matrices import attention_map, heat_map, similarity_matrices
 from minivl.plots.picture import METHOD_COLORS, Picture, method_color
 from minivl.plots.results import probes, recall_curves, score_changes, score_intervals
-from minivl.plots.scores import amounts, curves, length_histograms, recall_bars, truth_scatter
+from minivl.plots.scores import amounts, curve_panels, curves, length_histograms, recall_bars, truth_scatter
 from minivl.plots.timelines import localization_map, segmentation_timeline

@@ -55,18 +55,26 @@ def gallery(
 
 
 def clip_timeline(steps: list[dict], transcript: list[dict], duration: float) -> Picture:
-    """The times at which things are said and done, in seconds: one line per sentence, then the steps."""
+    """The times at which things are said and done, in seconds: a line for each sentence, then one for each step.
+
+    Words stand beside their bar, on the side with more room, so that the bars alone show the times.
+    """
     said = len(transcript)
-    figure, axis = plt.subplots(figsize=(9, 1.4 + 0.24 * said))
-    for i, step in enumerate(steps):
-        lane = said + 0.5 + 0.9 * (i % 2)
-        axis.barh(lane, step["end"] - step["start"], left=step["start"], height=0.8, color=COLORS[2])
-        axis.text(step["start"], lane, step["label"], fontsize=7, va="center")
-    for i, sentence in enumerate(transcript):
-        axis.barh(i, sentence["end"] - sentence["start"], left=sentence["start"], height=0.8, color=COLORS[1])
-        axis.text(sentence["start"], i, sentence["text"], fontsize=7, va="center")
+    rows = [(s["text"], s, COLORS[1]) for s in transcript] + [(s["label"], s, COLORS[2]) for s in steps]
+    lanes = [lane + (lane >= said) for lane in range(len(rows))]  # an empty one between what is said and done
+    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.2 * len(rows)))
+    for lane, (words, time, color) in zip(lanes, rows, strict=True):
+        start, end = time["start"], time["end"]
+        axis.barh(lane, end - start, left=start, height=0.8, color=color)
+        place, aside, side = (end, 3, "left") if duration - end > start else (start, -3, "right")
+        axis.annotate(
+            words, (place, lane), (aside, 0), textcoords="offset points", fontsize=8, ha=side, va="center_baseline"
+        )
     axis.invert_yaxis()
-    axis.set(xlim=(0, duration), yticks=[(said - 1) / 2, said + 1], yticklabels=["said", "done"], xlabel="seconds")
+    axis.grid(axis="x", color="0.9")
+    axis.set_axisbelow(True)
+    middles = [(said - 1) / 2, said + 1 + (len(steps) - 1) / 2]
+    axis.set(xlim=(0, duration), yticks=middles, yticklabels=["said", "done"], xlabel="seconds")
     words = [f"{s['label']} {s['start']:.1f} to {s['end']:.1f} s" for s in steps]
     words += [f"“{t['text']}” {t['start']:.1f} to {t['end']:.1f} s" for t in transcript]
     return Picture(figure, f"Done: {', '.join(words[: len(steps)])}. Said: {', '.join(words[len(steps) :])}.")

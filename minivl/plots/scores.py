@@ -37,11 +37,42 @@ def curves(table: pd.DataFrame, x: str, y: str, hue: str, xlabel: str, ylabel: s
     return Picture(figure, f"{ylabel} against {xlabel}. {words}.")
 
 
+def curve_panels(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    hue: str,
+    ylabel: str,
+    guessing: dict[str, float] | None = None,
+    log: bool = False,
+) -> Picture:
+    """A panel for each curve, all on one scale, so that none hides another.
+
+    guessing   name of a curve -> what guessing gives there, a dashed line with its number
+    log        a logarithmic scale, on which small values are seen beside large ones
+    """
+    curves, words = dict(list(table.groupby(hue, sort=False))), []
+    figure, axes = panels(len(curves), 1.8 * len(curves), 2.8, sharey=True)
+    for axis, (name, rows), color in zip(axes, curves.items(), COLORS, strict=False):
+        axis.plot(rows[x], rows[y], marker="o", ms=3, color=method_color(name, color))
+        axis.set_title(name, fontsize=9)
+        axis.set(xlabel=x)
+        values = ", ".join(f"{value:.3g} at {at:g}" for at, value in zip(rows[x], rows[y], strict=True))
+        words.append(f"{name}: {values}")
+        if guessing:
+            axis.axhline(guessing[name], color="black", ls="--", lw=1)
+            axis.set_title(f"{name}\ndashed: guessing, {guessing[name]:.2f}", fontsize=9)
+            words[-1] += f"; by guessing {guessing[name]:.2f}"
+    axes[0].set(ylabel=ylabel, **({"yscale": "log"} if log else {"ylim": (0, None)}))
+    scale = ", logarithmic scale" if log else ""
+    return Picture(figure, f"{ylabel} against {x}{scale}. " + ". ".join(words) + ".")
+
+
 def length_histograms(lengths: dict[str, list[int]]) -> Picture:
-    """The number of words in texts, one colour per kind of text."""
+    """The number of words in texts, one colour per kind of text; bars of the same number stand side by side."""
     table = pd.DataFrame([(kind, n) for kind, values in lengths.items() for n in values], columns=["kind", "words"])
     figure, axis = plt.subplots(figsize=(6, 3))
-    share = {"discrete": True, "stat": "probability", "common_norm": False, "element": "step"}
+    share = {"discrete": True, "stat": "probability", "common_norm": False, "multiple": "dodge"}
     sns.histplot(table, x="words", hue="kind", ax=axis, palette=dict(zip(lengths, COLORS, strict=False)), **share)
     axis.set(xlabel="words per text", ylabel="share of texts")
     words = "; ".join(f"{kind}: mean {np.mean(values):.1f}, longest {max(values)}" for kind, values in lengths.items())

@@ -221,6 +221,44 @@ def test_attention_over_frames(rng):
     assert overlay.get_extent() == [0, 8, 8, 0], "patches lie on the frame"
 
 
+def test_words_of_a_time_line_stand_beside_their_bars_and_within_the_picture():
+    steps = [{"label": "slice the mushroom", "start": 0.0, "end": 0.5}, {"label": "heat", "start": 8.0, "end": 10.0}]
+    said = [{"text": "my grandma used to do it this way", "start": 6.0, "end": 6.5}]
+    figure = plots.clip_timeline(steps, said, 10.0).figure
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    bars = [bar.get_window_extent() for bar in axis.patches]
+    words = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == [
+        "my grandma used to do it this way",
+        "slice the mushroom",
+        "heat",
+    ]
+    assert not any(bar.overlaps(word) for bar in bars for word in words)
+    frame = axis.get_window_extent()
+    assert all(frame.x0 <= word.x0 and word.x1 <= frame.x1 for word in words)
+
+
+def test_each_curve_has_its_panel_and_its_line_of_guessing():
+    rows = pd.DataFrame({"step": [1, 2, 1, 2], "what": ["a", "a", "b", "b"], "value": [5.0, 2.0, 0.01, 0.02]})
+    picture = plots.curve_panels(rows, "step", "value", "what", "loss", {"a": 3.0, "b": 0.015})
+    first, second = picture.figure.axes
+    assert [list(line.get_ydata()) for line in second.lines] == [[0.01, 0.02], [0.015, 0.015]]
+    assert first.get_ylim() == second.get_ylim() and first.get_ylim()[0] == 0
+    assert picture.alt == (
+        "loss against step. a: 5 at 1, 2 at 2; by guessing 3.00. b: 0.01 at 1, 0.02 at 2; by guessing 0.01."
+    )
+    logarithmic = plots.curve_panels(rows, "step", "value", "what", "norm", log=True)
+    assert {axis.get_yscale() for axis in logarithmic.figure.axes} == {"log"} and "logarithmic" in logarithmic.alt
+
+
+def test_equal_lengths_stand_side_by_side():
+    axis = plots.length_histograms({"one": [3, 3, 4], "other": [3, 3, 4]}).figure.axes[0]
+    bars = sorted((round(bar.get_x(), 6), bar.get_height()) for bar in axis.patches if bar.get_height() > 0)
+    assert len({place for place, _ in bars}) == 4, "no bar hides another"
+    assert [height for _, height in bars] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3])
+
+
 def test_amounts():
     picture = plots.amounts({"small": 0.001, "large": 1234.0}, "GPU hours", marked=("large",))
     axis = picture.figure.axes[0]
