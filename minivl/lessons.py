@@ -54,10 +54,14 @@ def show_source(thing: Callable, equation: str = "") -> None:
 
 
 def source_of(thing: Callable, equation: str = "") -> str:
-    """What `show_source` shows, as Markdown."""
+    """What `show_source` shows, as Markdown.
+
+    The style is for pages that nbconvert writes, where code in an output has the font of what is around it.
+    """
     path = Path(inspect.getfile(thing)).relative_to(Path(minivl.__file__).parents[1])
     head = f"$$ {equation} $$\n\n" if equation else ""
-    return f"{head}`{path}`\n```python\n{inspect.getsource(thing)}```"
+    code = f"```python\n{inspect.getsource(thing)}```"
+    return f'{head}`{path}`\n\n<div style="font-family: monospace">\n\n{code}\n\n</div>'
 
 
 def shown_sources(notebook: Any) -> list[tuple[dict, str]]:
