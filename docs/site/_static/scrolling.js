@@ -3,7 +3,8 @@
 // can reach it and a screen reader is told what it is; where all of it is seen, it is no stop on the way through the page.
 const SCROLLING = "div.output, div.output figure, .pst-scrollable-table-container, div.highlight pre";
 
-function name(part) {
+// Not called "name": that is the window's own name, which onnxruntime-web reads.
+function kindOf(part) {
   return part.matches("figure") ? "Figure" : part.matches("pre") ? "Source" : "Output";
 }
 
@@ -12,7 +13,7 @@ function mark() {
     if (part.scrollWidth > part.clientWidth + 1) {
       part.tabIndex = 0;
       part.setAttribute("role", "group");
-      part.setAttribute("aria-label", `${name(part)}, scrolls sideways`);
+      part.setAttribute("aria-label", `${kindOf(part)}, scrolls sideways`);
     } else {
       for (const attribute of ["tabindex", "role", "aria-label"]) part.removeAttribute(attribute);
     }
