@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from minivl.ablations.runner import Cell, Measured, at_most
-from minivl.ablations.univl_worlds import PARTS, hash_of_features, narrated_world
+from minivl.ablations.univl_worlds import PARTS, hash_of_features, narrated_world, told_in
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
-from minivl.config import NARRATED_WORLD, NarrationConfig, Scale, TaskConfig, TrainConfig, UniVLPretrainConfig, override
+from minivl.config import NarrationConfig, Scale, TaskConfig, TrainConfig, UniVLPretrainConfig, override
 from minivl.config.settings import OBJECTIVES
 from minivl.data.features import load_features
 from minivl.data.narration import NarratedDataset
@@ -56,9 +56,8 @@ def prepare_parts(settings: Scale, cell: Cell) -> str:
 
 def captioned_world(cell: Cell) -> Path:
     """The narrated world of a cell with one split more: captions for the first videos of pretraining."""
-    folder = narrated_world(cell)
-    world = override(NARRATED_WORLD, **({} if cell.world is None else {"seed": cell.world}))
-    return caption_again(folder, PARTS[0], CAPTIONED, world)
+    world, speech = told_in(cell)
+    return caption_again(narrated_world(cell), PARTS[0], CAPTIONED, override(world, **speech))
 
 
 def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:

@@ -72,15 +72,20 @@ def run_joint(settings: Scale, cell: Cell, seed: int) -> Measured:
 
 def narrated_world(cell: Cell) -> Path:
     """The narrated feature world of a cell, rendered at the first call; with other speech, the same features."""
-    knobs = {field.name for field in dataclasses.fields(WorldConfig)} & cell.settings.keys()
-    speech = {name: cell.settings[name] for name in knobs}
-    world = override(NARRATED_WORLD, **({} if cell.world is None else {"seed": cell.world}))
+    world, speech = told_in(cell)
     source = cache_dir() / "worlds" / f"narrated-{_named(world)}"
     write_feature_world(source, "narrated", S3D.from_pretrained(S3D_WEIGHTS), world, parts=PARTS)
     folder = cache_dir() / "worlds" / f"narrated-{_named(override(world, **speech))}"
     if folder == source or all((folder / part.name / "metadata.jsonl").exists() for part in PARTS):
         return folder
     return renarrate(source, folder, world, PARTS, **speech)
+
+
+def told_in(cell: Cell) -> tuple[WorldConfig, dict]:
+    """The world of a cell as the cooks usually speak there, and what the cell changes of their speech."""
+    knobs = {field.name for field in dataclasses.fields(WorldConfig)} & cell.settings.keys()
+    world = override(NARRATED_WORLD, **({} if cell.world is None else {"seed": cell.world}))
+    return world, {name: cell.settings[name] for name in knobs}
 
 
 def _named(world: WorldConfig) -> str:

@@ -106,11 +106,9 @@ def caption_again(folder: Path, part: Part, captioned: Part, world: WorldConfig)
     part        the split that is there; `captioned` holds videos of it
     world       the settings that `folder` was written with
 
-    Returns the folder; a split that is there already is kept. Raises ValueError if the videos are others.
+    Returns the folder. Only rows are written, so an earlier split of that name is replaced.
+    Raises ValueError if the videos are others.
     """
-    directory = folder / captioned.name
-    if (directory / "metadata.jsonl").exists():
-        return folder
     there = [json.loads(line) for line in (folder / part.name / "metadata.jsonl").open(encoding="utf-8")]
     rows = []
     for row, told in zip(there[captioned.first :], _narrated(captioned, world), strict=False):
@@ -119,8 +117,8 @@ def caption_again(folder: Path, part: Part, captioned: Part, world: WorldConfig)
         features = str((folder / part.name).resolve() / row["feature_file"])  # an absolute path stays what it is
         named = {"feature_file": features, "feature_rate": row["feature_rate"]}
         rows.append(named | {name: told[name] for name in ("video_id", *captioned.columns)})
-    directory.mkdir(parents=True, exist_ok=True)
-    _write_rows(directory, rows)
+    (folder / captioned.name).mkdir(parents=True, exist_ok=True)
+    _write_rows(folder / captioned.name, rows)
     return folder
 
 

@@ -39,9 +39,20 @@ def test_captions_are_added_to_videos_that_are_there():
     assert [row["video_id"] for row in captioned] == [row["video_id"] for row in pretrained[:3]]
     assert all(row["step_captions"] for row in captioned) and "step_captions" not in pretrained[0]
     assert not (folder / "train" / "features.safetensors").exists(), "features are there once"
-    before = (folder / "train" / "metadata.jsonl").stat().st_mtime_ns
-    assert univl_parts.captioned_world(cell()) == folder
-    assert (folder / "train" / "metadata.jsonl").stat().st_mtime_ns == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(univl_parts, "CAPTIONED", Part("train", "train", 1, 2, DOWNSTREAM))
+        assert [row["video_id"] for row in rows(univl_parts.captioned_world(cell()), "train")] == [
+            row["video_id"] for row in pretrained[1:3]
+        ]
+    assert rows(univl_parts.captioned_world(cell()), "train") == captioned
+
+
+def test_captioned_videos_are_told_as_the_cell_says():
+    shifted, aligned = (
+        rows(univl_parts.captioned_world(cell(transcript_shift=shift)), "train") for shift in (4.0, 0.0)
+    )
+    assert [row["step_captions"] for row in shifted] == [row["step_captions"] for row in aligned]
+    assert [row["transcript"] for row in shifted] != [row["transcript"] for row in aligned]
 
 
 def test_captions_of_other_videos_are_refused(tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from helpers.launching import in_two_processes
 from minivl.config import TrainConfig
 from minivl.train import run_folder
 from minivl.train.loop import fit, seed_everything
@@ -68,22 +69,8 @@ def assert_same(result, expected):
 
 
 def two_processes(run_dir):
-    """What torchrun does, but with forked processes: torch and accelerate are imported once."""
-    import accelerate  # noqa: F401
-    import transformers  # noqa: F401
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    torch.optim.AdamW(Toy().parameters())  # the first optimiser imports a lot
-    launch = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=2,
-        rdzv_backend="c10d",
-        start_method="fork",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-    )
-    elastic_launch(launch, one_of_two)(run_dir)
+    """`one_of_two` in each of two processes."""
+    in_two_processes(one_of_two, run_dir)
 
 
 def one_of_two(run_dir):
