@@ -32,8 +32,8 @@ EXPLORERS = {  # page: (command, what it shows); {name} is the folder of a run i
         "CLIP as it is beside the one that the quick start adapts, on the bundled kitchen clips",
     ),
     "univl": (
-        "explore {joint} --subset 60",
-        "UniVL through 25 steps of fine-tuning for retrieval (FT-Joint), on some bundled narrated clips",
+        "explore {joint} {align} --subset 60",
+        "UniVL after 25 steps of fine-tuning for retrieval, FT-Joint beside FT-Align, on some bundled narrated clips",
     ),
     "ablations": (
         f"ablate explore {RESULTS}/fusion-and-alignment {RESULTS}/discovla_components.csv {RESULTS}/univl_ablation.csv",

@@ -56,6 +56,7 @@ EXAMPLES = (
 TRAINED = {  # run: the command that makes it
     "adapted": "adapt --seed 0 --scale small",
     "joint": "finetune joint --seed 0 --scale small --steps 25",
+    "align": "finetune align --seed 0 --scale small --steps 25",
 }
 SEARCHERS = {  # title: name of the model, None for the adapted one
     "CLIP as it is": "kitchen",

@@ -293,6 +293,7 @@ const explorer = {
   showMap(side) {
     const view = this.view(side)
     side.map_figure.visible = view.gap !== null
+    side.map_figure.match_aspect = view.gap !== null // only where it is seen: what is hidden has no aspect
     if (view.gap === null) {
       side.gap.text = "<p>This model gives a number for each pair and has no embeddings.</p>"
       return

@@ -125,14 +125,7 @@ def _negatives(parts: dict[str, Any]) -> list[UIElement]:
 
 
 def _map(parts: dict[str, Any]) -> list[UIElement]:
-    drawn = _figure(
-        "Embeddings",
-        "first direction",
-        "second direction",
-        420,
-        match_aspect=True,
-        tools="pan,wheel_zoom,box_zoom,tap,reset",
-    )
+    drawn = _figure("Embeddings", "first direction", "second direction", 420, tools="pan,wheel_zoom,box_zoom,tap,reset")
     for name, marker, color, label in (
         ("text_points", "triangle", TEXT_COLOR, "captions"),
         ("video_points", "circle", VIDEO_COLOR, "clips"),
@@ -159,6 +152,8 @@ def _frames(parts: dict[str, Any]) -> list[UIElement]:
         colors = LinearColorMapper(palette=palette, low=0, high=1)
         parts |= {name: _source("x", "y", "value", "label", "color", "angle"), f"{name}_colors": colors}
         fill: Any = {"field": "value", "transform": colors}
+        # Ranges need something to start from; where a model has no frames, the figure is hidden and this stays.
+        parts[name].data = {"x": [0], "y": [0], "value": [0], "label": [""], "color": ["white"], "angle": [0]}
         drawn.rect("x", "y", 1, 1, source=parts[name], fill_color=fill, line_color="white")
         _write(drawn, parts[name], text_align="center", text_color="color", angle="angle")
     drawn.yaxis.visible = drawn.grid.visible = False

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from helpers import explorations
 from helpers.browser import PROGRAM, Browser
 from helpers.explorations import HOSTILE, VIDEO_OF_TEXT, exploration
-from minivl.explorer import write_page
+from minivl.explorer import Alignment, Exploration, write_page
 from minivl.explorer.views import distillation
 from minivl.metrics.retrieval import ranks
 
@@ -56,6 +57,19 @@ def side(browser, name, number=0):
 def test_the_page_asks_for_nothing_and_complains_about_nothing(browser, page):
     assert [address for address in browser.requests if not address.startswith("data:")] == [page.as_uri()]
     assert browser.problems == []
+
+
+def test_a_model_that_has_only_similarities_is_shown_without_complaint(tmp_path):
+    similarity = Alignment(explorations.alignment(1.0).similarity)
+    models = {"pairs": {"": similarity}, "run": {"": explorations.alignment(1.0)}}
+    page = write_page(Exploration(explorations.clips(), models), tmp_path / "page.html")
+    with Browser() as browser:
+        browser.open(page)
+        browser.wait_for(READY)
+        shown = [[side(browser, f"{name}_figure.visible", n) for name in ("map", "frames", "teacher")] for n in (0, 1)]
+        assert shown == [[False] * 3, [True] * 3]
+        assert browser.run("explorer.sides[1].map_figure.match_aspect") is True
+        assert browser.problems == []
 
 
 def test_captions_and_names_do_nothing(browser):
