@@ -21,6 +21,11 @@ SHIFTS = (0, 4, 8)  # seconds; a step takes three to five
 SOFT_TEACHER = {"beta": 0.3, "distill": "paper", "distill_scale": 12.0}
 MEAN_POOLED = {**SMALL, "alpha": 0.3, "pool_scale": 0.0}
 
+# A tenth as many videos, half of whose ingredients CLIP has neither seen nor read of; `moments` is asked for single frames.
+NEW_WORDS = {**SMALL, "videos": 100, "novel": 0.5}
+# Captions that tell one step each: of 32 videos in a batch, several do what a caption says.
+ONE_STEP = {**MEAN_POOLED, "clauses": 1}
+
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
@@ -83,6 +88,46 @@ STUDIES = {
             question="Does IVFusion catch up with LoRA when training is three times as long?",
             cells=(Cell("LoRA", {**SMALL, **LORA, **CONVERGED}), Cell("IVFusion", {**SMALL, **CONVERGED})),
             contrasts=(Contrast("IVFusion, 300 steps", "IVFusion", "LoRA", "R@sum"),),
+            run=run_cell,
+            prepare=render,
+        ),
+        Study(
+            name="new-words",
+            question="Few videos with new words: does PImgAlign pay there, for whole videos and for single moments?",
+            cells=(
+                Cell("zero-shot", {**NEW_WORDS, "rounds": 0}),
+                Cell("LoRA", {**NEW_WORDS, **LORA}),
+                Cell("LoRA + PImgAlign", {**NEW_WORDS, **LORA, "alpha": 1.0}),
+                Cell("IVFusion", NEW_WORDS),
+                Cell("IVFusion + PImgAlign", {**NEW_WORDS, "alpha": 1.0}),
+            ),
+            contrasts=(
+                *(
+                    Contrast(f"PImgAlign on {base}, {score}", f"{base} + PImgAlign", base, score)
+                    for base in ("LoRA", "IVFusion")
+                    for score in ("R@sum", "moments")
+                ),
+                Contrast("IVFusion", "IVFusion", "LoRA", "R@sum"),
+            ),
+            run=run_cell,
+            prepare=render,
+        ),
+        Study(
+            name="one-step-captions",
+            question="Does AlignDistill help where several videos of a batch do what a caption says?",
+            cells=(
+                Cell("PImgAlign", ONE_STEP),
+                Cell("AlignDistill", {**ONE_STEP, **SOFT_TEACHER}),
+                Cell("AlignDistill, shuffled", {**ONE_STEP, **SOFT_TEACHER, "distill": "shuffled"}),
+            ),
+            contrasts=tuple(
+                Contrast(f"{name}, {score}", "AlignDistill", other, score)
+                for score in ("R@sum", "moments")
+                for name, other in (
+                    ("AlignDistill", "PImgAlign"),
+                    ("AlignDistill or shuffled", "AlignDistill, shuffled"),
+                )
+            ),
             run=run_cell,
             prepare=render,
         ),

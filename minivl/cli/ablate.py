@@ -41,7 +41,15 @@ DISCOVLA = (
     "regimes",
     "order",
 )
-STUDIES = ("fusion-and-alignment", "joint-and-shift", "soft-teacher", "longer-fusion", "parts-by-use")
+STUDIES = (
+    "fusion-and-alignment",
+    "joint-and-shift",
+    "soft-teacher",
+    "longer-fusion",
+    "new-words",
+    "one-step-captions",
+    "parts-by-use",
+)
 
 # Settings that the studies choose themselves, beside those that their cells list.
 LOOP = ("steps", "epochs", "seed", "log_every", "checkpoint_every", "gradient_accumulation")

@@ -91,7 +91,12 @@ def _choose(rng: np.random.Generator, options) -> str:
 
 def frame_caption(step: Step | None, rng: np.random.Generator) -> str:
     """Describe what one frame shows, for example "a hand puts a sliced carrot into a red pot"."""
-    return _choose(rng, _IDLE) if step is None else _fill(_choose(rng, _FRAME[step.verb]), step.dish)
+    return _choose(rng, _IDLE) if step is None else _choose(rng, moment_sentences(step))
+
+
+def moment_sentences(step: Step) -> tuple[str, ...]:
+    """Every caption that a frame of a step can have."""
+    return tuple(_fill(template, step.dish) for template in _FRAME[step.verb])
 
 
 def pretraining_caption(step: Step | None, rng: np.random.Generator, plate: Dish | None = None) -> str:

@@ -1,6 +1,6 @@
-"""Probes of two things that retrieval scores don't tell: does it still know single frames, and their order?"""
+"""Probes of what retrieval scores don't tell: does a model still know single frames, moments, and their order?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,24 @@ def frame_accuracy(model: "DiscoVLA", data: ClipDataset) -> float:
         labels[similarity.argmax(1).cpu().numpy()] == labels for similarity, labels in _frames_and_captions(model, data)
     ]
     return float(100 * np.concatenate(right).mean())
+
+
+@torch.inference_mode()
+def moment_scores(model: "DiscoVLA", data: ClipDataset, shown: Sequence[Set[str]]) -> np.ndarray:
+    """How well single moments are found: for each clip the share of its moments of which the best clip is right, percent.
+
+    The moments of a clip are those of its `frame_captions` that stand in `shown`: of each clip, all captions that a
+    moment of it can have. Every one is a query for all clips (text to video), and any clip that shows it is right.
+    Returns (N,), NaN for a clip without moments.
+    """
+    videos = [model.encode_video(batch["video"], batch["video_mask"])[0] for batch in data.video_batches(BATCH, False)]
+    told = [[c for c in own if c in can] for own, can in zip(data.rows["frame_captions"], shown, strict=True)]
+    sentences = sorted({sentence for own in told for sentence in own})
+    best = (
+        (normalize(_embed(model, data, sentences), dim=-1) @ normalize(torch.cat(videos), dim=-1).T).argmax(1).tolist()
+    )
+    right = {sentence: sentence in shown[video] for sentence, video in zip(sentences, best, strict=True)}
+    return np.array([100 * np.mean([right[sentence] for sentence in own]) if own else np.nan for own in told])
 
 
 @torch.inference_mode()
