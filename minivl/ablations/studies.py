@@ -21,7 +21,7 @@ SHIFTS = (0, 4, 8)  # seconds; a step takes three to five
 SOFT_TEACHER = {"beta": 0.3, "distill": "paper", "distill_scale": 12.0}
 MEAN_POOLED = {**SMALL, "alpha": 0.3, "pool_scale": 0.0}
 
-# A tenth as many videos, half of whose ingredients CLIP has neither seen nor read of; `moments` is asked for single frames.
+# A sixth of the videos, half of whose ingredients CLIP has neither seen nor read of.
 NEW_WORDS = {**SMALL, "videos": 100, "novel": 0.5}
 # Captions that tell one step each: of 32 videos in a batch, several do what a caption says.
 ONE_STEP = {**MEAN_POOLED, "clauses": 1}

@@ -34,7 +34,7 @@ def frame_accuracy(model: "DiscoVLA", data: ClipDataset) -> float:
 
 @torch.inference_mode()
 def moment_scores(model: "DiscoVLA", data: ClipDataset, shown: Sequence[Set[str]]) -> np.ndarray:
-    """How well single moments are found: for each clip the share of its moments of which the best clip is right, percent.
+    """How well single moments are found: for each clip the share of its moments whose best clip is right, percent.
 
     The moments of a clip are those of its `frame_captions` that stand in `shown`: of each clip, all captions that a
     moment of it can have. Every one is a query for all clips (text to video), and any clip that shows it is right.
