@@ -3,6 +3,7 @@
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
+from minivl.ablations.univl_matrix import SCORES, run_matrix
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
 from minivl.ablations.univl_worlds import prepare_joint, run_joint
 
@@ -28,6 +29,8 @@ ONE_STEP = {**MEAN_POOLED, "clauses": 1}
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
+
+NAMES = {"joint": "Joint", "cmlm": "CMLM", "cmfm": "CMFM", "align": "Align", "decoder": "Decoder"}
 
 STUDIES = {
     study.name: study
@@ -152,6 +155,25 @@ STUDIES = {
                 Contrast("half hidden, CIDEr", "half of the texts hidden", "no text hidden", "CIDEr"),
             ),
             run=run_parts,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="every-task",
+            question="Which of UniVL's objectives is which of its tasks worth?",
+            cells=(
+                Cell("everything", STEPS),
+                *(Cell(f"without {NAMES[objective]}", {**STEPS, objective: 0.0}) for objective in NAMES),
+                Cell("no pretraining", {**STEPS, "scratch": True}),
+            ),
+            contrasts=tuple(
+                Contrast(f"{part}, {score}", "everything", other, score)
+                for part, other in (
+                    *((name, f"without {name}") for name in NAMES.values()),
+                    ("pretraining", "no pretraining"),
+                )
+                for score, _ in SCORES.values()
+            ),
+            run=run_matrix,
             prepare=prepare_parts,
         ),
     )

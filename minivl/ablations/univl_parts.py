@@ -62,12 +62,7 @@ def captioned_world(cell: Cell) -> Path:
 
 def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Pretrain as a cell says, then find segments by the cross encoder and write captions from video alone."""
-    told = replace(settings, narrated=captioned_world(cell))
-    config = pretraining_of(cell, settings.univl_pretrain, seed)
-    before = _stage_one(told.narrated, pretraining_of(replace(cell, settings=STEPS), settings.univl_pretrain, seed))
-    began = time.process_time()
-    univl = _train(stages(config)[1], before, told.narrated, config).eval()
-    scores = {"stage two, cpu seconds": time.process_time() - began}
+    univl, told, scores = pretrained(settings, cell, seed)
     by_segment = _retrieval(univl, told, seed) | _captions(univl, told, seed)
     scores |= {name: float(values.mean()) for name, values in by_segment.items()}
     scores |= _copying(univl, told)
@@ -78,6 +73,28 @@ def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
         videos,
         hash_of_features(told.narrated / "test"),
     )
+
+
+def pretrained(settings: Scale, cell: Cell, seed: int) -> tuple[UniVL, Scale, dict[str, float]]:
+    """A UniVL as a cell says, the settings that read the cell's world, and what stage two took.
+
+    Without Joint there is no stage one either, which trains nothing else; a cell that is "scratch" has neither.
+    """
+    told = replace(settings, narrated=captioned_world(cell))
+    config, shared = (
+        pretraining_of(replace(cell, settings=some), settings.univl_pretrain, seed) for some in (cell.settings, STEPS)
+    )
+    if cell.settings.get("scratch"):
+        seed_everything(seed)
+        return (
+            UniVL(_sized(told.narrated, config).model, config.objectives).eval(),
+            told,
+            {"stage two, cpu seconds": 0.0},
+        )
+    before = _stage_one(told.narrated, shared) if config.objectives.joint else None
+    began = time.process_time()
+    univl = _train(stages(config)[1], before, told.narrated, config).eval()
+    return univl, told, {"stage two, cpu seconds": time.process_time() - began}
 
 
 def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int) -> UniVLPretrainConfig:
@@ -106,13 +123,17 @@ def _stage_one(world: Path, config: UniVLPretrainConfig) -> UniVL:
 
 def _train(stage: Stage, before: UniVL | None, world: Path, config: UniVLPretrainConfig) -> UniVL:
     videos, tokenizer = load_split(world, "pretrain"), load_tokenizer(UNIVL)
-    config = sized_for(config, tokenizer, load_features(videos[0]["features"]).shape[1])
 
     def dataset(narration: NarrationConfig, masked: bool) -> NarratedDataset:
         return NarratedDataset(videos, tokenizer, narration, masked, keep_features=True)
 
     with TemporaryDirectory() as run_dir:
-        return train_stage(stage, before, config, dataset, Path(run_dir), progress=False)
+        return train_stage(stage, before, _sized(world, config), dataset, Path(run_dir), progress=False)
+
+
+def _sized(world: Path, config: UniVLPretrainConfig) -> UniVLPretrainConfig:
+    features = load_features(load_split(world, "pretrain")[0]["features"])
+    return sized_for(config, load_tokenizer(UNIVL), features.shape[1])
 
 
 def _test_rows(settings: Scale) -> "Dataset":
@@ -123,7 +144,7 @@ def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray
     """R@sum by segment (N,): by Joint's means, by Align's score of all pairs, and by that after few steps."""
     tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
     joint = Retrieval(univl, tokenizer, settings.univl_tasks["joint"], method="joint")
-    align = Retrieval(copy.deepcopy(univl), tokenizer, _few(settings, "align", ALIGN_STEPS, seed), method="align")
+    align = Retrieval(copy.deepcopy(univl), tokenizer, few(settings, "align", ALIGN_STEPS, seed), method="align")
     found = {"R@sum, Joint": joint.predict(test, progress=False), "R@sum, Align": align.predict(test, progress=False)}
     with TemporaryDirectory() as run_dir:
         align.fit(task_rows("retrieval", "train", settings), Path(run_dir), progress=False)
@@ -134,7 +155,7 @@ def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray
 def _captions(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
     """CIDEr and share of exact captions by segment (N,), written from video alone after few steps of fine-tuning."""
     tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
-    task = Captioning(copy.deepcopy(univl), tokenizer, _few(settings, "captioning", CAPTION_STEPS, seed), text=None)
+    task = Captioning(copy.deepcopy(univl), tokenizer, few(settings, "captioning", CAPTION_STEPS, seed), text=None)
     with TemporaryDirectory() as run_dir:
         task.fit(task_rows("captioning", "train", settings), Path(run_dir), progress=False)
     truth = [as_tokens(tokenizer, [caption], task.config.max_words) for caption in test["caption"]]
@@ -142,10 +163,11 @@ def _captions(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]
     return {"CIDEr": by_segment["CIDEr"], "exact": by_segment["exact"]}
 
 
-def _few(settings: Scale, task: str, steps: int, seed: int) -> TaskConfig:
+def few(settings: Scale, task: str, steps: int, seed: int) -> TaskConfig:
+    """A task's settings with so many steps of fine-tuning, or the scale's if those are fewer."""
     config = settings.univl_tasks[task]
-    few = replace(config.train, steps=at_most(steps, config.train), seed=seed, checkpoint_every=10_000)
-    return replace(config, train=few)
+    train = replace(config.train, steps=at_most(steps, config.train), seed=seed, checkpoint_every=10_000)
+    return replace(config, train=train)
 
 
 def _copying(univl: UniVL, settings: Scale) -> dict[str, float]:

@@ -49,6 +49,7 @@ STUDIES = (
     "new-words",
     "one-step-captions",
     "parts-by-use",
+    "every-task",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

@@ -1,0 +1,47 @@
+"""Objectives by tasks: what a run pretrains, fine-tunes and scores."""
+
+import pytest
+
+from minivl.ablations import univl_matrix, univl_parts, univl_worlds
+from minivl.ablations.runner import Cell
+from minivl.assets.feature_world import DOWNSTREAM, Part
+from minivl.config import scale
+
+PARTS = (Part("pretrain", "train", 0, 4, ("transcript",)), Part("test", "test", 0, 2, DOWNSTREAM))
+TINY = scale("tiny")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(univl_worlds, "PARTS", PARTS)
+        patch.setattr(univl_parts, "CAPTIONED", Part("train", "train", 0, 3, DOWNSTREAM))
+        patch.setenv("MINIVL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def run(**settings):
+    return univl_matrix.run_matrix(TINY, Cell("of a study", {**univl_parts.STEPS, **settings}, world=3), seed=0)
+
+
+def test_every_task_is_scored_by_video_and_what_is_pretrained_matters():
+    everything, without, scratch = run(), run(joint=0.0), run(scratch=True)
+    names = [score for score, _ in univl_matrix.SCORES.values()]
+    assert list(univl_matrix.SCORES) == list(univl_matrix.FINE_TUNED)
+    for measured in (everything, without, scratch):
+        assert set(measured.examples) == set(names)
+        for name in names:
+            videos = 200 if name.startswith("sentiment") else 2
+            assert measured.examples[name].shape == (videos,)
+            assert measured.scores[name] == pytest.approx(measured.examples[name].mean(), rel=1e-5, abs=1e-5)
+    errors = [measured.scores["sentiment, -100 x error"] for measured in (everything, without, scratch)]
+    assert len(set(errors)) == 3 and all(error < 0 for error in errors)
+
+
+def test_without_joint_there_is_no_stage_one_and_from_scratch_nothing_is_trained():
+    univl_parts._stage_one.cache_clear()
+    for changes in ({"joint": 0.0}, {"scratch": True}):
+        cell = Cell("of a study", {**univl_parts.STEPS, **changes}, world=3)
+        scores = univl_parts.pretrained(TINY, cell, seed=0)[2]
+        assert (scores["stage two, cpu seconds"] == 0) == ("scratch" in changes)
+    assert univl_parts._stage_one.cache_info().misses == 0
