@@ -174,7 +174,6 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
     twins, order = chosen.pop("twins", False), chosen.pop("order", False)
     train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
-    test_set = hash_of(test)
     config = override(settings.discovla, **chosen)
     if config.alpha or config.beta:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
@@ -195,7 +194,13 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
             if rounds
             else zero_shot(load_clip("kitchen"))
         )
-    spent = time.process_time() - began
+    return measured(model, world, val, test, time.process_time() - began, order)
+
+
+def measured(
+    model: Any, world: WorldConfig, val: ClipDataset, test: ClipDataset, spent: float, order: bool = False
+) -> Measured:
+    """The scores of an adapted or zero-shot model, `spent` CPU seconds after its beginning; `order`: its, too."""
     found = evaluate(model, test, progress=False)
     by_video = scores_by_video(found.similarity, test.video_of_text)
     by_video["moments"] = moment_scores(model, test, _moments("test", world))
@@ -205,12 +210,11 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
         "frame accuracy": frame_accuracy(model, val),
         **({"order accuracy": order_accuracy(model, test, in_other_order)} if order else {}),
         "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
-        "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if rounds else 0,
+        "trained parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "cpu seconds": spent,
     }
-    return Measured(
-        scores, {name: by_video[name].astype(np.float32) for name in BY_VIDEO}, np.asarray(test.rows["group"]), test_set
-    )
+    examples = {name: by_video[name].astype(np.float32) for name in BY_VIDEO}
+    return Measured(scores, examples, np.asarray(test.rows["group"]), hash_of(test))
 
 
 def _moments(split: str, world: WorldConfig) -> list[set[str]]:

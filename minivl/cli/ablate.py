@@ -46,6 +46,8 @@ STUDIES = (
     "joint-and-shift",
     "soft-teacher",
     "longer-fusion",
+    "room",
+    "all-weights",
     "new-words",
     "one-step-captions",
     "parts-by-use",

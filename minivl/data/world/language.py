@@ -154,6 +154,31 @@ def narrative_caption(moments: list[Moment], meal: Meal, config: WorldConfig, rn
     return f"{cook} " + " then ".join(_whole(d) if rng.random() < config.dial else _literal(d) for d in ready)
 
 
+def told_dishes(caption: str) -> list[dict[str, str]]:
+    """What a narrative caption says of each dish: its state, ingredient, liquid, treatment and, step by step, vessel.
+
+    Raises ValueError for a caption that tells single steps (`clauses`).
+    """
+    told = []
+    for said in caption.split(" then "):
+        if whole := re.search(r"plate of (?P<state>\w+) (?P<ingredient>\w+) (?P<title>\w+)$", said):
+            found = whole.groupdict()
+            title = found.pop("title")
+            liquid, treatment = next(made for made, name in DISH_NAMES.items() if name == title)
+            told.append(found | {"liquid": liquid, "treatment": treatment})
+        elif literal := _LITERAL_SAID.search(said):
+            told.append(literal.groupdict())
+        else:
+            raise ValueError(f"this caption does not tell whole dishes: {caption!r}")
+    return told
+
+
+_LITERAL_SAID = re.compile(
+    r"puts the (?P<state>\w+) (?P<ingredient>\w+) and (?P<liquid>\w+) "
+    r"into the (?P<vessel>\w+ \w+) and (?P<treatment>\w+)s it$"
+)
+
+
 def in_other_order(caption: str) -> str | None:
     """A narrative caption that tells the same things in the reverse order: "someone A then B" -> "someone B then A".
 
