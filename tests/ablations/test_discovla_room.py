@@ -1,0 +1,77 @@
+"""What readers of true facts find, what CLIP sees of claims, and training all weights."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from minivl.ablations import discovla_room
+from minivl.ablations.discovla import world_clips
+from minivl.ablations.runner import Cell
+from minivl.config import scale
+from minivl.data.world.language import told_dishes
+from minivl.data.world.meals import Dish, Meal, bindings
+
+TINY = scale("tiny")
+WHOLE = "a man prepares all that it takes for a good plate of sliced carrot soup"
+LITERAL = "puts the whole lemon and milk into the red pot and chills it"
+CARROT = Dish("carrot", True, "water", "heat", "blue", "pan")
+LEMON = Dish("lemon", False, "milk", "chill", "red", "pot")
+
+
+@pytest.fixture(scope="module")
+def test_clips():
+    return world_clips(TINY.inputs, TINY.world, None)[2]
+
+
+def test_captions_are_taken_apart_into_dishes():
+    assert told_dishes(f"{WHOLE} then {LITERAL}") == [
+        {"state": "sliced", "ingredient": "carrot", "liquid": "water", "treatment": "heat"},
+        {"state": "whole", "ingredient": "lemon", "liquid": "milk", "vessel": "red pot", "treatment": "chill"},
+    ]
+    with pytest.raises(ValueError, match="whole dishes: 'someone slices"):
+        told_dishes("someone slices the carrot")
+
+
+def test_facts_without_links_do_not_tell_the_bindings_of_a_name_apart_and_linked_ones_do():
+    meals = bindings(Meal((CARROT, LEMON)))
+    caption = f"{WHOLE} then prepares all that it takes for a good plate of whole lemon pudding"
+    assert discovla_room.true_similarities([caption], meals, linked=False).tolist() == [[1, 1, 1, 1]]
+    assert discovla_room.true_similarities([caption], meals, linked=True).tolist() == [[2, 1, 1, 1]]
+
+
+def test_a_named_vessel_says_who_meets_whom_in_single_frames():
+    meals = bindings(Meal((CARROT, LEMON)))
+    assert discovla_room.true_similarities([f"someone {LITERAL}"], meals, linked=False)[0, 0] == 1
+    assert (discovla_room.true_similarities([f"someone {LITERAL}"], meals, linked=False)[0, 1:] < 1).all()
+
+
+def test_what_clip_sees_of_claims_is_the_mean_of_their_best_frames(test_clips):
+    claims = discovla_room._claims(f"{WHOLE} then {LITERAL}")
+    assert len(claims) == 6 and claims[3] == [
+        "a hand puts a whole lemon into a red pot",
+        "a whole lemon above a red pot",
+    ]
+    assert len(claims[0]) == 2 * 12, "the vessel is not told: any may be"
+    found = {
+        (whole, best): discovla_room.seen_similarities(test_clips, claims=not whole, best_frame=best)
+        for whole, best in product((True, False), (True, False))
+    }
+    assert all(scores.shape == (8, 8) and np.isfinite(scores).all() for scores in found.values())
+    assert len({scores.sum() for scores in found.values()}) == 4
+
+
+@pytest.mark.parametrize("reader", discovla_room.READERS)
+def test_readers_are_scored_by_video_without_training(reader):
+    measured = discovla_room.run_room(TINY, Cell("any", {"reader": reader}), 0)
+    assert measured.examples["R@sum"].mean() == pytest.approx(measured.scores["R@sum"], abs=1e-3)
+    if reader == "facts, linked":
+        assert measured.scores["R@sum"] == 600
+
+
+def test_all_weights_are_trained_but_the_scale():
+    cell = Cell("any", {"weights": "all", "learning_rate": 1e-3, "strategy": "video"})
+    measured = discovla_room.run_room(TINY, cell, 0)
+    adapted = discovla_room.run_room(TINY, Cell("any", {"strategy": "video"}), 0)
+    assert measured.scores["trained parameters"] > 20 * adapted.scores["trained parameters"]
+    assert set(measured.scores) == set(adapted.scores)
