@@ -8,6 +8,7 @@ A cell's settings are those of `minivl.ablations.discovla`, and
 
 import time
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,7 @@ from minivl.data.world.language import moment_sentences, told_dishes
 from minivl.data.world.meals import COLORS, CONTAINERS, Dish, Meal, Step, draw_split
 from minivl.discovla import DiscoVLA
 from minivl.metrics.retrieval import group_metrics, retrieval_metrics, scores_by_video
-from minivl.tasks.clip.retrieval import embeddings, without_idle_fusion, zero_shot
+from minivl.tasks.clip.retrieval import Embeddings, embeddings, without_idle_fusion, zero_shot
 from minivl.train.loop import fit, seed_everything
 
 READERS = {
@@ -84,9 +85,9 @@ def seen_similarities(test: ClipDataset, claims: bool, best_frame: bool) -> NDAr
     vessel may be any where the caption names none.
     """
     model = zero_shot(load_clip("kitchen"))
-    found = embeddings(model, test, progress=False)
+    found = _embedded(test)
     frames = normalize(found.frames if best_frame else found.videos[:, None], dim=-1)  # (N_video, F or 1, D)
-    told = [_claims(caption) if claims else [[caption]] for caption in test.captions]
+    told = [claims_of(caption) if claims else [[caption]] for caption in test.captions]
     asked = sorted({sentence for claimed in told for sentences in claimed for sentence in sentences})
     tokens = tokenize(test.clip.tokenizer, asked, test.inputs.max_words)
     texts = normalize(model.encode_caption(*tokens), dim=-1)  # (N_sentence, D)
@@ -96,7 +97,12 @@ def seen_similarities(test: ClipDataset, claims: bool, best_frame: bool) -> NDAr
     )
 
 
-def _claims(caption: str) -> list[list[str]]:
+@lru_cache(maxsize=2)  # the readers of a world follow each other
+def _embedded(test: ClipDataset) -> Embeddings:
+    return embeddings(zero_shot(load_clip("kitchen")), test, progress=False)
+
+
+def claims_of(caption: str) -> list[list[str]]:
     """The three claims about each dish of a caption as captions of single frames, each in all ways."""
     claims = []
     for told in told_dishes(caption):

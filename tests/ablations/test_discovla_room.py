@@ -47,7 +47,7 @@ def test_a_named_vessel_says_who_meets_whom_in_single_frames():
 
 
 def test_what_clip_sees_of_claims_is_the_mean_of_their_best_frames(test_clips):
-    claims = discovla_room._claims(f"{WHOLE} then {LITERAL}")
+    claims = discovla_room.claims_of(f"{WHOLE} then {LITERAL}")
     assert len(claims) == 6 and claims[3] == [
         "a hand puts a whole lemon into a red pot",
         "a whole lemon above a red pot",
