@@ -3,7 +3,7 @@
 data_samples/results/NAME/prediction.md   written and committed first; a study does not run without it
 out/prediction.md                         the prediction that the results in `out` were made under
 out/runs/                                 a file per run, see `minivl.ablations.runner`
-out/runs.csv, out/examples.npz            all runs, and their scores on each test example
+out/runs.csv, out/examples.npz            all runs, and the scores that are compared on each test example
 out/verdicts.csv                          what follows from these two alone: `judge`
 """
 
@@ -90,10 +90,11 @@ def run_study(
     table = run_cells(cells, seeds, partial(study.run, settings), out / "runs", progress, processes)
     table.insert(0, "prediction", prediction)
     arrays: dict[str, NDArray] = {}
+    judged_by = {contrast.score for contrast in study.contrasts} | {"clusters"}
     for cell in cells:
         for seed in table.loc[(table["cell"] == cell.name) & (table["world"] == cell.world), "seed"]:
             kept = examples_of(out / "runs", cell, seed)
-            arrays |= {_key(cell.name, seed, score): values for score, values in kept.items()}
+            arrays |= {_key(cell.name, seed, score): values for score, values in kept.items() if score in judged_by}
     save_arrays(out / "examples.npz", arrays)
     save_results(table, out / "runs.csv")
     judged = judge(study, out)
