@@ -6,6 +6,7 @@ from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
 from minivl.ablations.univl_matrix import SCORES, run_matrix
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
+from minivl.ablations.univl_staging import run_staged
 from minivl.ablations.univl_worlds import prepare_joint, run_joint
 
 # As many test clips as every world of these settings has meals for, and the quick start's training.
@@ -33,6 +34,8 @@ ALL_WEIGHTS = {**SMALL, **CONVERGED, "weights": "all", "learning_rate": 1e-3}
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
+
+TOTAL, STAGE_ONE = 300, (0, 50, 100, 200)  # steps of both stages, and those of stage one among them
 
 NAMES = {"joint": "Joint", "cmlm": "CMLM", "cmfm": "CMFM", "align": "Align", "decoder": "Decoder"}
 
@@ -208,6 +211,20 @@ STUDIES = {
                 for score, _ in SCORES.values()
             ),
             run=run_matrix,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="staged-at-equal-time",
+            question="Of the same processor time, how much should stage one have?",
+            cells=tuple(
+                Cell(f"{one} and {TOTAL - one}", {"stage_one": one, "stage_two": TOTAL - one}) for one in STAGE_ONE
+            ),
+            contrasts=tuple(
+                Contrast(f"{one} steps, {score}", f"{one} and {TOTAL - one}", f"0 and {TOTAL}", score)
+                for one in STAGE_ONE[1:]
+                for score in CROSS_SCORES
+            ),
+            run=run_staged,
             prepare=prepare_parts,
         ),
     )

@@ -81,20 +81,27 @@ def pretrained(settings: Scale, cell: Cell, seed: int) -> tuple[UniVL, Scale, di
     Without Joint there is no stage one either, which trains nothing else; a cell that is "scratch" has neither.
     """
     told = replace(settings, narrated=captioned_world(cell))
-    config, shared = (
-        pretraining_of(replace(cell, settings=some), settings.univl_pretrain, seed) for some in (cell.settings, STEPS)
-    )
+    config = pretraining_of(cell, settings.univl_pretrain, seed)
     if cell.settings.get("scratch"):
-        seed_everything(seed)
-        return (
-            UniVL(_sized(told.narrated, config).model, config.objectives).eval(),
-            told,
-            {"stage two, cpu seconds": 0.0},
-        )
-    before = _stage_one(told.narrated, shared) if config.objectives.joint else None
+        return untrained(told, config), told, {"stage two, cpu seconds": 0.0}
+    before = after_stage_one(told, cell, seed) if config.objectives.joint else None
     began = time.process_time()
     univl = _train(stages(config)[1], before, told.narrated, config).eval()
     return univl, told, {"stage two, cpu seconds": time.process_time() - began}
+
+
+def untrained(told: Scale, config: UniVLPretrainConfig) -> UniVL:
+    """A UniVL with random weights, as stage two would have without any steps."""
+    seed_everything(config.stage_two.seed)
+    return UniVL(_sized(told.narrated, config).model, config.objectives).eval()
+
+
+def after_stage_one(told: Scale, cell: Cell, seed: int) -> UniVL | None:
+    """What stage two starts with: the two encoders after stage one, None where a cell has no steps of it."""
+    steps = {name: cell.settings[name] for name in ("stage_one", "stage_two")}  # nothing else matters to stage one
+    if not steps["stage_one"]:
+        return None
+    return _stage_one(told.narrated, pretraining_of(replace(cell, settings=steps), told.univl_pretrain, seed))
 
 
 def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int) -> UniVLPretrainConfig:
@@ -140,16 +147,25 @@ def _test_rows(settings: Scale) -> "Dataset":
     return task_rows("retrieval", "test", settings, TESTED)
 
 
+def found_by_means(univl: UniVL, settings: Scale) -> np.ndarray:
+    """R@sum by segment (N,) by the means of the two encoders, which Joint compares."""
+    joint = Retrieval(univl, load_tokenizer(UNIVL), settings.univl_tasks["joint"], method="joint")
+    return scores_by_video(joint.predict(_test_rows(settings), progress=False))["R@sum"]
+
+
 def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
     """R@sum by segment (N,): by Joint's means, by Align's score of all pairs, and by that after few steps."""
     tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
-    joint = Retrieval(univl, tokenizer, settings.univl_tasks["joint"], method="joint")
     align = Retrieval(copy.deepcopy(univl), tokenizer, few(settings, "align", ALIGN_STEPS, seed), method="align")
-    found = {"R@sum, Joint": joint.predict(test, progress=False), "R@sum, Align": align.predict(test, progress=False)}
+    by_align = align.predict(test, progress=False)
     with TemporaryDirectory() as run_dir:
         align.fit(task_rows("retrieval", "train", settings), Path(run_dir), progress=False)
-    found["R@sum, FT-Align"] = align.predict(test, progress=False)
-    return {name: scores_by_video(similarity)["R@sum"] for name, similarity in found.items()}
+    tuned = align.predict(test, progress=False)
+    return {
+        "R@sum, Joint": found_by_means(univl, settings),
+        "R@sum, Align": scores_by_video(by_align)["R@sum"],
+        "R@sum, FT-Align": scores_by_video(tuned)["R@sum"],
+    }
 
 
 def _captions(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:

@@ -52,6 +52,7 @@ STUDIES = (
     "one-step-captions",
     "parts-by-use",
     "every-task",
+    "staged-at-equal-time",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

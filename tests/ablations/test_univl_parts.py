@@ -1,12 +1,13 @@
 """UniVL's parts in several worlds: what a run trains and scores, and that its stage one is the study's alone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_parts, univl_worlds
+from minivl.ablations import univl_parts, univl_staging, univl_worlds
 from minivl.ablations.runner import Cell
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
 from minivl.config import NARRATED_WORLD, override, scale
@@ -96,3 +97,15 @@ def test_fine_tuning_leaves_the_pretrained_model_alone():
     univl_parts.run_parts(TINY, cell(), seed=0)
     assert all(torch.equal(value, before[name]) for name, value in univl.state_dict().items())
     assert np.isfinite(sum(float(value.sum()) for value in before.values()))
+
+
+def test_staging_says_how_comparable_outputs_are_when_stage_two_begins():
+    """Without stage one these are an untrained model's; with it, those of the model that stage two starts with."""
+    changes = ({"stage_one": 0, "stage_two": 2}, {"stage_one": 1, "stage_two": 1})
+    none, some = (univl_staging.run_staged(TINY, cell(**chosen), seed=0).scores for chosen in changes)
+    name = "R@sum, Joint, before stage two"
+    assert none[name] > 0 and some[name] > 0
+    told = replace(TINY, narrated=univl_parts.captioned_world(cell()))
+    assert univl_parts.after_stage_one(told, cell(stage_one=0), 0) is None
+    before = univl_parts.after_stage_one(told, cell(**changes[1]), 0)
+    assert some[name] == pytest.approx(univl_parts.found_by_means(before, told).mean(), rel=1e-5)
