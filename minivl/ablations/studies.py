@@ -1,7 +1,8 @@
 """The studies over several worlds, by name: what is asked, what is run, what is compared."""
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
-from minivl.ablations.discovla_room import READERS, run_room
+from minivl.ablations.discovla_room import run_room
+from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
 from minivl.ablations.univl_matrix import SCORES, run_matrix
@@ -106,7 +107,7 @@ STUDIES = {
             question="How much is there to find, and where does CLIP as it is lose it?",
             cells=(
                 Cell("caption, mean", {**SMALL, "rounds": 0}),
-                *(Cell(reader, {**SMALL, "reader": reader}) for reader in READERS),
+                *(Cell(reader, {**SMALL, "reader": reader}) for reader in (*READERS, *TRUE_READERS)),
             ),
             contrasts=tuple(
                 Contrast(name, a, b, "R@sum")
@@ -116,6 +117,10 @@ STUDIES = {
                     ("best frame, by claims", "claims, best frame", "claims, mean"),
                     ("seen or true", "claims, best frame", "facts"),
                     ("links", "facts, linked", "facts"),
+                    ("pieces, by the mean", "pieces, mean", "caption, mean"),
+                    ("best frame, by pieces", "pieces, best frame", "pieces, mean"),
+                    ("claims in one vector", "claims in one vector, mean", "caption, mean"),
+                    ("one by one", "claims, best frame", "claims in one vector, mean"),
                 )
             ),
             run=run_room,

@@ -1,11 +1,11 @@
 """What readers of true facts find, what CLIP sees of claims, and training all weights."""
 
-from itertools import product
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from minivl.ablations import discovla_room
+from minivl.ablations import discovla_room, readers
 from minivl.ablations.discovla import world_clips
 from minivl.ablations.runner import Cell
 from minivl.config import scale
@@ -36,32 +36,50 @@ def test_captions_are_taken_apart_into_dishes():
 def test_facts_without_links_do_not_tell_the_bindings_of_a_name_apart_and_linked_ones_do():
     meals = bindings(Meal((CARROT, LEMON)))
     caption = f"{WHOLE} then prepares all that it takes for a good plate of whole lemon pudding"
-    assert discovla_room.true_similarities([caption], meals, linked=False).tolist() == [[1, 1, 1, 1]]
-    assert discovla_room.true_similarities([caption], meals, linked=True).tolist() == [[2, 1, 1, 1]]
+    assert readers.true_similarities([caption], meals, linked=False).tolist() == [[1, 1, 1, 1]]
+    assert readers.true_similarities([caption], meals, linked=True).tolist() == [[2, 1, 1, 1]]
 
 
 def test_a_named_vessel_says_who_meets_whom_in_single_frames():
     meals = bindings(Meal((CARROT, LEMON)))
-    assert discovla_room.true_similarities([f"someone {LITERAL}"], meals, linked=False)[0, 0] == 1
-    assert (discovla_room.true_similarities([f"someone {LITERAL}"], meals, linked=False)[0, 1:] < 1).all()
+    assert readers.true_similarities([f"someone {LITERAL}"], meals, linked=False)[0, 0] == 1
+    assert (readers.true_similarities([f"someone {LITERAL}"], meals, linked=False)[0, 1:] < 1).all()
 
 
 def test_what_clip_sees_of_claims_is_the_mean_of_their_best_frames(test_clips):
-    claims = discovla_room.claims_of(f"{WHOLE} then {LITERAL}")
+    claims = readers.claims_of(f"{WHOLE} then {LITERAL}")
     assert len(claims) == 6 and claims[3] == [
         "a hand puts a whole lemon into a red pot",
         "a whole lemon above a red pot",
     ]
     assert len(claims[0]) == 2 * 12, "the vessel is not told: any may be"
-    found = {
-        (whole, best): discovla_room.seen_similarities(test_clips, claims=not whole, best_frame=best)
-        for whole, best in product((True, False), (True, False))
-    }
-    assert all(scores.shape == (8, 8) and np.isfinite(scores).all() for scores in found.values())
-    assert len({scores.sum() for scores in found.values()}) == 4
+    scores = {name: readers.seen_similarities(test_clips, reader) for name, reader in readers.READERS.items()}
+    assert all(found.shape == (8, 8) and np.abs(found).max() <= 1 for found in scores.values())
+    assert len({found.sum() for found in scores.values()}) == len(readers.READERS)
 
 
-@pytest.mark.parametrize("reader", discovla_room.READERS)
+def test_a_frame_that_is_padding_answers_nothing(test_clips):
+    reader, clips = readers.READERS["caption, best frame"], readers._embedded(test_clips)
+    before = readers.seen_similarities(test_clips, reader)
+    with pytest.MonkeyPatch.context() as patch:
+        mask = clips.frame_mask.clone()
+        mask[0, 1:] = 0
+        patch.setattr(readers, "_embedded", lambda test: replace(clips, frame_mask=mask))
+        after = readers.seen_similarities(test_clips, reader)
+    assert (after[:, 0] <= before[:, 0]).all() and (after[:, 0] < before[:, 0]).any()
+    np.testing.assert_array_equal(after[:, 1:], before[:, 1:])
+
+
+def test_pieces_are_cut_and_not_reworded():
+    assert readers.pieces_of(f"{WHOLE} then {LITERAL}") == [
+        [WHOLE],
+        ["puts the whole lemon"],
+        ["milk into the red pot"],
+        ["chills it"],
+    ]
+
+
+@pytest.mark.parametrize("reader", [*readers.READERS, *readers.TRUE_READERS])
 def test_readers_are_scored_by_video_without_training(reader):
     measured = discovla_room.run_room(TINY, Cell("any", {"reader": reader}), 0)
     assert measured.examples["R@sum"].mean() == pytest.approx(measured.scores["R@sum"], abs=1e-3)
