@@ -22,11 +22,11 @@ def cell(**settings):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
+def cache(narrated_cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(univl_worlds, "PARTS", PARTS)
         patch.setattr(univl_parts, "CAPTIONED", Part("train", "train", 0, 3, DOWNSTREAM))
-        patch.setenv("MINIVL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MINIVL_CACHE", str(narrated_cache))
         yield
 
 
