@@ -5,6 +5,7 @@ from minivl.ablations.discovla_room import run_room
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
+from minivl.ablations.univl_hidden import AMOUNTS, run_hidden
 from minivl.ablations.univl_matrix import SCORES, run_matrix
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
 from minivl.ablations.univl_staging import run_staged
@@ -37,6 +38,8 @@ ALL_WEIGHTS = {**SMALL, **CONVERGED, "weights": "all", "learning_rate": 1e-3}
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
 TOTAL, STAGE_ONE = 300, (0, 50, 100, 200)  # steps of both stages, and those of stage one among them
+
+HIDDEN = (0.0, 0.15, 0.5, 1.0)  # shares of videos whose text EnhancedV hides
 
 NAMES = {"joint": "Joint", "cmlm": "CMLM", "cmfm": "CMFM", "align": "Align", "decoder": "Decoder"}
 
@@ -230,6 +233,23 @@ STUDIES = {
                 for score in CROSS_SCORES
             ),
             run=run_staged,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="hidden-texts",
+            question="How many texts should EnhancedV hide, and does it matter how many captioned videos there are?",
+            cells=tuple(Cell(f"{share:.0%} hidden", {**STEPS, "hide_text": share}) for share in HIDDEN),
+            contrasts=tuple(
+                Contrast(
+                    f"{share:.0%} hidden, {videos} videos",
+                    f"{share:.0%} hidden",
+                    "0% hidden",
+                    f"CIDEr, {videos} videos",
+                )
+                for share in HIDDEN[1:]
+                for videos in AMOUNTS
+            ),
+            run=run_hidden,
             prepare=prepare_parts,
         ),
     )

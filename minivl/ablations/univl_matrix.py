@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minivl.ablations.runner import Cell, Measured
 from minivl.ablations.univl_lessons import localization_scores, right_seconds
-from minivl.ablations.univl_parts import TESTED, few, pretrained
+from minivl.ablations.univl_parts import FEW, TESTED, few, pretrained
 from minivl.ablations.univl_worlds import hash_of_features
 from minivl.config import Scale
 from minivl.data.wordpiece import load_tokenizer
@@ -54,7 +54,11 @@ def _scored(name: str, univl: UniVL, settings: Scale, seed: int) -> tuple[str, N
     task = kind(copy.deepcopy(univl), load_tokenizer(UNIVL), few(settings, name, steps, seed), **options)
     if steps:
         with TemporaryDirectory() as run_dir:
-            task.fit(task_rows(kind.kind, "train", settings), Path(run_dir), progress=False)
+            task.fit(
+                task_rows(kind.kind, "train", settings, None if name == "sentiment" else FEW),
+                Path(run_dir),
+                progress=False,
+            )
     test = task_rows(kind.kind, "test", settings, TESTED if name in SLOW else None)
     score, measure = SCORES[name]
     _, videos = np.unique(test["video_id"], return_inverse=True)

@@ -37,7 +37,8 @@ from minivl.univl.pretraining import Stage, sized_for, stages, train_stage
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CAPTIONED = Part("train", "train", 0, 60, DOWNSTREAM)  # of the videos of pretraining, for fine-tuning
+CAPTIONED = Part("train", "train", 0, 240, DOWNSTREAM)  # of the videos of pretraining, for fine-tuning
+FEW = 60  # of them, which most studies fine-tune on
 ALIGN_STEPS, CAPTION_STEPS = 30, 60  # of fine-tuning
 TESTED = 80  # test videos: the cross encoder reads every caption with every segment of them
 STEPS = {"stage_one": 100, "stage_two": 200}
@@ -47,7 +48,7 @@ VIDEOS = 8  # per step of stage two
 def prepare_parts(settings: Scale, cell: Cell) -> str:
     """Render the world of a cell, unless it is there, and say how many segments its test split has."""
     told = replace(settings, narrated=captioned_world(cell))
-    test, train = _test_rows(told), task_rows("retrieval", "train", told)
+    test, train = _test_rows(told), task_rows("retrieval", "train", told, FEW)
     return (
         f"test: {len(test):,} segments with different captions, of {len(set(test['video_id'])):,} videos; "
         f"fine-tuning: {len(train):,} segments"
@@ -63,14 +64,13 @@ def captioned_world(cell: Cell) -> Path:
 def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Pretrain as a cell says, then find segments by the cross encoder and write captions from video alone."""
     univl, told, scores = pretrained(settings, cell, seed)
-    by_segment = _retrieval(univl, told, seed) | _captions(univl, told, seed)
+    by_segment = _retrieval(univl, told, seed) | captions(univl, told, seed)
     scores |= {name: float(values.mean()) for name, values in by_segment.items()}
-    scores |= _copying(univl, told)
-    _, videos = np.unique(_test_rows(told)["video_id"], return_inverse=True)
+    scores |= copying(univl, told)
     return Measured(
         scores,
         {name: values.astype(np.float32) for name, values in by_segment.items()},
-        videos,
+        test_videos(told),
         hash_of_features(told.narrated / "test"),
     )
 
@@ -147,6 +147,11 @@ def _test_rows(settings: Scale) -> "Dataset":
     return task_rows("retrieval", "test", settings, TESTED)
 
 
+def test_videos(settings: Scale) -> np.ndarray:
+    """The number of the video of each test segment, (N,)."""
+    return np.unique(_test_rows(settings)["video_id"], return_inverse=True)[1]
+
+
 def found_by_means(univl: UniVL, settings: Scale) -> np.ndarray:
     """R@sum by segment (N,) by the means of the two encoders, which Joint compares."""
     joint = Retrieval(univl, load_tokenizer(UNIVL), settings.univl_tasks["joint"], method="joint")
@@ -159,7 +164,7 @@ def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray
     align = Retrieval(copy.deepcopy(univl), tokenizer, few(settings, "align", ALIGN_STEPS, seed), method="align")
     by_align = align.predict(test, progress=False)
     with TemporaryDirectory() as run_dir:
-        align.fit(task_rows("retrieval", "train", settings), Path(run_dir), progress=False)
+        align.fit(task_rows("retrieval", "train", settings, FEW), Path(run_dir), progress=False)
     tuned = align.predict(test, progress=False)
     return {
         "R@sum, Joint": found_by_means(univl, settings),
@@ -168,12 +173,12 @@ def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray
     }
 
 
-def _captions(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
-    """CIDEr and share of exact captions by segment (N,), written from video alone after few steps of fine-tuning."""
+def captions(univl: UniVL, settings: Scale, seed: int, videos: int = FEW) -> dict[str, np.ndarray]:
+    """CIDEr and share of exact captions by segment (N,), from video alone after few steps on so many videos."""
     tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
     task = Captioning(copy.deepcopy(univl), tokenizer, few(settings, "captioning", CAPTION_STEPS, seed), text=None)
     with TemporaryDirectory() as run_dir:
-        task.fit(task_rows("captioning", "train", settings), Path(run_dir), progress=False)
+        task.fit(task_rows("captioning", "train", settings, videos), Path(run_dir), progress=False)
     truth = [as_tokens(tokenizer, [caption], task.config.max_words) for caption in test["caption"]]
     by_segment = caption_scores(task.predict(test, progress=False), truth)
     return {"CIDEr": by_segment["CIDEr"], "exact": by_segment["exact"]}
@@ -186,7 +191,7 @@ def few(settings: Scale, task: str, steps: int, seed: int) -> TaskConfig:
     return replace(config, train=train)
 
 
-def _copying(univl: UniVL, settings: Scale) -> dict[str, float]:
+def copying(univl: UniVL, settings: Scale) -> dict[str, float]:
     """`what_it_copies` of test videos, all of which speak."""
     videos = first_rows(load_split(settings.narrated, "test"), TESTED)
     narration, tokenizer = settings.univl_pretrain.narration, load_tokenizer(UNIVL)

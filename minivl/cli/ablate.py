@@ -53,6 +53,7 @@ STUDIES = (
     "parts-by-use",
     "every-task",
     "staged-at-equal-time",
+    "hidden-texts",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_parts, univl_staging, univl_worlds
+from minivl.ablations import univl_hidden, univl_parts, univl_staging, univl_worlds
 from minivl.ablations.runner import Cell
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
 from minivl.config import NARRATED_WORLD, override, scale
@@ -109,3 +109,19 @@ def test_staging_says_how_comparable_outputs_are_when_stage_two_begins():
     assert univl_parts.after_stage_one(told, cell(stage_one=0), 0) is None
     before = univl_parts.after_stage_one(told, cell(**changes[1]), 0)
     assert some[name] == pytest.approx(univl_parts.found_by_means(before, told).mean(), rel=1e-5)
+
+
+def test_captions_are_learned_from_as_many_videos_as_is_said(monkeypatch):
+    """All texts may be hidden, too. Two of the three captioned videos here teach something else than one."""
+    monkeypatch.setattr(univl_hidden, "AMOUNTS", (1, 2))
+    asked = []
+    rows_of = univl_parts.task_rows
+    monkeypatch.setattr(
+        univl_parts,
+        "task_rows",
+        lambda task, split, *more: asked.append((split, *more[1:])) or rows_of(task, split, *more),
+    )
+    measured = univl_hidden.run_hidden(TINY, cell(hide_text=1.0), seed=0)
+    assert set(measured.examples) == {"CIDEr, 1 videos", "CIDEr, 2 videos"}
+    assert ("train", 1) in asked and ("train", 2) in asked
+    assert len(measured.clusters) == len(measured.examples["CIDEr, 1 videos"])
