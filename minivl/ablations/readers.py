@@ -1,7 +1,7 @@
 """Ways to find the video of a caption without any training: by CLIP as it is, and by the true facts of the videos.
 
-A caption becomes questions, each in one or more wordings, and a video is as good an answer as the questions are met on
-average. What the readers know beyond CLIP differs, see `READERS`: the weakest knows nothing, the strongest everything.
+A caption becomes questions, each in one or more wordings. READERS ask CLIP, with the caption alone or with what can be
+told of it; TRUE_READERS look up the answers.
 """
 
 import re
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from minivl.clip import load_clip
 from minivl.data.clips import ClipDataset
 from minivl.data.text import tokenize
 from minivl.data.world.language import moment_sentences, told_dishes
 from minivl.data.world.meals import COLORS, CONTAINERS, Dish, Meal, Step
 from minivl.tasks.clip.retrieval import Embeddings, embeddings, zero_shot
 
-Questions = list[list[str]]  # each in all its wordings, of which the best one counts
+Questions = list[list[str]]  # each in all its wordings
 
 
 def whole(caption: str) -> Questions:
@@ -32,14 +31,15 @@ def whole(caption: str) -> Questions:
 
 
 def pieces_of(caption: str) -> Questions:
-    """The caption cut at every "then" and "and"; nothing is put into other words."""
+    """The caption cut at every "then" and "and", between which this world's captions tell one thing each."""
     return [[piece] for piece in re.split(r" then | and ", caption)]
 
 
 def claims_of(caption: str) -> Questions:
     """The three claims about each dish of a caption as captions of single frames, in all wordings of the world.
 
-    This knows what the dishes are made of by their names, and that any vessel will do where the caption names none.
+    These are the sentences that CLIP was pretrained on. They say what a dish is made of by its name, and leave every
+    vessel possible where the caption names none.
     """
     claims = []
     for told in told_dishes(caption):
@@ -53,11 +53,11 @@ def claims_of(caption: str) -> Questions:
 
 @dataclass(frozen=True)
 class Reader:
-    """What CLIP is asked for a caption, and what the answer is compared with.
+    """What CLIP is asked for a caption, and what is compared with it.
 
-    ask          caption -> questions
+    ask          caption -> questions; a video is worth the mean of their cosines, each in the wording that fits best
     best_frame   each question meets the frame that fits it best, else the mean of the frames
-    one_vector   the questions become one vector, the mean of their embeddings
+    one_vector   instead, the questions become one vector, see `_in_one`, which meets the mean of the frames
     """
 
     ask: Callable[[str], Questions]
@@ -66,7 +66,9 @@ class Reader:
 
 
 READERS = {
+    "caption, mean": Reader(whole),  # zero-shot retrieval
     "caption, best frame": Reader(whole, best_frame=True),
+    "pieces in one vector, mean": Reader(pieces_of, one_vector=True),
     "pieces, mean": Reader(pieces_of),
     "pieces, best frame": Reader(pieces_of, best_frame=True),
     "claims in one vector, mean": Reader(claims_of, one_vector=True),
@@ -77,7 +79,7 @@ READERS = {
 
 @torch.inference_mode()
 def seen_similarities(test: ClipDataset, reader: Reader) -> NDArray:
-    """(N_text, N_video): how well the questions about a caption are met on average, in cosines of CLIP as it is."""
+    """(N_text, N_video): how well what a reader asks for a caption is met by a video, in cosines of CLIP as it is."""
     clips, asked = _embedded(test), [reader.ask(caption) for caption in test.captions]
     wordings = sorted({wording for questions in asked for ways in questions for wording in ways})
     texts, row = _embed(test, wordings), {wording: number for number, wording in enumerate(wordings)}
@@ -102,12 +104,12 @@ def _in_one(questions: list[Tensor]) -> Tensor:
 
 def _embed(test: ClipDataset, texts: list[str]) -> Tensor:
     tokens = tokenize(test.clip.tokenizer, texts, test.inputs.max_words)
-    return normalize(zero_shot(load_clip("kitchen")).encode_caption(*tokens), dim=-1)
+    return normalize(zero_shot(test.clip).encode_caption(*tokens), dim=-1)
 
 
 @lru_cache(maxsize=2)  # the readers of a world follow each other
 def _embedded(test: ClipDataset) -> Embeddings:
-    return embeddings(zero_shot(load_clip("kitchen")), test, progress=False)
+    return embeddings(zero_shot(test.clip), test, progress=False)
 
 
 TRUE_READERS = {"facts": False, "facts, linked": True}  # name -> linked, see `true_similarities`

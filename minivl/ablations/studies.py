@@ -108,10 +108,7 @@ STUDIES = {
         Study(
             name="room",
             question="How much is there to find, and where does CLIP as it is lose it?",
-            cells=(
-                Cell("caption, mean", {**SMALL, "rounds": 0}),
-                *(Cell(reader, {**SMALL, "reader": reader}) for reader in (*READERS, *TRUE_READERS)),
-            ),
+            cells=tuple(Cell(reader, {**SMALL, "reader": reader}) for reader in (*READERS, *TRUE_READERS)),
             contrasts=tuple(
                 Contrast(name, a, b, "R@sum")
                 for name, a, b in (
