@@ -39,7 +39,7 @@ CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
 TOTAL, STAGE_ONE = 300, (0, 50, 100, 200)  # steps of both stages, and those of stage one among them
 
-HIDDEN = (0.0, 0.15, 0.5, 1.0)  # shares of videos whose text EnhancedV hides
+HIDDEN = (0.0, 0.15, 0.5, 1.0)  # shares of videos whose text EnhancedV hides; names say it in percent
 
 NAMES = {"joint": "Joint", "cmlm": "CMLM", "cmfm": "CMFM", "align": "Align", "decoder": "Decoder"}
 
@@ -235,12 +235,12 @@ STUDIES = {
         Study(
             name="hidden-texts",
             question="How many texts should EnhancedV hide, and does it matter how many captioned videos there are?",
-            cells=tuple(Cell(f"{share:.0%} hidden", {**STEPS, "hide_text": share}) for share in HIDDEN),
+            cells=tuple(Cell(f"{round(100 * share)} hidden", {**STEPS, "hide_text": share}) for share in HIDDEN),
             contrasts=tuple(
                 Contrast(
-                    f"{share:.0%} hidden, {videos} videos",
-                    f"{share:.0%} hidden",
-                    "0% hidden",
+                    f"{round(100 * share)} hidden, {videos} videos",
+                    f"{round(100 * share)} hidden",
+                    "0 hidden",
                     f"CIDEr, {videos} videos",
                 )
                 for share in HIDDEN[1:]
