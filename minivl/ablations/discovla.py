@@ -36,6 +36,7 @@ from minivl.data.world.language import in_other_order, moment_sentences
 from minivl.data.world.meals import Step, describe_splits, draw_split
 from minivl.discovla.beyond.probes import frame_accuracy, moment_scores, order_accuracy
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.discovla.zero_shot import ZeroShot
 from minivl.metrics.retrieval import scores_by_video
 from minivl.tasks.clip.retrieval import adapt, clips, evaluate, zero_shot
 
@@ -210,7 +211,9 @@ def measured(
         "frame accuracy": frame_accuracy(model, val),
         **({"order accuracy": order_accuracy(model, test, in_other_order)} if order else {}),
         "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
-        "trained parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trained parameters": 0
+        if isinstance(model, ZeroShot)
+        else sum(p.numel() for p in model.trainable_parameters()),
         "cpu seconds": spent,
     }
     examples = {name: by_video[name].astype(np.float32) for name in BY_VIDEO}
