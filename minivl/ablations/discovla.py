@@ -36,7 +36,6 @@ from minivl.data.world.language import in_other_order, moment_sentences
 from minivl.data.world.meals import Step, describe_splits, draw_split
 from minivl.discovla.beyond.probes import frame_accuracy, moment_scores, order_accuracy
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
-from minivl.discovla.zero_shot import ZeroShot
 from minivl.metrics.retrieval import scores_by_video
 from minivl.tasks.clip.retrieval import adapt, clips, evaluate, zero_shot
 
@@ -195,13 +194,13 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
             if rounds
             else zero_shot(load_clip("kitchen"))
         )
-    return measured(model, world, val, test, time.process_time() - began, order)
+    return measured(model, world, val, test, time.process_time() - began if rounds else 0.0, order)
 
 
 def measured(
     model: Any, world: WorldConfig, val: ClipDataset, test: ClipDataset, spent: float, order: bool = False
 ) -> Measured:
-    """The scores of an adapted or zero-shot model, `spent` CPU seconds after its beginning; `order`: its, too."""
+    """The scores of a model that took `spent` CPU seconds to train, 0 if it was not; `order`: accuracy in order, too."""
     found = evaluate(model, test, progress=False)
     by_video = scores_by_video(found.similarity, test.video_of_text)
     by_video["moments"] = moment_scores(model, test, _moments("test", world))
@@ -211,9 +210,7 @@ def measured(
         "frame accuracy": frame_accuracy(model, val),
         **({"order accuracy": order_accuracy(model, test, in_other_order)} if order else {}),
         "val R@sum": evaluate(model, val, progress=False).row()["R@sum"],
-        "trained parameters": 0
-        if isinstance(model, ZeroShot)
-        else sum(p.numel() for p in model.trainable_parameters()),
+        "trained parameters": sum(p.numel() for p in model.trainable_parameters()) if spent else 0,
         "cpu seconds": spent,
     }
     examples = {name: by_video[name].astype(np.float32) for name in BY_VIDEO}
