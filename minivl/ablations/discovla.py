@@ -200,7 +200,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
 def measured(
     model: Any, world: WorldConfig, val: ClipDataset, test: ClipDataset, spent: float, order: bool = False
 ) -> Measured:
-    """The scores of a model that was trained for `spent` CPU seconds, 0: not at all; `order`: accuracy in order, too."""
+    """The scores of a model that was trained for `spent` CPU seconds (0: not at all); `order`: that of order, too."""
     found = evaluate(model, test, progress=False)
     by_video = scores_by_video(found.similarity, test.video_of_text)
     by_video["moments"] = moment_scores(model, test, _moments("test", world))
