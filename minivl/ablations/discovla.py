@@ -29,7 +29,7 @@ import pandas as pd
 
 from minivl.ablations.runner import Cell, Measured, run_cells, save_results
 from minivl.clip import load_clip
-from minivl.config import ConfigError, InputConfig, Scale, WorldConfig, override, scale
+from minivl.config import ConfigError, InputConfig, Scale, TrainConfig, WorldConfig, override, scale
 from minivl.data.clips import ClipDataset
 from minivl.data.world.build import cached_world
 from minivl.data.world.language import in_other_order, moment_sentences
@@ -179,15 +179,7 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))
 
     began = time.process_time()
-    training = replace(
-        settings.adapt,
-        steps=max(1, int(rounds * settings.adapt.steps)),  # with 0 rounds nothing is trained
-        batch_size=min(batch, len(train)),
-        learning_rate=learning_rate,
-        lr_multipliers=PLACES_LEARN_FASTER,
-        seed=seed,
-        checkpoint_every=10_000,
-    )
+    training = training_of(settings, len(train), seed, rounds, batch, learning_rate)
     with TemporaryDirectory() as run_dir:
         model: Any = (
             adapt("kitchen", None, train, config, training, Path(run_dir), progress=False, twins=twins)
@@ -195,6 +187,21 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
             else zero_shot(load_clip("kitchen"))
         )
     return measured(model, world, val, test, time.process_time() - began if rounds else 0.0, order)
+
+
+def training_of(
+    settings: Scale, examples: int, seed: int, rounds: float, batch: int, learning_rate: float
+) -> TrainConfig:
+    """The scale's training with a cell's changes; `rounds` times the scale's steps."""
+    return replace(
+        settings.adapt,
+        steps=max(1, int(rounds * (settings.adapt.steps or 0))),  # with 0 rounds nothing is trained
+        batch_size=min(batch, examples),
+        learning_rate=learning_rate,
+        lr_multipliers=PLACES_LEARN_FASTER,
+        seed=seed,
+        checkpoint_every=10_000,
+    )
 
 
 def measured(

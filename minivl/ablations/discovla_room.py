@@ -1,19 +1,16 @@
 """The room that a method has: what readers find without training, and what training all weights of CLIP reaches.
 
-A cell's settings are those of `minivl.ablations.discovla`, and
-
-    reader   the name of one of `minivl.ablations.readers`
-    weights  "all": every weight of CLIP is trained, beside LoRA
+A cell's settings are those of `minivl.ablations.discovla`; that of a reader has its name, one of
+`minivl.ablations.readers`.
 """
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from minivl.ablations.discovla import BATCH, BY_VIDEO, hash_of, measured, run_cell, world_clips, world_of
+from minivl.ablations.discovla import BATCH, BY_VIDEO, hash_of, measured, training_of, world_clips, world_of
 from minivl.ablations.readers import READERS, TRUE_READERS, seen_similarities, true_similarities
 from minivl.ablations.runner import Cell, Measured
 from minivl.config import Scale, override
@@ -25,18 +22,9 @@ from minivl.tasks.clip.retrieval import without_idle_fusion
 from minivl.train.loop import fit, seed_everything
 
 
-def run_room(settings: Scale, cell: Cell, seed: int) -> Measured:
-    """Score a reader, train all weights, or run a cell as other studies do."""
-    chosen = dict(cell.settings)
-    if reader := chosen.pop("reader", None):
-        return _read(settings, cell, reader)
-    if chosen.pop("weights", None) == "all":
-        return _train_all(settings, replace(cell, settings=chosen), seed)
-    return run_cell(settings, cell, seed)
-
-
-def _read(settings: Scale, cell: Cell, reader: str) -> Measured:
+def run_reader(settings: Scale, cell: Cell, seed: int) -> Measured:
     """The scores of a reader; R@1 also of the captions that tell none, one and both of their dishes by name alone."""
+    reader = cell.settings["reader"]
     world = world_of(settings, cell)
     test = world_clips(settings.inputs, world, None)[2]
     drawn, groups = draw_split("test", world.videos_test, world), np.asarray(test.rows["group"])
@@ -59,26 +47,18 @@ def _read(settings: Scale, cell: Cell, reader: str) -> Measured:
     return Measured(scores, examples, groups, hash_of(test))
 
 
-def _train_all(settings: Scale, cell: Cell, seed: int) -> Measured:
+def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Train every weight but the logit scale, with the contrastive loss of videos alone, and score."""
     world = world_of(settings, cell)
     chosen = {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
-    steps = max(1, int(chosen.pop("rounds", 1) * settings.adapt.steps))
-    batch, rate = chosen.pop("batch_size", BATCH), chosen.pop("learning_rate")
     train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
+    rounds, batch, rate = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH), chosen.pop("learning_rate")
+    training = training_of(settings, len(train), seed, rounds, batch, rate)
     began = time.process_time()
     seed_everything(seed)
     model = DiscoVLA.from_open_clip("kitchen", None, without_idle_fusion(override(settings.discovla, **chosen)))
     model.requires_grad_(True)
     model.clip.logit_scale.requires_grad_(False)  # as in adaptation
-    training = replace(
-        settings.adapt,
-        steps=steps,
-        batch_size=min(batch, len(train)),
-        learning_rate=rate,
-        seed=seed,
-        checkpoint_every=10_000,
-    )
     with TemporaryDirectory() as run_dir:
         fit(model, train, training, Path(run_dir), progress=False)
     return measured(model.eval(), world, val, test, time.process_time() - began)

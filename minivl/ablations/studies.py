@@ -1,7 +1,9 @@
 """The studies over several worlds, by name: what is asked, what is run, what is compared."""
 
+from typing import Any
+
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
-from minivl.ablations.discovla_room import run_room
+from minivl.ablations.discovla_room import run_all_weights, run_reader
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
@@ -32,7 +34,7 @@ NEW_WORDS = {**SMALL, "videos": 100, "novel": 0.5}
 ONE_STEP = {**MEAN_POOLED, "clauses": 1}
 
 # The rate was chosen on validation clips of world 0, of 1e-3 and 3e-4 (100 steps, image level, one run each).
-ALL_WEIGHTS = {**SMALL, **CONVERGED, "weights": "all", "learning_rate": 3e-4}
+ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
@@ -42,6 +44,16 @@ TOTAL, STAGE_ONE = 300, (0, 50, 100, 200)  # steps of both stages, and those of 
 HIDDEN = (0.0, 0.15, 0.5, 1.0)  # shares of videos whose text EnhancedV hides; names say it in percent
 
 NAMES = {"joint": "Joint", "cmlm": "CMLM", "cmfm": "CMFM", "align": "Align", "decoder": "Decoder"}
+
+
+def _teachers(base: dict[str, Any]) -> tuple[Cell, ...]:
+    """PImgAlign, AlignDistill beside it, and AlignDistill whose teacher knows nothing but the right answer."""
+    return (
+        Cell("PImgAlign", base),
+        Cell("AlignDistill", {**base, **SOFT_TEACHER}),
+        Cell("AlignDistill, shuffled", {**base, **SOFT_TEACHER, "distill": "shuffled"}),
+    )
+
 
 STUDIES = {
     study.name: study
@@ -85,11 +97,7 @@ STUDIES = {
         Study(
             name="soft-teacher",
             question="Does AlignDistill help where its teacher is right and unsure, and is it what the teacher knows?",
-            cells=(
-                Cell("PImgAlign", MEAN_POOLED),
-                Cell("AlignDistill", {**MEAN_POOLED, **SOFT_TEACHER}),
-                Cell("AlignDistill, shuffled", {**MEAN_POOLED, **SOFT_TEACHER, "distill": "shuffled"}),
-            ),
+            cells=_teachers(MEAN_POOLED),
             contrasts=(
                 Contrast("AlignDistill", "AlignDistill", "PImgAlign", "R@sum"),
                 Contrast("AlignDistill or shuffled", "AlignDistill", "AlignDistill, shuffled", "R@sum"),
@@ -123,7 +131,7 @@ STUDIES = {
                     ("one by one", "claims, best frame", "claims in one vector, mean"),
                 )
             ),
-            run=run_room,
+            run=run_reader,
             prepare=render,
             floor="caption, mean",
             ceiling="facts, linked",
@@ -133,7 +141,7 @@ STUDIES = {
             question="What does training all weights of CLIP reach, and do frames that see each other help there?",
             cells=tuple(Cell(f"{level} level", {**ALL_WEIGHTS, "strategy": level}) for level in ("image", "video")),
             contrasts=(Contrast("video level", "video level", "image level", "R@sum"),),
-            run=run_room,
+            run=run_all_weights,
             prepare=render,
         ),
         Study(
@@ -160,11 +168,7 @@ STUDIES = {
         Study(
             name="one-step-captions",
             question="Does AlignDistill help where several videos of a batch do what a caption says?",
-            cells=(
-                Cell("PImgAlign", ONE_STEP),
-                Cell("AlignDistill", {**ONE_STEP, **SOFT_TEACHER}),
-                Cell("AlignDistill, shuffled", {**ONE_STEP, **SOFT_TEACHER, "distill": "shuffled"}),
-            ),
+            cells=_teachers(ONE_STEP),
             contrasts=tuple(
                 Contrast(f"{name}, {score}", "AlignDistill", other, score)
                 for score in ("R@sum", "moments")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minivl.ablations import discovla_room, readers
-from minivl.ablations.discovla import world_clips
+from minivl.ablations.discovla import run_cell, world_clips
 from minivl.ablations.runner import Cell
 from minivl.config import scale
 from minivl.data.world.language import told_dishes
@@ -81,15 +81,15 @@ def test_pieces_are_cut_and_not_reworded():
 
 @pytest.mark.parametrize("reader", [*readers.READERS, *readers.TRUE_READERS])
 def test_readers_are_scored_by_video_without_training(reader):
-    measured = discovla_room.run_room(TINY, Cell("any", {"reader": reader}), 0)
+    measured = discovla_room.run_reader(TINY, Cell("any", {"reader": reader}), 0)
     assert measured.examples["R@sum"].mean() == pytest.approx(measured.scores["R@sum"], abs=1e-3)
     if reader == "facts, linked":
         assert measured.scores["R@sum"] == 600
 
 
 def test_all_weights_are_trained_but_the_scale():
-    cell = Cell("any", {"weights": "all", "learning_rate": 1e-3, "strategy": "video"})
-    measured = discovla_room.run_room(TINY, cell, 0)
-    adapted = discovla_room.run_room(TINY, Cell("any", {"strategy": "video"}), 0)
+    cell = Cell("any", {"learning_rate": 1e-3, "strategy": "video"})
+    measured = discovla_room.run_all_weights(TINY, cell, 0)
+    adapted = run_cell(TINY, cell, 0)
     assert measured.scores["trained parameters"] > 20 * adapted.scores["trained parameters"]
     assert set(measured.scores) == set(adapted.scores)

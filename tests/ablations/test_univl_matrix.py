@@ -2,22 +2,12 @@
 
 import pytest
 
-from minivl.ablations import univl_matrix, univl_parts, univl_worlds
+from minivl.ablations import univl_matrix, univl_parts
 from minivl.ablations.runner import Cell
-from minivl.assets.feature_world import DOWNSTREAM, Part
 from minivl.config import scale
 
-PARTS = (Part("pretrain", "train", 0, 4, ("transcript",)), Part("test", "test", 0, 2, DOWNSTREAM))
+pytestmark = pytest.mark.usefixtures("small_narrated_worlds")
 TINY = scale("tiny")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(narrated_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(univl_worlds, "PARTS", PARTS)
-        patch.setattr(univl_parts, "CAPTIONED", Part("train", "train", 0, 3, DOWNSTREAM))
-        patch.setenv("MINIVL_CACHE", str(narrated_cache))
-        yield
 
 
 def run(**settings):

@@ -7,27 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_hidden, univl_parts, univl_staging, univl_worlds
+from minivl.ablations import univl_hidden, univl_parts, univl_staging
 from minivl.ablations.runner import Cell
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
 from minivl.config import NARRATED_WORLD, override, scale
 
-PARTS = (Part("pretrain", "train", 0, 4, ("transcript",)), Part("test", "test", 0, 2, DOWNSTREAM))
+pytestmark = pytest.mark.usefixtures("small_narrated_worlds")
 TINY = scale("tiny")
 WORLD = 3
 
 
 def cell(**settings):
     return Cell("of a study", {**univl_parts.STEPS, **settings}, world=WORLD)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(narrated_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(univl_worlds, "PARTS", PARTS)
-        patch.setattr(univl_parts, "CAPTIONED", Part("train", "train", 0, 3, DOWNSTREAM))
-        patch.setenv("MINIVL_CACHE", str(narrated_cache))
-        yield
 
 
 def rows(folder, split):
@@ -61,7 +52,7 @@ def test_captions_of_other_videos_are_refused(tmp_path):
     (tmp_path / "pretrain" / "metadata.jsonl").write_text(json.dumps({"video_id": "mine", "feature_rate": 1.0}) + "\n")
     world = override(NARRATED_WORLD, seed=WORLD)
     with pytest.raises(ValueError, match="mine is not the video"):
-        caption_again(tmp_path, PARTS[0], Part("train", "train", 0, 1, DOWNSTREAM), world)
+        caption_again(tmp_path, univl_parts.PARTS[0], Part("train", "train", 0, 1, DOWNSTREAM), world)
     assert not (tmp_path / "train").exists()
 
 
