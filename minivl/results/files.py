@@ -17,6 +17,8 @@ from minivl.results.names import FIGURE, FILES, QUERIES, RECORD, require_results
 from minivl.results.queries import RECALLS
 from minivl.results.record import FORMAT, json_text
 
+LARGEST = 1e12  # of a query's numbers, either sign: beyond real scores, and sums of squares stay finite
+
 
 class _Scores(BaseModel):
     """What of results.json is read."""
@@ -106,14 +108,15 @@ def _problem(queries: pd.DataFrame, numbers: list[str]) -> str | None:
     needed = {"query", "cluster"} | ({"target", "rank", *RECALLS} if "way" in queries else set())
     if missing := needed - set(queries.columns):
         return f"has no column {', '.join(sorted(missing))}"
-    if np.isinf(queries[numbers].to_numpy(float)).any():
-        return "has numbers that are infinite"
+    if (np.abs(queries[numbers].to_numpy(float)) > LARGEST).any():
+        return f"has numbers beyond {LARGEST:g}"
     if "way" in queries:
         texts, videos = (queries[queries["way"] == way] for way in ("t2v", "v2t"))
         if len(texts) + len(videos) < len(queries) or set(texts["target"]) != set(videos["query"]):
             return "must have texts (t2v) with each clip as target, and each clip (v2t), and nothing else"
-        if not (queries[list(RECALLS)].notna().all(axis=None) and (queries["rank"] >= 1).all()):
-            return "must have recalls and a rank from 1 in every row"
+        recalls = queries[list(RECALLS)]
+        if not (((recalls >= 0) & (recalls <= 100)).all(axis=None) and (queries["rank"] >= 1).all()):
+            return "must have recalls from 0 to 100 and a rank from 1 in every row"
     if "weight" in queries:
         weight = queries["weight"].to_numpy(float)
         if not (weight == weight.clip(0).round()).all() or weight.sum() > limit("metadata_mb") * 2**20:
