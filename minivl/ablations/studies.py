@@ -7,6 +7,7 @@ from minivl.ablations.discovla_room import run_all_weights, run_reader
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
+from minivl.ablations.univl_align import METHODS, TUNED, run_align
 from minivl.ablations.univl_hidden import AMOUNTS, run_hidden
 from minivl.ablations.univl_matrix import SCORES, run_matrix
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
@@ -251,6 +252,23 @@ STUDIES = {
                 for videos in AMOUNTS
             ),
             run=run_hidden,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="align-and-steps",
+            question="Does FT-Align catch up with FT-Joint given many steps, hard negatives, or candidates to re-rank?",
+            cells=tuple(Cell(method, STEPS) for method in (*METHODS, "re-ranked")),
+            contrasts=tuple(
+                Contrast(f"{name}, {steps} steps", a, b, f"R@1, {steps} steps")
+                for name, a, b in (
+                    ("FT-Align", "FT-Align", "FT-Joint"),
+                    ("hard negatives", "FT-Align, hard negatives", "FT-Align"),
+                    ("re-ranking", "re-ranked", "FT-Joint"),
+                )
+                for steps in TUNED
+                if steps or name == "FT-Align"
+            ),
+            run=run_align,
             prepare=prepare_parts,
         ),
     )

@@ -54,6 +54,7 @@ STUDIES = (
     "every-task",
     "staged-at-equal-time",
     "hidden-texts",
+    "align-and-steps",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

@@ -14,12 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_state_dict,
-    set_optimizer_state_dict,
-)
 from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 
@@ -117,6 +111,8 @@ def saved_state(model: nn.Module, optimizer: Optimizer) -> tuple[dict, dict]:
 
     All processes must call it, and only the main one gets something.
     """
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict  # loading it takes seconds
+
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     return get_state_dict(model, optimizer, options=options)
 
@@ -128,6 +124,8 @@ def restore_state(
 
     Raises TrainingError, which names the checkpoint `origin`, for what is not the state of these.
     """
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
+
     try:
         _check_optimizer(model, optimizer, state["optimizer"])
         for name, part in others.items():
@@ -166,6 +164,8 @@ def _form(state):
 
 def copy_trained(source: nn.Module, target: nn.Module) -> None:
     """Copy what training changed in a model that may be sharded into a whole one; all processes must call it."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
     target.load_state_dict(get_model_state_dict(source, options=options), strict=False)
 

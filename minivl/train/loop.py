@@ -33,7 +33,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -273,7 +272,7 @@ def _update(step, accelerator, engine, optimizer, backward, batches, config, run
     means = accelerator.reduce(sums / config.gradient_accumulation, "mean").tolist()
     values = dict(zip(losses, means, strict=True))
     norm = accelerator.clip_grad_norm_(engine.parameters(), config.max_grad_norm)
-    values["grad_norm"] = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    values["grad_norm"] = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # in shards: a DTensor
     if not math.isfinite(values["grad_norm"]) and accelerator.scaler is not None:
         values["grad_norm"] = None  # fp16 overflow: its scaler skips this update and lowers the scale
     if not all(value is None or math.isfinite(value) for value in values.values()):
