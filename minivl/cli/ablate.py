@@ -50,6 +50,7 @@ STUDIES = (
     "all-weights",
     "new-words",
     "one-step-captions",
+    "frames-say-more",
     "parts-by-use",
     "every-task",
     "staged-at-equal-time",
