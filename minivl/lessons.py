@@ -1,15 +1,18 @@
 """Helpers of the lessons: the banner, live source beside its equation, tables with spread, running a lesson."""
 
 import ast
+import asyncio
 import inspect
 import json
 import os
 import platform
 import re
+import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +134,10 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
 
     What the cells print, progress bars included, is shown as it comes. The notebook is written even if a cell
     fails, so that what happened can be read there. What the run cost is in its metadata (`cost_of`).
-    Raises LessonError for an unknown lesson or one that failed.
+    Raises LessonError for an unknown lesson or one that failed, and KeyboardInterrupt for Ctrl-C.
     """
     import nbformat
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     source = _lesson(name)
     out.mkdir(parents=True, exist_ok=True)
@@ -149,6 +152,10 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
             # After each cell, as the kernel is gone when the notebook is complete: the last one counts.
             client.on_cell_executed = lambda **_: record_cost(notebook, scale_name, _spent(client))
             client.execute(env=settings)
+    except (asyncio.CancelledError, DeadKernelError):
+        if client.told_to_end:
+            raise KeyboardInterrupt from None
+        raise
     except CellExecutionError as error:
         raise LessonError(
             f"the lesson stopped: {error.ename}: {error.evalue}\nThe traceback and all outputs so far are in {written}"
@@ -207,6 +214,8 @@ def _talking_client(notebook, sockets):
     from traitlets.config import Config
 
     class TalkingClient(NotebookClient):
+        told_to_end = False
+
         def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
             content = message["content"]
             if message["msg_type"] == "stream":
@@ -223,19 +232,34 @@ def _talking_client(notebook, sockets):
         if cell.cell_type == "markdown":
             print("".join(f"\n{line}\n" for line in cell.source.splitlines() if line.startswith("#")), end="")
 
+    def end_on_signals(**_: object) -> None:
+        """End the run when this program is told to end; nbclient ends the kernel alone, and fails at its absence."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def end() -> None:
+            client.told_to_end = True
+            assert task is not None
+            task.cancel()  # nbclient may take it for the death of the kernel
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(RuntimeError):  # not in the main thread, or on a system without such signals
+                loop.add_signal_handler(number, end)
+
     # Sockets in the file system, where there are such: nobody else on the network can talk to the kernel. In a folder
     # of their own, as two kernels that begin at the same moment would choose the same names.
     transport = "ipc" if os.name == "posix" else "tcp"
     manager = {"transport": transport, "connection_file": str(Path(sockets) / "kernel.json")}
-    return TalkingClient(
+    client = TalkingClient(
         notebook,
         timeout=None,
         store_widget_state=False,
         kernel_name="python3",
+        on_notebook_start=end_on_signals,
         on_cell_start=heading,
         config=Config({"KernelManager": manager}),
         resources={"metadata": {"path": os.getcwd()}},
     )
+    return client
 
 
 def _drop_progress(notebook) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 
+import psutil
 import pytest
 
 from helpers.program import minivl
@@ -78,6 +79,20 @@ def test_ctrl_c(tmp_path):
     process.send_signal(signal.SIGINT)
     _, told_at_the_end = process.communicate()
     assert process.returncode == 130 and "minivl: interrupted" in told_at_the_end and "Traceback" not in told_at_the_end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_lesson_is_interrupted(number, tmp_path):
+    """Its kernel ends, too, and the notebook is written with what it had."""
+    command = [sys.executable, "-m", "minivl", "lesson", "09_ledger", "--scale", "tiny", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while "scale: tiny" not in process.stdout.readline():
+        assert process.poll() is None
+    (kernel,) = psutil.Process(process.pid).children()
+    process.send_signal(number)
+    _, told_at_the_end = process.communicate()
+    assert process.returncode == 130 and "minivl: interrupted" in told_at_the_end and "Traceback" not in told_at_the_end
+    assert "scale: tiny" in (tmp_path / "09_ledger.ipynb").read_text() and not kernel.is_running()
 
 
 def test_odd_names_of_files_are_searched(tmp_path):
