@@ -186,6 +186,7 @@ STUDIES = {
             name="frames-say-more",
             question="Does PImgAlign pay where frame captions name what the caption of the video leaves out?",
             cells=(
+                Cell("zero-shot", {**SMALL, "clauses": 1, "rounds": 0}),
                 Cell("LoRA", {**SMALL, **LORA, "clauses": 1}),
                 *(
                     Cell(f"LoRA + {weight} PImgAlign", {**SMALL, **LORA, "clauses": 1, "alpha": weight})
