@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_hidden, univl_parts, univl_staging
+from minivl.ablations import univl_hidden, univl_matrix, univl_parts, univl_staging
 from minivl.ablations.runner import Cell
+from minivl.ablations.studies import STAGE_ONE, TOTAL
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
 from minivl.config import NARRATED_WORLD, override, scale
 
@@ -78,6 +79,18 @@ def test_a_cell_says_what_stage_two_trains():
     assert (config.stage_one.steps, config.stage_two.steps, config.stage_two.batch_size) == (100, 200, 8)
     assert config.stage_one.seed == config.stage_two.seed == 7
     assert univl_parts.pretraining_of(cell(), scale("small").univl_pretrain, 7).narration.hide_text == 0.15
+
+
+def test_the_small_scale_has_the_steps_that_are_named():
+    """Fewer steps are taken where a scale has fewer; a study whose steps a scale cut would not be what it says."""
+    small = scale("small")
+    asked = {"align": univl_parts.ALIGN_STEPS, "captioning": univl_parts.CAPTION_STEPS, **univl_matrix.FINE_TUNED}
+    for task, steps in asked.items():
+        assert univl_parts.few(small, task, steps, 0).train.steps == steps
+    for one in STAGE_ONE:
+        of = cell(stage_one=one, stage_two=TOTAL - one)
+        config = univl_parts.pretraining_of(of, small.univl_pretrain, 0)
+        assert (config.stage_one.steps, config.stage_two.steps) == (one, TOTAL - one)
 
 
 def test_fine_tuning_leaves_the_pretrained_model_alone():
