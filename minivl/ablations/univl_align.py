@@ -19,17 +19,17 @@ from torch import Tensor
 from torch.nn.functional import normalize, relu
 
 from minivl.ablations.runner import Cell, Measured
-from minivl.ablations.univl_parts import TESTED, captioned_world, pretrained, test_videos
+from minivl.ablations.univl_parts import TESTED, captioned_world, few, pretrained, test_videos
 from minivl.ablations.univl_worlds import hash_of_features
-from minivl.config import Scale, TaskConfig
+from minivl.config import Scale
 from minivl.data.wordpiece import load_tokenizer
 from minivl.metrics.retrieval import scores_by_video
 from minivl.tasks.univl.data import UNIVL, task_rows
 from minivl.tasks.univl.retrieval import CANDIDATES, Retrieval, rerank
 from minivl.univl import UniVL
 
-TUNED = (0, 30, 600)  # steps of fine-tuning, on all captioned videos, where the scale's tasks have USUAL steps
-USUAL = 100
+TUNED = (0, 30, 600)  # steps of fine-tuning, on all captioned videos
+TIMES = 6  # those that the scale's tasks take
 BATCH = 16  # captions whose pairs with all segments of the batch are read
 MARGIN = 0.1  # that of FT-Align
 
@@ -92,21 +92,14 @@ def _similarities(method: str, settings: Scale, cell: Cell, seed: int, steps: in
     key = (method, settings.name, settings.narrated, seed, steps)
     if key not in _KNOWN:
         kind, way, captions = METHODS[method]
-        config = tuning(settings, way, steps, seed, captions)
+        config = few(settings, way, steps, seed, TIMES)
+        config = replace(config, train=replace(config.train, batch_size=captions))
         task = kind(copy.deepcopy(_pretrained(settings, cell, seed)), load_tokenizer(UNIVL), config, method=way)
         if steps:
             with TemporaryDirectory() as run_dir:
                 task.fit(task_rows("retrieval", "train", settings), Path(run_dir), progress=False)
         _KNOWN[key] = task.predict(task_rows("retrieval", "test", settings, TESTED), progress=False)
     return _KNOWN[key]
-
-
-def tuning(settings: Scale, task: str, steps: int, seed: int, captions: int) -> TaskConfig:
-    """A task's settings with `steps` / USUAL times the scale's steps, which may be more than those."""
-    config = settings.univl_tasks[task]
-    taken = max(1, steps * (config.train.steps or USUAL) // USUAL)
-    train = replace(config.train, steps=taken, seed=seed, batch_size=captions, checkpoint_every=10_000)
-    return replace(config, train=train)
 
 
 def _pretrained(settings: Scale, cell: Cell, seed: int) -> UniVL:

@@ -184,10 +184,10 @@ def captions(univl: UniVL, settings: Scale, seed: int, videos: int = FEW) -> dic
     return {"CIDEr": by_segment["CIDEr"], "exact": by_segment["exact"]}
 
 
-def few(settings: Scale, task: str, steps: int, seed: int) -> TaskConfig:
-    """A task's settings with so many steps of fine-tuning, or the scale's if those are fewer."""
+def few(settings: Scale, task: str, steps: int, seed: int, times: int = 1) -> TaskConfig:
+    """A task's settings with so many steps of fine-tuning, or `times` the scale's if those are fewer."""
     config = settings.univl_tasks[task]
-    train = replace(config.train, steps=at_most(steps, config.train), seed=seed, checkpoint_every=10_000)
+    train = replace(config.train, steps=at_most(steps, config.train, times), seed=seed, checkpoint_every=10_000)
     return replace(config, train=train)
 
 

@@ -62,12 +62,3 @@ def test_re_ranking_keeps_what_is_not_among_the_candidates(monkeypatch):
     align = np.array([[9.0, 1.0, 2.0], [9.0, 3.0, 1.0]])
     order = np.argsort(-univl_align._reranked(joint, align), axis=1)
     assert order.tolist() == [[2, 1, 0], [1, 2, 0]]
-
-
-def test_steps_are_those_that_are_named():
-    """They may be more than the scale's own, which `univl_parts.few` would not exceed."""
-    small = scale("small")
-    for way in ("joint", "align"):
-        taken = [univl_align.tuning(small, way, steps, 0, 16).train.steps for steps in univl_align.TUNED[1:]]
-        assert taken == [30, 600]
-        assert univl_align.tuning(TINY, way, 600, 0, 16).train.steps == 6 * TINY.univl_tasks[way].train.steps

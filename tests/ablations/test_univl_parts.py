@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_hidden, univl_matrix, univl_parts, univl_staging
+from minivl.ablations import univl_align, univl_hidden, univl_matrix, univl_parts, univl_staging
 from minivl.ablations.runner import Cell
 from minivl.ablations.studies import STAGE_ONE, TOTAL
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
@@ -86,7 +86,10 @@ def test_the_small_scale_has_the_steps_that_are_named():
     small = scale("small")
     asked = {"align": univl_parts.ALIGN_STEPS, "captioning": univl_parts.CAPTION_STEPS, **univl_matrix.FINE_TUNED}
     for task, steps in asked.items():
-        assert univl_parts.few(small, task, steps, 0).train.steps == steps
+        assert not steps or univl_parts.few(small, task, steps, 0).train.steps == steps
+    for steps in univl_align.TUNED[1:]:
+        for task in ("joint", "align"):
+            assert univl_parts.few(small, task, steps, 0, univl_align.TIMES).train.steps == steps
     for one in STAGE_ONE:
         of = cell(stage_one=one, stage_two=TOTAL - one)
         config = univl_parts.pretraining_of(of, small.univl_pretrain, 0)
