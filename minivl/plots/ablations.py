@@ -136,7 +136,8 @@ def across_worlds(runs: pd.DataFrame, judged: pd.DataFrame, sides: Mapping[str, 
             f"{', '.join(f'{value:+.1f}' for value in of_worlds)}: {row.verdict}"
         )
     axis.axvline(0, color="grey", lw=1)
-    axis.set(xlabel=f"difference in {', '.join(judged['score'].unique())}", ylim=(len(judged) - 0.5, -0.5))
+    measures = dict.fromkeys(score.partition(", ")[0] for score in judged["score"])  # "R@1" of "R@1, 30 steps"
+    axis.set(xlabel=f"difference in {', '.join(measures)}", ylim=(len(judged) - 0.5, -0.5))
     axis.set_yticks(range(len(judged)), judged["comparison"])
     return Picture(
         figure, "Differences with 95 % intervals over worlds; a ring is a world, a dot a run. " + "; ".join(words) + "."

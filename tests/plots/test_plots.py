@@ -76,6 +76,10 @@ def test_differences_across_worlds_are_paired_by_run_and_carry_their_verdict():
     assert mean.get_fillstyle() == "none"
     with pytest.raises(KeyError, match="fusion"):
         plots.across_worlds(runs, judged, {})
+    several = pd.concat([judged.assign(score=f"R@sum, {steps} steps") for steps in (0, 30)])
+    runs = runs.assign(**{name: runs["R@sum"] for name in several["score"]})
+    axis = plots.across_worlds(runs, several, {"fusion": ("IVFusion", "LoRA")}).figure.axes[0]
+    assert axis.get_xlabel() == "difference in R@sum", "what all scores measure, once"
 
 
 def test_gains_stand_at_the_variable_that_they_are_asked_against():
