@@ -9,6 +9,7 @@ from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
 from minivl.ablations.univl_align import METHODS, TUNED, run_align
 from minivl.ablations.univl_hidden import AMOUNTS, run_hidden
+from minivl.ablations.univl_long import run_long
 from minivl.ablations.univl_matrix import SCORES, run_matrix
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
 from minivl.ablations.univl_staging import run_staged
@@ -42,6 +43,8 @@ ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
 TOTAL, STAGE_ONE = 300, (0, 50, 100, 200)  # steps of both stages, and those of stage one among them
+
+LONG = {"stage_one": 250, "stage_two": 1000}  # steps, those of the bundled UniVL
 
 HIDDEN = (0.0, 0.15, 0.5, 1.0)  # shares of videos whose text EnhancedV hides; names say it in percent
 
@@ -289,6 +292,23 @@ STUDIES = {
                 if steps or name == "FT-Align"
             ),
             run=run_align,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="long-pretraining",
+            question="What does four times as much pretraining change for FT-Joint, FT-Align, captions and EnhancedV?",
+            cells=(Cell("short", STEPS), Cell("long", LONG), Cell("long, no text hidden", {**LONG, "hide_text": 0.0})),
+            contrasts=(
+                *(
+                    Contrast(f"longer, {score}", "long", "short", score)
+                    for score in ("R@1, FT-Joint", "R@1, FT-Align", "R@1, FT-Align minus FT-Joint", "CIDEr")
+                ),
+                *(
+                    Contrast(f"EnhancedV, {score}", "long", "long, no text hidden", score)
+                    for score in ("R@1, FT-Joint", "R@1, FT-Align", "CIDEr")
+                ),
+            ),
+            run=run_long,
             prepare=prepare_parts,
         ),
     )

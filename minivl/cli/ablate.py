@@ -56,6 +56,7 @@ STUDIES = (
     "staged-at-equal-time",
     "hidden-texts",
     "align-and-steps",
+    "long-pretraining",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_align, univl_hidden, univl_matrix, univl_parts, univl_staging
+from minivl.ablations import univl_align, univl_hidden, univl_long, univl_matrix, univl_parts, univl_staging
 from minivl.ablations.runner import Cell
-from minivl.ablations.studies import STAGE_ONE, TOTAL
+from minivl.ablations.studies import LONG, STAGE_ONE, TOTAL
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
 from minivl.config import NARRATED_WORLD, override, scale
 
@@ -90,6 +90,11 @@ def test_the_small_scale_has_the_steps_that_are_named():
     for steps in univl_align.TUNED[1:]:
         for task in ("joint", "align"):
             assert univl_parts.few(small, task, steps, 0, univl_align.TIMES).train.steps == steps
+    config = univl_parts.pretraining_of(cell(**LONG), small.univl_pretrain, 0)
+    assert {"stage_one": config.stage_one.steps, "stage_two": config.stage_two.steps} == LONG
+    for task in univl_long.CAPTIONS:
+        train = univl_parts.few(small, task, univl_long.TUNING, 0).train
+        assert train.steps == univl_long.TUNING and train.batch_size >= univl_long.CAPTIONS[task]
     for one in STAGE_ONE:
         of = cell(stage_one=one, stage_two=TOTAL - one)
         config = univl_parts.pretraining_of(of, small.univl_pretrain, 0)
@@ -116,6 +121,17 @@ def test_staging_says_how_comparable_outputs_are_when_stage_two_begins():
     assert univl_parts.after_stage_one(told, cell(stage_one=0), 0) is None
     before = univl_parts.after_stage_one(told, cell(**changes[1]), 0)
     assert some[name] == pytest.approx(univl_parts.found_by_means(before, told).mean(), rel=1e-5)
+
+
+def test_long_pretraining_is_scored_by_both_methods_and_by_captions():
+    """The distance of the methods is that of their recalls, segment by segment."""
+    measured = univl_long.run_long(TINY, cell(**LONG), seed=0)
+    of = measured.examples
+    assert np.allclose(of["R@1, FT-Align minus FT-Joint"], of["R@1, FT-Align"] - of["R@1, FT-Joint"])
+    for name, values in of.items():
+        assert measured.scores[name] == pytest.approx(values.mean(), rel=1e-5), name
+        assert len(values) == len(measured.clusters)
+    assert {"R@1, joint", "R@1, align"} <= set(measured.scores), "before fine-tuning"
 
 
 def test_captions_are_learned_from_as_many_videos_as_is_said(monkeypatch):
