@@ -34,7 +34,7 @@ from minivl.progress import tqdm
 
 SEEDS_PER_WORLD = 100
 # Of the results table; no score may have these names.
-OWN_COLUMNS = ("cell", "world", "seed", "seconds", "cpu hours", "test set", "minivl", "torch")
+OWN_COLUMNS = ("cell", "world", "seed", "seconds", "cpu hours", "test set", "minivl", "torch", "device")
 
 
 class AblationError(RuntimeError):
@@ -132,7 +132,7 @@ def results_table(out: Path) -> pd.DataFrame:
     """All results in a folder, one row per cell and seed, sorted by both.
 
     Columns: cell, world (if there are several), seed, settings.<name> for each setting, the scores, seconds, cpu hours
-    (of all threads), test set (a hash), minivl and torch (versions).
+    (of all threads), test set (a hash), minivl and torch (versions), device (since there were others than CPUs).
     Raises AblationError if there are none or one cannot be read.
     """
     records = [_read(path) for path in Path(out).glob("*-seed*.json")]
@@ -252,7 +252,11 @@ def _run_one(cell: Cell, seed: int, run: Run, out: Path) -> str | None:
             "seconds": round(time.perf_counter() - start, 1),
             "cpu hours": round((time.process_time() - spent) / 3600, 5),
             "test set": measured.test_set,
-            "versions": {"minivl": minivl.__version__, "torch": torch.__version__},
+            "versions": {
+                "minivl": minivl.__version__,
+                "torch": torch.__version__,
+                "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+            },
         }
         if measured.examples:
             clusters = {} if measured.clusters is None else {"clusters": measured.clusters}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
-from minivl.ablations.discovla_room import run_all_weights, run_reader
+from minivl.ablations.discovla_room import run_all_weights, run_method, run_reader
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
@@ -38,6 +38,16 @@ WEIGHTS = (0.3, 3.0)  # of PImgAlign: the paper's, and ten times that
 
 # The rate was chosen on validation clips of world 0, of 1e-3 and 3e-4 (100 steps, image level, one run each).
 ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
+
+AMOUNTS_OF_VIDEOS = (600, 2400, 9600)  # for training; all take the same number of steps
+MANY = {**SMALL, "videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 12}
+METHODS_OF_CLIP: dict[str, dict[str, Any]] = {
+    "LoRA": LORA,
+    "IVFusion": {},
+    "image level": {"trained": "all", "learning_rate": ALL_WEIGHTS["learning_rate"], "strategy": "image"},
+    "video level": {"trained": "all", "learning_rate": ALL_WEIGHTS["learning_rate"], "strategy": "video"},
+}
+TWO_LEVELS = (("IVFusion", "LoRA"), ("video level", "image level"))  # with frames that see each other, and without
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
@@ -147,6 +157,32 @@ STUDIES = {
             cells=tuple(Cell(f"{level} level", {**ALL_WEIGHTS, "strategy": level}) for level in ("image", "video")),
             contrasts=(Contrast("video level", "video level", "image level", "R@sum"),),
             run=run_all_weights,
+            prepare=render,
+        ),
+        Study(
+            name="more-videos",
+            question="How far do more videos bring each method, and do frames that see each other pay then?",
+            cells=(
+                Cell("zero-shot", {**MANY, "videos": 600, "rounds": 0}),
+                *(
+                    Cell(f"{method}, {videos} videos", {**MANY, "videos": videos, **chosen})
+                    for videos in AMOUNTS_OF_VIDEOS
+                    for method, chosen in METHODS_OF_CLIP.items()
+                ),
+            ),
+            contrasts=(
+                *(
+                    Contrast(f"{a}, {videos} videos", f"{a}, {videos} videos", f"{b}, {videos} videos", "R@sum")
+                    for a, b in TWO_LEVELS
+                    for videos in AMOUNTS_OF_VIDEOS
+                ),
+                *(
+                    Contrast(f"more videos, {method}", f"{method}, 9600 videos", f"{method}, 600 videos", "R@sum")
+                    for method in METHODS_OF_CLIP
+                ),
+                Contrast("all weights, 9600 videos", "image level, 9600 videos", "LoRA, 9600 videos", "R@sum"),
+            ),
+            run=run_method,
             prepare=render,
         ),
         Study(

@@ -195,9 +195,10 @@ def copying(univl: UniVL, settings: Scale) -> dict[str, float]:
     """`what_it_copies` of test videos, all of which speak."""
     videos = first_rows(load_split(settings.narrated, "test"), TESTED)
     narration, tokenizer = settings.univl_pretrain.narration, load_tokenizer(UNIVL)
-    batches = []
+    device, batches = next(univl.parameters()).device, []
     for hidden in (0.0, 1.0):
         seed_everything(0)
         narrated = NarratedDataset(videos, tokenizer, replace(narration, hide_text=hidden))
-        batches.append(torch.utils.data.default_collate([narrated[number] for number in range(len(narrated))]))
+        batch = torch.utils.data.default_collate([narrated[number] for number in range(len(narrated))])
+        batches.append({name: value.to(device) for name, value in batch.items()})
     return what_it_copies(univl, *batches)

@@ -48,6 +48,7 @@ STUDIES = (
     "longer-fusion",
     "room",
     "all-weights",
+    "more-videos",
     "new-words",
     "one-step-captions",
     "frames-say-more",

@@ -21,6 +21,7 @@ from minivl.ablations.runner import (
     save_results,
 )
 
+DEVICE = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 CELLS = [Cell("lora", {"rank": 8, "fused": False}), Cell("fused, d=0.5", {"rank": 8, "layers": [1, 2]})]
 
 
@@ -72,6 +73,7 @@ def test_table_and_files(tmp_path):
         "test set",
         "minivl",
         "torch",
+        "device",
     ]
     assert table[["cell", "seed"]].values.tolist() == [
         ["lora", 0],
@@ -89,7 +91,7 @@ def test_table_and_files(tmp_path):
         "seed": 1,
         "settings": {"rank": 8, "layers": [1, 2]},
         "scores": {"R@1": 22.0, "process": os.getpid()},
-        "versions": {"minivl": minivl.__version__, "torch": str(torch.__version__)},
+        "versions": {"minivl": minivl.__version__, "torch": str(torch.__version__), "device": DEVICE},
     }
     assert sorted(p.name for p in (tmp_path / "runs" / "a").iterdir()) == [
         "fused, d=0.5-seed0.json",
@@ -234,7 +236,7 @@ def test_compare():
 
 def test_saved_results_are_the_same_bytes(tmp_path):
     table = ablate(scored, tmp_path / "runs").drop(
-        columns=["process", "seconds", "cpu hours", "test set", "minivl", "torch"]
+        columns=["process", "seconds", "cpu hours", "test set", "minivl", "torch", "device"]
     )
     path = save_results(table, tmp_path / "results" / "a.csv")
     assert path.read_bytes() == (

@@ -17,7 +17,7 @@ class Clips:
         yield {"video": torch.eye(3), "video_mask": torch.ones(3, 1)}
 
 
-class Model:
+class Model(torch.nn.Linear):  # which has parameters, and so a device
     def encode_video(self, videos, mask):
         return videos, None
 
@@ -26,7 +26,7 @@ def found(nearest, monkeypatch):
     """Scores where each sentence is nearest to the clip of that number."""
     monkeypatch.setattr(probes, "_embed", lambda model, data, said: torch.eye(3)[[nearest[one] for one in said]])
     shown = [{"pours water", "jug of water"}, {"pours water", "heats a pot"}, {"stirs"}]
-    return probes.moment_scores(Model(), Clips(), shown)
+    return probes.moment_scores(Model(1, 1), Clips(), shown)
 
 
 def test_any_clip_that_shows_a_moment_is_right_and_idle_frames_ask_nothing(monkeypatch):

@@ -40,7 +40,7 @@ def moment_scores(model: "DiscoVLA", data: ClipDataset, shown: Sequence[Set[str]
     moment of it can have. Every one is a query for all clips (text to video), and any clip that shows it is right.
     Returns (N,), NaN for a clip without moments.
     """
-    videos = [model.encode_video(batch["video"], batch["video_mask"])[0] for batch in data.video_batches(BATCH, False)]
+    videos = [model.encode_video(*clips)[0] for clips in _clips(model, data)]
     told = [[c for c in own if c in can] for own, can in zip(data.rows["frame_captions"], shown, strict=True)]
     sentences = sorted({sentence for own in told for sentence in own})
     best = (
@@ -60,8 +60,7 @@ def order_scores(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[
     turned = [in_other_order(caption) for caption in data.captions]
     told = [i for i, other in enumerate(turned) if other is not None]
     both_ways = []
-    for batch in data.video_batches(BATCH, progress=False):
-        video, mask = batch["video"], batch["video_mask"]
+    for video, mask in _clips(model, data):
         ways = [model.encode_video(video, mask)[0], model.encode_video(video.flip(1), mask.flip(1))[0]]
         both_ways.append(torch.stack(ways, dim=1))  # (B, 2, D)
     videos = torch.cat(both_ways)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
@@ -83,18 +82,25 @@ def order_accuracy(model: "DiscoVLA", data: ClipDataset, in_other_order: Callabl
 
 
 def _embed(model, data, captions):
-    ids, mask = tokenize(data.clip.tokenizer, captions, data.inputs.max_words)
+    device = next(model.parameters()).device
+    ids, mask = (part.to(device) for part in tokenize(data.clip.tokenizer, captions, data.inputs.max_words))
     return torch.cat([model.encode_caption(*part) for part in zip(ids.split(256), mask.split(256), strict=True)])
+
+
+def _clips(model, data):
+    """Videos (B, F, 3, H, W) and masks (B, F) of all clips, in batches, on the device of the model."""
+    device = next(model.parameters()).device
+    for batch in data.video_batches(BATCH, progress=False):
+        yield batch["video"].to(device), batch["video_mask"].to(device)
 
 
 def _frames_and_captions(model, data):
     """For each clip cosines of frames and captions (F, F), and the steps that both belong to (F,)."""
     clip = 0
-    for batch in data.video_batches(BATCH, progress=False):
-        frames = normalize(model.encode_video(batch["video"], batch["video_mask"])[1], dim=-1)  # (B, F, D)
+    for clips in _clips(model, data):
+        frames = normalize(model.encode_video(*clips)[1], dim=-1)  # (B, F, D)
         told = data.rows.select(range(clip, clip + len(frames)))["frame_captions"]
-        ids, mask = tokenize(data.clip.tokenizer, [c for captions in told for c in captions], data.inputs.max_words)
-        captions = normalize(model.encode_caption(ids, mask), dim=-1).view_as(frames)  # (B, F, D)
+        captions = normalize(_embed(model, data, [c for own in told for c in own]), dim=-1).view_as(frames)  # (B, F, D)
         for own_frames, own_captions in zip(frames, captions, strict=True):
             yield own_frames @ own_captions.T, _step_labels(data, clip)
             clip += 1
