@@ -5,7 +5,6 @@ A cell's settings are those of `minivl.ablations.discovla`; that of a reader has
 """
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,11 +62,3 @@ def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     with TemporaryDirectory() as run_dir:
         fit(model, train, training, Path(run_dir), progress=False)
     return measured(model.eval(), world, val, test, time.process_time() - began)
-
-
-def run_method(settings: Scale, cell: Cell, seed: int) -> Measured:
-    """`run_all_weights` for a cell that is told to train "all" weights, `run_cell` for others."""
-    if cell.settings.get("trained") != "all":
-        return run_cell(settings, cell, seed)
-    chosen = {name: value for name, value in cell.settings.items() if name != "trained"}
-    return run_all_weights(settings, replace(cell, settings=chosen), seed)

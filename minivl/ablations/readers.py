@@ -87,13 +87,13 @@ def seen_similarities(test: ClipDataset, reader: Reader) -> NDArray:
         vectors = torch.stack(
             [_in_one([texts[[row[way] for way in ways]] for ways in questions]) for questions in asked]
         )
-        return (vectors @ normalize(clips.videos, dim=-1).T).numpy()
+        return (vectors @ normalize(clips.videos, dim=-1).T).cpu().numpy()
     if reader.best_frame:
         shown = clips.frame_mask[None] > 0  # (1, N_video, F)
         cosines = torch.einsum("sd,nfd->snf", texts, normalize(clips.frames, dim=-1))
-        met = cosines.masked_fill(~shown, -1).amax(-1).numpy()  # (N_wording, N_video)
+        met = cosines.masked_fill(~shown, -1).amax(-1).cpu().numpy()  # (N_wording, N_video)
     else:
-        met = (texts @ normalize(clips.videos, dim=-1).T).numpy()
+        met = (texts @ normalize(clips.videos, dim=-1).T).cpu().numpy()
     return np.stack([np.mean([met[[row[way] for way in ways]].max(0) for ways in questions], 0) for questions in asked])
 
 
@@ -103,8 +103,10 @@ def _in_one(questions: list[Tensor]) -> Tensor:
 
 
 def _embed(test: ClipDataset, texts: list[str]) -> Tensor:
-    tokens = tokenize(test.clip.tokenizer, texts, test.inputs.max_words)
-    return normalize(zero_shot(test.clip).encode_caption(*tokens), dim=-1)
+    model = zero_shot(test.clip)
+    device = next(model.parameters()).device
+    ids, mask = (part.to(device) for part in tokenize(test.clip.tokenizer, texts, test.inputs.max_words))
+    return normalize(model.encode_caption(ids, mask), dim=-1)
 
 
 @lru_cache(maxsize=2)  # the readers of a world follow each other

@@ -71,7 +71,7 @@ class Decoder(nn.Module):
         """
         (N, B), D = ids.shape, words.shape[1]
         x = self._embed(ids.view(N * B, 1), words, positions[cache.length])  # (N*B, 1, D)
-        no_bias = torch.zeros(1, 1, 1, 1, device=x.device)
+        no_bias = torch.zeros(1, 1, 1, cache.length + 1, device=x.device)  # CUDA's kernels want a place for every key
         for i, layer in enumerate(self._layers()):
             so_far = cache.extend(i, layer.self_attention.keys_values(x))  # (N*B, h, length + 1, d) each
             x = layer.self_attention(x, so_far, no_bias)  # (N*B, 1, D)

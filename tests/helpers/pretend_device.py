@@ -14,7 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 NAME = "pretend"
 CPU = torch.device("cpu")
@@ -54,7 +54,9 @@ def dispatched(function, args, kwargs):
     if there and not function.name().startswith(MIXES):
         lost = [x for x in given if not isinstance(x, There) and x.dim() > 0]
         if lost:
-            raise RuntimeError(f"Expected all tensors to be on the same device: {function} of {[x.shape for x in given]}")
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device: {function} of {[x.shape for x in given]}"
+            )
     device = kwargs.get("device")
     wanted = there if device is None else torch.device(device).type == NAME
     if function is torch.ops.aten.copy_.default:
@@ -78,6 +80,14 @@ class AsCuda(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if args and isinstance(args[0], There) and function is torch.Tensor.tolist:
+            return args[0].here.tolist()
+        if args and isinstance(args[0], There) and function in (torch.Tensor.numpy, torch.Tensor.__array__):
+            raise TypeError(f"can't convert {NAME}:0 device type tensor to numpy")
+        if function is torch.Tensor.__getitem__ and isinstance(args[1], list):
+            args = (args[0], torch.tensor(args[1]))
+        if function in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+            return function(*args, **(kwargs | {"device": CPU})).to(kwargs["device"])
         if function is torch.nn.functional.scaled_dot_product_attention:
             key, bias = args[1], args[3] if len(args) > 3 else kwargs.get("attn_mask")
             if isinstance(bias, There) and (bias.shape[-1], bias.stride(-1)) != (key.shape[-2], 1):
@@ -90,15 +100,38 @@ class Mode(TorchDispatchMode):
         return dispatched(function, args, kwargs or {})
 
 
+class Module(_DummyBackendModule):
+    """What `torch.cuda` is to CUDA. Random numbers are drawn on the CPU, whose state others keep."""
+
+    def get_rng_state(self, device=None):
+        return torch.get_rng_state()
+
+    def set_rng_state(self, state, device=None):
+        pass
+
+    def manual_seed(self, seed):
+        pass
+
+    def get_amp_supported_dtype(self):
+        return [torch.bfloat16]
+
+
 @contextlib.contextmanager
 def pretend_device():
     register()
     from accelerate.state import PartialState
 
-    with mock.patch.object(PartialState, "default_device", property(lambda self: torch.device(NAME, 0))), AsCuda(), Mode():
-        yield torch.device(NAME, 0)
+    there = torch.device(NAME, 0)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(PartialState, "default_device", property(lambda self: there)))
+        # such tensors can't enter inference mode
+        for name in ("__enter__", "__exit__"):
+            stack.enter_context(mock.patch.object(torch.inference_mode, name, getattr(torch.no_grad, name)))
+        stack.enter_context(AsCuda())
+        stack.enter_context(Mode())
+        yield there
 
 
 def register():
     if torch._C._get_privateuse1_backend_name() != NAME:
-        _setup_privateuseone_for_python_backend(NAME)
+        _setup_privateuseone_for_python_backend(NAME, Module())

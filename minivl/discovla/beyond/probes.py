@@ -52,7 +52,7 @@ def moment_scores(model: "DiscoVLA", data: ClipDataset, shown: Sequence[Set[str]
 
 @torch.inference_mode()
 def order_scores(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None]) -> torch.Tensor:
-    """Cosines (N, 2, 2) of clips, as recorded and run backwards, with "A then B" and "B then A".
+    """Cosines (N, 2, 2), on the CPU, of clips as recorded and run backwards with "A then B" and "B then A".
 
     [i, 0, 0] is clip i with its own caption, [i, 1, 1] the clip run backwards with the caption in the other order.
     Captions for which `in_other_order` gives None, because they tell one thing only, are left out.
@@ -67,7 +67,7 @@ def order_scores(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[
     captions = torch.stack(
         [_embed(model, data, [data.captions[i] for i in told]), _embed(model, data, [turned[i] for i in told])], dim=1
     )
-    return normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)
+    return (normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)).cpu()
 
 
 def order_accuracy(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[[str], str | None]) -> float:
