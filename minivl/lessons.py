@@ -61,7 +61,7 @@ def source_of(thing: Callable, equation: str = "") -> str:
 
     The style is for pages that nbconvert writes, where code in an output has the font of what is around it.
     """
-    path = Path(inspect.getfile(thing)).relative_to(Path(minivl.__file__).parents[1])
+    path = Path(inspect.getfile(inspect.unwrap(thing))).relative_to(Path(minivl.__file__).parents[1])
     head = f"$$ {equation} $$\n\n" if equation else ""
     code = f"```python\n{inspect.getsource(thing)}```"
     return f'{head}`{path}`\n\n<div style="font-family: monospace">\n\n{code}\n\n</div>'

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from minivl.ablations.discovla import BATCH, BY_VIDEO, hash_of, measured, run_cell, training_of, world_clips, world_of
+from minivl.ablations.discovla import BATCH, BY_VIDEO, hash_of, measured, training_of, world_clips, world_of
 from minivl.ablations.readers import READERS, TRUE_READERS, seen_similarities, true_similarities
 from minivl.ablations.runner import Cell, Measured
 from minivl.config import Scale, override

@@ -153,7 +153,7 @@ STUDIES = {
         ),
         Study(
             name="more-videos",
-            question="All weights of CLIP: how far do more videos bring them, and do frames that see each other pay then?",
+            question="All weights of CLIP: what are more videos worth, and do frames that see each other pay then?",
             cells=tuple(
                 Cell(f"{level} level, {videos} videos", {**ALL_WEIGHTS, **MANY, "videos": videos, "strategy": level})
                 for videos in AMOUNTS_OF_VIDEOS

@@ -1,10 +1,11 @@
-"""A device that is not the CPU, and computes on it all the same: it shows on any machine what only runs where all is on CPU.
+"""A device that is not the CPU and computes on it all the same.
 
-    with pretend_device():
+    with pretend_device() as device:
         minivl...
 
-In there `torch.accelerator` finds a device, to which minivl moves models as it does to a GPU. Its tensors can't be mixed
-with those of the CPU, be read by numpy, or be attended to with a bias that CUDA's kernels refuse.
+It shows on any machine what works only where everything is on the CPU. `torch.accelerator` finds this device, so
+minivl moves models to it as to a GPU. As with CUDA, its tensors can't be mixed with those of the CPU, numpy can't read
+them, and attention refuses a bias that does not have a place for every key.
 """
 
 import contextlib
@@ -18,90 +19,35 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 
 NAME = "pretend"
 CPU = torch.device("cpu")
-MIXES = ("aten::index.Tensor", "aten::index_put", "aten::_index_put", "aten::copy_")  # as on CUDA: indices, and copies
+# CUDA takes indices that are on the CPU, and copies to and fro.
+MAY_MIX = ("aten::index.Tensor", "aten::index_put", "aten::_index_put", "aten::copy_")
 
 
-class There(torch.Tensor):
-    """A tensor of that device; `here` is what it holds."""
+@contextlib.contextmanager
+def pretend_device():
+    """In here there is such a device, which is yielded: keep this context alive as long as you need it."""
+    from accelerate.state import PartialState
 
-    here: torch.Tensor
-
-    @staticmethod
-    def __new__(cls, here, requires_grad=False):
-        made = torch.Tensor._make_wrapper_subclass(
-            cls,
-            here.size(),
-            strides=here.stride(),
-            storage_offset=here.storage_offset(),
-            dtype=here.dtype,
-            device=torch.device(NAME, 0),
-            requires_grad=requires_grad,
-        )
-        made.here = here
-        return made
-
-    __torch_function__ = torch._C._disabled_torch_function_impl
-
-    @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
-        return dispatched(function, args, kwargs or {})
-
-
-def dispatched(function, args, kwargs):
-    """Compute on the CPU, of tensors of one device only; results are where the inputs, or the argument `device`, say."""
-    given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
-    there = any(isinstance(x, There) for x in given)
-    if there and not function.name().startswith(MIXES):
-        lost = [x for x in given if not isinstance(x, There) and x.dim() > 0]
-        if lost:
-            raise RuntimeError(
-                f"Expected all tensors to be on the same device: {function} of {[x.shape for x in given]}"
-            )
-    device = kwargs.get("device")
-    wanted = there if device is None else torch.device(device).type == NAME
-    if function is torch.ops.aten.copy_.default:
-        wanted = isinstance(args[0], There)
-    plain_args, plain_kwargs = tree_map(lambda x: x.here if isinstance(x, There) else x, (args, kwargs))
-    if device is not None:
-        plain_kwargs["device"] = CPU
-    if plain_kwargs.get("pin_memory"):
-        plain_kwargs["pin_memory"] = False
-    found = function(*plain_args, **plain_kwargs)
-    if function is torch.ops.aten._to_copy.default and found is plain_args[0]:
-        found = found.clone()
-    if not wanted:
-        return found
-    wrapped = tree_map(lambda x: There(x) if isinstance(x, torch.Tensor) and not isinstance(x, There) else x, found)
-    return return_and_correct_aliasing(function, args, kwargs, wrapped) if there else wrapped
-
-
-class AsCuda(TorchFunctionMode):
-    """What CUDA's attention refuses and the CPU's takes."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if args and isinstance(args[0], There) and function is torch.Tensor.tolist:
-            return args[0].here.tolist()
-        if args and isinstance(args[0], There) and function in (torch.Tensor.numpy, torch.Tensor.__array__):
-            raise TypeError(f"can't convert {NAME}:0 device type tensor to numpy")
-        if function is torch.Tensor.__getitem__ and isinstance(args[1], list):
-            args = (args[0], torch.tensor(args[1]))
-        if function in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
-            return function(*args, **(kwargs | {"device": CPU})).to(kwargs["device"])
-        if function is torch.nn.functional.scaled_dot_product_attention:
-            key, bias = args[1], args[3] if len(args) > 3 else kwargs.get("attn_mask")
-            if isinstance(bias, There) and (bias.shape[-1], bias.stride(-1)) != (key.shape[-2], 1):
-                raise RuntimeError("(*bias): last dimension must be contiguous")
-        return function(*args, **kwargs)
-
-
-class Mode(TorchDispatchMode):
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        return dispatched(function, args, kwargs or {})
+    if torch._C._get_privateuse1_backend_name() != NAME:
+        _setup_privateuseone_for_python_backend(NAME, Module())
+    device = torch.device(NAME, 0)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Module, "there", True))
+        stack.enter_context(mock.patch.object(PartialState, "default_device", property(lambda self: device)))
+        for name in ("__enter__", "__exit__"):  # such tensors can't enter inference mode
+            stack.enter_context(mock.patch.object(torch.inference_mode, name, getattr(torch.no_grad, name)))
+        stack.enter_context(Functions())
+        stack.enter_context(Operations())
+        yield device
 
 
 class Module(_DummyBackendModule):
-    """What `torch.cuda` is to CUDA. Random numbers are drawn on the CPU, whose state others keep."""
+    """What `torch.cuda` is for CUDA. Random numbers are drawn on the CPU, whose state others keep."""
+
+    there = False  # it stays registered, but is only there within `pretend_device`
+
+    def is_available(self):
+        return self.there
 
     def get_rng_state(self, device=None):
         return torch.get_rng_state()
@@ -116,22 +62,76 @@ class Module(_DummyBackendModule):
         return [torch.bfloat16]
 
 
-@contextlib.contextmanager
-def pretend_device():
-    register()
-    from accelerate.state import PartialState
+class There(torch.Tensor):
+    """A tensor on that device; `here` is what it holds."""
 
-    there = torch.device(NAME, 0)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(PartialState, "default_device", property(lambda self: there)))
-        # such tensors can't enter inference mode
-        for name in ("__enter__", "__exit__"):
-            stack.enter_context(mock.patch.object(torch.inference_mode, name, getattr(torch.no_grad, name)))
-        stack.enter_context(AsCuda())
-        stack.enter_context(Mode())
-        yield there
+    here: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, here):
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            here.size(),
+            strides=here.stride(),
+            storage_offset=here.storage_offset(),
+            dtype=here.dtype,
+            device=torch.device(NAME, 0),
+        )
+        made.here = here
+        return made
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(cls, operation, types, args=(), kwargs=None):
+        return computed(operation, args, kwargs or {})
 
 
-def register():
-    if torch._C._get_privateuse1_backend_name() != NAME:
-        _setup_privateuseone_for_python_backend(NAME, Module())
+class Operations(TorchDispatchMode):
+    """All operations, those too that make a tensor out of nothing."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        return computed(operation, args, kwargs or {})
+
+
+def computed(operation, args, kwargs):
+    """Of tensors on one device; the result is where they are, or where the argument `device` says."""
+    given = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
+    there = any(isinstance(value, There) for value in given)
+    if there and not operation.name().startswith(MAY_MIX):
+        if any(value.dim() for value in given if not isinstance(value, There)):  # numbers may be on the CPU
+            shapes = [tuple(value.shape) for value in given]
+            raise RuntimeError(f"Expected all tensors to be on the same device: {operation} of {shapes}")
+    device, wanted = kwargs.get("device"), there
+    if operation is torch.ops.aten.copy_.default:
+        wanted = isinstance(args[0], There)
+    if device is not None:
+        wanted = torch.device(device).type == NAME
+        kwargs = kwargs | {"device": CPU} if wanted else kwargs
+    plain, plain_kwargs = tree_map(lambda value: value.here if isinstance(value, There) else value, (args, kwargs))
+    found = operation(*plain, **plain_kwargs)
+    if not wanted:
+        return found
+    found = tree_map(lambda value: There(value) if type(value) is torch.Tensor else value, found)
+    return return_and_correct_aliasing(operation, args, kwargs, found) if there else found
+
+
+class Functions(TorchFunctionMode):
+    """What does not come as an operation, and what CUDA refuses although the CPU does not."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if args and isinstance(args[0], There):
+            if function is torch.Tensor.tolist:
+                return args[0].here.tolist()
+            if function in (torch.Tensor.numpy, torch.Tensor.__array__):
+                raise TypeError(f"can't convert {NAME}:0 device type tensor to numpy")
+        if function is torch.Tensor.__getitem__ and isinstance(args[1], list):
+            args = (args[0], torch.tensor(args[1]))
+        if function in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+            return function(*args, **kwargs | {"device": CPU}).to(kwargs["device"])
+        if function is torch.nn.functional.scaled_dot_product_attention:
+            key, bias = args[1], args[3] if len(args) > 3 else kwargs.get("attn_mask")
+            if isinstance(bias, There) and (bias.shape[-1], bias.stride(-1)) != (key.shape[-2], 1):
+                raise RuntimeError("(*bias): last dimension must be contiguous")
+        return function(*args, **kwargs)
