@@ -16,7 +16,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
-LONG = ("cli/test_two_processes", "test_wheel", "test_notebooks", "test_other_devices", "test_killed_anywhere", "test_reality_check")
+LONG = (
+    "cli/test_two_processes",
+    "test_wheel",
+    "test_notebooks",
+    "test_other_devices",
+    "test_killed_anywhere",
+    "test_reality_check",
+)
 
 
 def pytest_collection_modifyitems(items):

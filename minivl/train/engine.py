@@ -7,7 +7,7 @@ as a whole. Whatever else a model has is left as it is.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,13 +184,16 @@ def layer_options(model: nn.Module, config: TrainConfig) -> Iterator[None]:
             f"compile and activation_checkpointing act on the layers that a model names, and "
             f"{type(model).__name__} has no transformer_layers(): leave both out"
         )
+    # The layers of a tower share code, but not shapes and what needs gradients: DiscoVLA's have twelve variants.
+    patience = torch._dynamo.config.patch(recompile_limit=64) if config.compile else nullcontext()
     for layer in layers:
         if config.compile:
             layer.forward = torch.compile(layer.forward)
         if config.activation_checkpointing:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     try:
-        yield
+        with patience:
+            yield
     finally:
         for layer in layers:
             del layer.forward

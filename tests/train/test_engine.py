@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from torch.utils.data import default_collate
 
 from helpers import HELPERS
 from helpers.engine_processes import CONFIG, SCENARIOS, SHARDED, Rows, discovla, stage_one, stage_two
+from helpers.small_discovla import TEXT, VISION, aligned_batch, small_clip
+from minivl.config import DiscoVLAConfig
+from minivl.discovla import DiscoVLA
 from minivl.train.engine import layer_options, layers_of
 from minivl.train.loop import fit
 from minivl.train.run_folder import RunFolder, TrainingError
@@ -63,6 +67,18 @@ def test_compiled_layers_have_nearly_the_same_gradients():
     largest = max(gradient.abs().max() for gradient in expected.values())
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5 * largest.item())
+
+
+def test_every_variant_of_a_deep_tower_is_compiled(monkeypatch):
+    """Layers of a tower are one function for torch, which stops compiling a function after eight variants."""
+    clip = small_clip(VISION | {"layers": 6}, TEXT | {"layers": 4})
+    model = DiscoVLA(clip, DiscoVLAConfig(lora_rank=2, vision_fusion_layers=2, text_fusion_layers=2))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # follows the code, makes no kernels
+    with (
+        torch._dynamo.config.patch(fail_on_recompile_limit_hit=True),
+        layer_options(model, replace(CONFIG, compile=True)),
+    ):
+        assert gradients(model, aligned_batch())
 
 
 def test_models_without_named_layers(tmp_path):
