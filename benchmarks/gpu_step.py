@@ -8,7 +8,7 @@ with 12 frames per video and all three losses; UniVL-base in stage one (Joint) a
 counts in the plain step, forward and backward, so the share of the peak does not reward computing anything twice.
 
 The JSON names the device and the command. Without a GPU nothing is measured and the exit code is 3; `--tiny` runs
-the same code at tiny sizes on any device, to see that it works. What it found: gpu_step*.json beside it.
+the same code at tiny sizes on any device, to see that it works. What it printed on one GPU is in gpu_step-h200.txt.
 """
 
 import argparse
