@@ -14,4 +14,4 @@ def test_on_another_device(file):
     """In a process of its own, because torch counts its devices when it computes its first gradient."""
     command = [sys.executable, "-m", "pytest", "-n", "0", TESTS / file]
     answer = subprocess.run(command, capture_output=True, text=True, cwd=TESTS.parent)
-    assert answer.returncode == 0, answer.stdout[-5000:]
+    assert answer.returncode == 0, (answer.stdout + answer.stderr)[-5000:]

@@ -25,6 +25,7 @@ from minivl.s3d import S3D
 from minivl.tasks.univl.data import S3D_WEIGHTS, UNIVL, task_rows
 from minivl.tasks.univl.pretraining import pretrain_at_scale
 from minivl.tasks.univl.retrieval import Retrieval
+from minivl.train.engine import default_device
 
 # Half of the bundled videos for pretraining, and two and a half times those for testing.
 PARTS = (Part("pretrain", "train", 0, 500, ("transcript",)), Part("test", "test", 0, 200, DOWNSTREAM))
@@ -74,7 +75,7 @@ def narrated_world(cell: Cell) -> Path:
     """The narrated feature world of a cell, rendered at the first call; with other speech, the same features."""
     world, speech = told_in(cell)
     source = cache_dir() / "worlds" / f"narrated-{_named(world)}"
-    write_feature_world(source, "narrated", S3D.from_pretrained(S3D_WEIGHTS), world, parts=PARTS)
+    write_feature_world(source, "narrated", S3D.from_pretrained(S3D_WEIGHTS).to(default_device()), world, parts=PARTS)
     folder = cache_dir() / "worlds" / f"narrated-{_named(override(world, **speech))}"
     if folder == source or all((folder / part.name / "metadata.jsonl").exists() for part in PARTS):
         return folder

@@ -30,6 +30,7 @@ from minivl.metrics.retrieval import retrieval_metrics
 from minivl.progress import tqdm
 from minivl.train.distributed import gather_with_gradient
 from minivl.train.loop import fit, seed_everything
+from minivl.train.precision import products
 
 CARD = Path(__file__).with_name("clip_card.md")
 START, END, PAD, UNKNOWN = "<start_of_text>", "<end_of_text>", "<pad>", "<unknown>"
@@ -135,7 +136,7 @@ class ImageTextContrast(nn.Module):
         """batch: `image` (B, 3, H, W), `text_ids` (B, L) -> {"contrastive", "total"}."""
         images = gather_with_gradient(self.clip.encode_image(batch["image"], normalize=True))
         texts = gather_with_gradient(self.clip.encode_text(batch["text_ids"], normalize=True))
-        loss = symmetric_contrastive(texts @ images.T, self.clip.logit_scale.exp().clamp(max=100))
+        loss = symmetric_contrastive(products(texts, images), self.clip.logit_scale.exp().clamp(max=100))
         return {"contrastive": loss, "total": loss}
 
 
@@ -175,8 +176,9 @@ def image_text_retrieval(clip: Clip, pictures: list[CaptionedFrame]) -> dict:
     """Retrieval scores of a loaded Clip on pictures, one caption each (percent, see retrieval_metrics)."""
     data = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
     batches = torch.utils.data.DataLoader(data, batch_size=256)
-    images = torch.cat([clip.model.encode_image(b["image"], normalize=True) for b in batches])
-    texts = torch.cat([clip.model.encode_text(b["text_ids"], normalize=True) for b in batches])
+    device = next(clip.model.parameters()).device
+    images = torch.cat([clip.model.encode_image(b["image"].to(device), normalize=True) for b in batches])
+    texts = torch.cat([clip.model.encode_text(b["text_ids"].to(device), normalize=True) for b in batches])
     return retrieval_metrics((texts @ images.T).cpu().numpy())
 
 

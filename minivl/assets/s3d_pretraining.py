@@ -26,6 +26,7 @@ from minivl.s3d.features import seconds_of_video
 from minivl.s3d.model import S3D
 from minivl.train.distributed import gather_with_gradient
 from minivl.train.loop import fit, seed_everything
+from minivl.train.precision import products
 
 CARD = Path(__file__).with_name("s3d_card.md")
 LOOKS = ("frowns a lot", "frowns", "looks calm", "smiles", "smiles a lot")  # what a face shows, from -1.5 to 1.5
@@ -82,7 +83,7 @@ class NarratedVideoModel(nn.Module):
         valid = gather_with_gradient((words > 0).any(-1).float()).bool().flatten()  # (V*S,)
         same_video = torch.eye(len(positive), device=video.device).bool()
         positive = (same_video[:, None, :, None] & positive[:, :, None]).flatten(0, 1).flatten(1)  # (V*M, V*S)
-        loss = mil_nce_of_sentences(video @ text.T, positive, valid)
+        loss = mil_nce_of_sentences(products(video, text), positive, valid)
         return {"mil_nce": loss, "total": loss}
 
 

@@ -54,8 +54,9 @@ def prepare(
     print(f"{len(videos)} videos, {len(source.transcripts)} with subtitles, {len(source.labels)} labels")
     from minivl.s3d import S3D as Network
     from minivl.tasks.univl.prepare import prepare as prepare_world
+    from minivl.train.engine import default_device
 
     command = shlex.join(["minivl", *sys.argv[1:]])
-    network = Network.from_pretrained(s3d)
+    network = Network.from_pretrained(s3d).to(default_device())
     report = prepare_world(source, out, network, clip_seconds, speech_captions, with_files, shares, seed, command)
     print(report)

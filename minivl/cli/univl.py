@@ -84,8 +84,10 @@ def feature_world(
     require_folder_or_id(s3d, "S3D weights")
     from minivl.assets.feature_world import write_feature_world
     from minivl.s3d import S3D as Network
+    from minivl.train.engine import default_device
 
-    print(f"written to {write_feature_world(folder, kind, Network.from_pretrained(s3d), world, share)}")
+    network = Network.from_pretrained(s3d).to(default_device())
+    print(f"written to {write_feature_world(folder, kind, network, world, share)}")
 
 
 @app.command("pretrain")
@@ -249,8 +251,9 @@ def features(
     require_folder_or_id(s3d, "S3D weights")
     from minivl.s3d import S3D as Network
     from minivl.s3d.features import write_features
+    from minivl.train.engine import default_device
 
-    report = write_features(files, Network.from_pretrained(s3d), out)
+    report = write_features(files, Network.from_pretrained(s3d).to(default_device()), out)
     print(f"{len(report.written)} written and {len(report.kept)} kept in {out}, {len(report.failed)} failed")
 
 
@@ -297,13 +300,14 @@ def caption(
     from minivl.tasks.univl.data import CAPTIONER
     from minivl.tasks.univl.own_videos import caption_videos
     from minivl.tasks.univl.saving import read_inputs
+    from minivl.train.engine import default_device
     from minivl.univl import UniVL
 
     name = model or str(CAPTIONER)
     report = caption_videos(
         files,
-        Network.from_pretrained(s3d),
-        UniVL.from_pretrained(name),
+        Network.from_pretrained(s3d).to(default_device()),
+        UniVL.from_pretrained(name).to(default_device()),
         load_tokenizer(name),
         transcripts=spoken,
         out=out,

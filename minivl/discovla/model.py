@@ -26,6 +26,7 @@ from minivl.discovla.vision import encode_frames
 from minivl.hub.checkpoints import finite, load_weights
 from minivl.hub.folders import CONFIG, WEIGHTS, PushToHubMixin, find, model_card, read_configs, write_folder
 from minivl.train.distributed import gather_with_gradient
+from minivl.train.precision import products
 
 
 class DiscoVLA(PushToHubMixin, nn.Module):
@@ -166,7 +167,7 @@ class DiscoVLA(PushToHubMixin, nn.Module):
     @staticmethod
     def similarity(captions: Tensor, videos: Tensor) -> Tensor:
         """Cosines: captions (N_text, D), videos (N_video, D) -> (N_text, N_video)."""
-        return normalize(captions, dim=-1) @ normalize(videos, dim=-1).T
+        return products(normalize(captions, dim=-1), normalize(videos, dim=-1))
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The training losses over the global batch of all processes, named scalars.

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from minivl.train.precision import products
+
 COSINES_AT_ONCE = 2**25  # 128 MiB in single precision
 
 
@@ -53,7 +55,7 @@ def image_level_similarity(
 def cosines(captions: Tensor, frames: Tensor) -> Tensor:
     """Cosines of captions (A, T, D) and frames (B, F, D), both normalised -> K (A, B, T, F)."""
     (A, T, D), (B, F, _) = captions.shape, frames.shape
-    K = captions.reshape(A * T, D) @ frames.reshape(B * F, D).T  # (A*T, B*F)
+    K = products(captions.reshape(A * T, D), frames.reshape(B * F, D))  # (A*T, B*F)
     return K.view(A, T, B, F).transpose(1, 2)  # (A, B, T, F)
 
 

@@ -4,6 +4,7 @@ Every graph has fixed sizes, so padding is computed, too, and masked as in train
 make before they compute ("this id is not in the vocabulary"), are not in a graph: whoever feeds it makes them.
 """
 
+import copy
 import io
 import warnings
 from collections.abc import Sequence
@@ -128,7 +129,7 @@ def _onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of shapes that become constants, which they are meant to be
         torch.onnx.export(
-            module.eval().cpu(),
+            copy.deepcopy(module).cpu().eval(),  # the caller's stays where it is
             tuple(inputs.values()),
             file,
             dynamo=False,

@@ -27,9 +27,18 @@ if TYPE_CHECKING:
 
 
 def default_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
+    """The GPU if there is one, that of this process if there are several processes; else the CPU."""
+    accelerator = None if cpu_only() else torch.accelerator.current_accelerator()
+    if accelerator is None:
+        return torch.device("cpu")
+    return torch.device(accelerator.type, int(os.environ.get("LOCAL_RANK", 0)) % torch.accelerator.device_count())
+
+
+def cpu_only() -> bool:
+    """Whether there is no GPU, or `accelerate launch --cpu` said to leave it alone."""
+    return (
+        os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.accelerator.is_available()
+    )
 
 
 class Engine(nn.Module):
@@ -54,9 +63,8 @@ def make_accelerator(config: TrainConfig, run: Path | None = None) -> "Accelerat
 
     # Accelerate keeps the precision of the first run for the whole process, but a notebook has many runs.
     AcceleratorState._reset_state()
-    on_cpu = not torch.accelerator.is_available()  # has to be said: torchrun on CPU is several lone processes otherwise
     accelerator = Accelerator(
-        cpu=on_cpu,
+        cpu=cpu_only(),  # has to be said: torchrun on CPU is several lone processes otherwise
         gradient_accumulation_steps=config.gradient_accumulation,
         mixed_precision=config.mixed_precision,
         log_with=None if run is None else chosen_tracker(),

@@ -42,6 +42,7 @@ from minivl.progress import tqdm
 from minivl.train.engine import (
     asks_for_shards,
     copy_trained,
+    cpu_only,
     layer_options,
     make_accelerator,
     prepare,
@@ -162,7 +163,7 @@ def fitting(config: TrainConfig, examples: int, name: str, least: int = 1) -> Tr
     """
     from accelerate import PartialState
 
-    processes = PartialState(cpu=not torch.accelerator.is_available())  # as `make_accelerator` starts them
+    processes = PartialState(cpu=cpu_only())  # as `make_accelerator` starts them
     batch = min(config.batch_size, examples // processes.num_processes * processes.num_processes)
     if batch < least:
         raise TrainingError(

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from minivl.config import ConfigError, ObjectiveConfig, UniVLConfig
 from minivl.hub.checkpoints import finite
+from minivl.train.precision import products
 from minivl.univl.cls_only import pooled_pairs, pooled_rows
 from minivl.univl.decoder import Decoder
 from minivl.univl.encoders import CrossEncoder, VideoEncoder
 from minivl.univl.generation import Captions, beam_search
 from minivl.univl.layers import PredictionHead, init_weights, used_length
-from minivl.univl.objectives import products
 from minivl.univl.pooling import pool_text, pool_video
 from minivl.univl.pretraining_batch import active_objectives
 from minivl.univl.pretraining_step import encode_batch, joint_loss, pool_clips, pretraining_losses

@@ -10,15 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minivl.train.distributed import mean_over_processes
-
-
-def products(a: Tensor, b: Tensor) -> Tensor:
-    """Dot products of the rows of a (A, D) and b (B, D) -> (A, B), in full precision.
-
-    They are not normalised and reach hundreds, where the numbers of mixed precision lie whole units apart.
-    """
-    with torch.autocast(a.device.type, enabled=False):
-        return a.float() @ b.float().T
+from minivl.train.precision import products
 
 
 def mil_nce(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from minivl.config import ObjectiveConfig
 from minivl.train.distributed import gather_with_gradient
+from minivl.train.precision import products
 from minivl.univl import objectives
 from minivl.univl.pooling import pool_text, pool_video
 from minivl.univl.pretraining_batch import NEEDS, active_objectives, flat_clips, over_all_processes
@@ -183,7 +184,7 @@ def joint_loss(choices: ObjectiveConfig, pooled: Mapping[str, Tensor]) -> Tensor
     if choices.global_negatives:
         pooled = {name: gather_with_gradient(x) for name, x in pooled.items()}
     clips = {name: x.flatten(0, 1) for name, x in pooled.items()}  # (N, D), valid (N,)
-    similarity = objectives.products(clips["text"], clips["video"])  # (N, N)
+    similarity = products(clips["text"], clips["video"])  # (N, N)
     return objectives.mil_nce(similarity, clips_per_video, choices.anchors, clips.get("valid"), choices.positives)
 
 

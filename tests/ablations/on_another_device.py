@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers.pretend_device import pretend_device
+from helpers.pretend_device import There, pretend_device
 from minivl.ablations import readers
 from minivl.ablations.discovla import measured, world_clips
 from minivl.ablations.runner import Cell
@@ -35,9 +35,19 @@ def test_the_device_refuses_what_cuda_refuses(device):
     assert default_device().type == device.type
     here, there = torch.randn(2, 3), torch.randn(2, 3, device=device)
     assert there.device.type == device.type and torch.accelerator.current_accelerator().type == device.type
-    for mixed in (lambda: here + there, lambda: torch.nn.Linear(3, 1)(there), lambda: torch.cat([here, there])):
+    first = torch.zeros(1, dtype=torch.long, device=device)
+    for mixed in (
+        lambda: here + there,
+        lambda: torch.nn.Linear(3, 1)(there),
+        lambda: torch.cat([here, there]),
+        lambda: here[first],
+        lambda: there.index_put((first,), here[:1]),
+    ):
         with pytest.raises(RuntimeError, match="on the same device"):
             mixed()
+    assert there[torch.zeros(1, dtype=torch.long)].device.type == device.type, "indices may be on the CPU"
+    with pytest.raises(RuntimeError, match="generator"):
+        torch.randn(2, generator=torch.Generator(), device=device)
     with pytest.raises(TypeError, match="numpy"):
         there.numpy()
     q = torch.randn(1, 1, 2, 4, device=device)
@@ -61,7 +71,9 @@ def test_adaptation_gives_the_same_similarities_and_its_probes_run(tmp_path):
     runs = iter(("here", "there"))
 
     def adapted():
-        model = adapt("kitchen", None, train, config, TINY.adapt, tmp_path / next(runs), progress=False)
+        name = next(runs)
+        model = adapt("kitchen", None, train, config, TINY.adapt, tmp_path / name, progress=False)
+        assert (next(model.parameters()).device.type == "cpu") == (name == "here")
         scores = measured(model, TINY.world, val, test, spent=1.0, order=True).scores
         assert all(np.isfinite(list(scores.values())))
         return evaluate(model, test, progress=False).similarity
@@ -100,5 +112,7 @@ def test_captions_are_the_same():
 @pytest.mark.parametrize("run", [run_long, run_matrix], ids=["retrieval, captions, copying", "every task"])
 def test_pretraining_and_tasks_run(device, run):
     """Two steps of each: what they find is left to chance, that they run is not."""
+    before = There.made
     found = run(TINY, Cell("any", STEPS, world=3), seed=0)
+    assert There.made > before + 10_000, "it trains there"
     assert all(np.isfinite(list(found.scores.values())))

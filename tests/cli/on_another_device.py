@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.pretend_device import pretend_device
+from helpers.pretend_device import There, pretend_device
 from helpers.program import minivl
 from minivl.config import BUNDLED
 
@@ -19,8 +19,11 @@ def on_the_other_device(tmp_path, monkeypatch):
 
 
 def succeeds(*arguments):
+    """What a command prints; it has to compute on the other device."""
+    before = There.made
     answer = minivl(*arguments)
     assert answer.returncode == 0, answer.stderr
+    assert There.made > before, "all was computed on the CPU"
     return answer.stdout
 
 

@@ -10,7 +10,8 @@ import torch.multiprocessing as mp
 from torch.nn.functional import normalize
 
 from helpers.small_discovla import aligned_batch, build, small_batch
-from minivl.discovla import pimgalign
+from minivl.clip.contrastive import symmetric_contrastive
+from minivl.discovla import DiscoVLA, pimgalign
 from minivl.discovla.aligndistill import alignment_distillation, shuffle_wrong_answers
 from minivl.discovla.pimgalign import image_level_similarity
 
@@ -240,3 +241,18 @@ def test_two_processes_compute_the_losses_and_gradients_of_one(tmp_path):
             torch.testing.assert_close(loss, expected[name].detach())
         for gradient, p in zip(gradients, model.trainable_parameters(), strict=True):
             torch.testing.assert_close(gradient, p.grad, rtol=1e-4, atol=1e-5 * p.grad.abs().max().item())
+
+
+def test_cosines_keep_their_precision_in_mixed_precision():
+    """A hundred times a cosine is what the softmax sees: rounded to 16 bits, clips that are nearly alike would tie."""
+    torch.manual_seed(0)
+    alike = torch.randn(64)
+    captions, videos = alike + 0.1 * torch.randn(32, 64), alike + 0.1 * torch.randn(32, 64)
+    exact = DiscoVLA.similarity(captions.double(), videos.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        S = DiscoVLA.similarity(captions, videos)
+        I = image_level_similarity(captions[:, None], videos[:, None], 100.0)
+        loss = symmetric_contrastive(S, torch.tensor(100.0))
+    for found in (S, I):
+        torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5)
+    assert loss.item() == pytest.approx(symmetric_contrastive(exact, 100.0).item(), rel=1e-3)

@@ -19,19 +19,20 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 
 NAME = "pretend"
 CPU = torch.device("cpu")
-# CUDA takes indices that are on the CPU, and copies to and fro.
-MAY_MIX = ("aten::index.Tensor", "aten::index_put", "aten::_index_put", "aten::copy_")
+INDEXING = ("aten::index.Tensor", "aten::index_put", "aten::_index_put")  # CUDA takes indices that are on the CPU
 
 
 @contextlib.contextmanager
 def pretend_device():
     """In here there is such a device, which is yielded: keep this context alive as long as you need it."""
-    from accelerate.state import PartialState
+    from accelerate.state import AcceleratorState, PartialState
 
     if torch._C._get_privateuse1_backend_name() != NAME:
         _setup_privateuseone_for_python_backend(NAME, Module())
     device = torch.device(NAME, 0)
     with contextlib.ExitStack() as stack:
+        AcceleratorState._reset_state(True)  # it keeps the device that it saw first
+        stack.callback(AcceleratorState._reset_state, True)
         stack.enter_context(mock.patch.object(Module, "there", True))
         stack.enter_context(mock.patch.object(PartialState, "default_device", property(lambda self: device)))
         for name in ("__enter__", "__exit__"):  # such tensors can't enter inference mode
@@ -66,6 +67,7 @@ class There(torch.Tensor):
     """A tensor on that device; `here` is what it holds."""
 
     here: torch.Tensor
+    made = 0  # so far, of all
 
     @staticmethod
     def __new__(cls, here):
@@ -78,6 +80,7 @@ class There(torch.Tensor):
             device=torch.device(NAME, 0),
         )
         made.here = here
+        cls.made += 1
         return made
 
     __torch_function__ = torch._C._disabled_torch_function_impl
@@ -96,17 +99,21 @@ class Operations(TorchDispatchMode):
 
 def computed(operation, args, kwargs):
     """Of tensors on one device; the result is where they are, or where the argument `device` says."""
-    given = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
+    given = _tensors(args, kwargs)
     there = any(isinstance(value, There) for value in given)
-    if there and not operation.name().startswith(MAY_MIX):
-        if any(value.dim() for value in given if not isinstance(value, There)):  # numbers may be on the CPU
-            shapes = [tuple(value.shape) for value in given]
+    if there and operation is not torch.ops.aten.copy_.default:
+        mine = _tensors(args[0], args[2:]) if operation.name().startswith(INDEXING) else given
+        lost = [value for value in mine if not isinstance(value, There)]
+        if any(value.dim() for value in lost) or (lost and operation is torch.ops.aten.stack.default):
+            shapes = [tuple(value.shape) for value in given]  # numbers may be on the CPU
             raise RuntimeError(f"Expected all tensors to be on the same device: {operation} of {shapes}")
     device, wanted = kwargs.get("device"), there
     if operation is torch.ops.aten.copy_.default:
         wanted = isinstance(args[0], There)
     if device is not None:
         wanted = torch.device(device).type == NAME
+        if wanted and kwargs.get("generator") is not None:
+            raise RuntimeError(f"Expected a '{NAME}' device type for generator but found 'cpu'")
         kwargs = kwargs | {"device": CPU} if wanted else kwargs
     plain, plain_kwargs = tree_map(lambda value: value.here if isinstance(value, There) else value, (args, kwargs))
     found = operation(*plain, **plain_kwargs)
@@ -114,6 +121,10 @@ def computed(operation, args, kwargs):
         return found
     found = tree_map(lambda value: There(value) if type(value) is torch.Tensor else value, found)
     return return_and_correct_aliasing(operation, args, kwargs, found) if there else found
+
+
+def _tensors(*values):
+    return [value for value in tree_flatten(values)[0] if isinstance(value, torch.Tensor)]
 
 
 class Functions(TorchFunctionMode):

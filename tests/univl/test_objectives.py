@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers.written_out import mil_nce_of
+from minivl.train.precision import products
 from minivl.univl import objectives
 
 
@@ -128,4 +129,4 @@ def test_products_keep_their_precision_in_mixed_precision():
     a, b = matrix(3, 400, seed=1), matrix(4, 400, seed=2)
     with torch.autocast("cpu", torch.bfloat16):
         assert (a @ b.T - torch.einsum("id,jd->ij", a.double(), b.double())).abs().max() > 0.05
-        torch.testing.assert_close(objectives.products(a, b).double(), a.double() @ b.double().T, rtol=0, atol=1e-3)
+        torch.testing.assert_close(products(a, b).double(), a.double() @ b.double().T, rtol=0, atol=1e-3)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from minivl.course.task import task
 from minivl.data.wordpiece import encode_captions
+from minivl.train.precision import products
 from minivl.univl.layers import MASKED, causal_bias, padding_bias
-from minivl.univl.objectives import products
 from minivl.univl.pooling import pool_text, pool_video
 
 

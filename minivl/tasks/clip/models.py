@@ -1,5 +1,6 @@
 """CLIPs by name, adapted or not: where their parts are, the whole model, and the half of it that a query needs."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def zero_shot(backbone: Clip) -> DiscoVLA | ZeroShot:
     from minivl.train.engine import default_device
 
     if unlike_openai_vision(backbone.model) or unlike_openai_text(backbone.model):
-        return ZeroShot(backbone.model).eval().to(default_device())
-    with torch.random.fork_rng():
+        return ZeroShot(copy.deepcopy(backbone.model)).eval().to(default_device())
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return DiscoVLA(backbone.model, ZERO_SHOT).eval().to(default_device())

@@ -151,7 +151,7 @@ class Task(SavedTask, ABC):
         """A linear layer (D -> outputs) on UniVL's hidden states, with random weights."""
         head = nn.Linear(self.univl.config.hidden_size, outputs)
         head.apply(init_weights)
-        return head
+        return head.to(next(self.univl.parameters()).device)
 
     def move(self, batch: dict) -> dict:
         """A batch on the device of the model."""

@@ -22,6 +22,7 @@ from minivl.progress import tqdm
 from minivl.results.queries import place_name, retrieval_table
 from minivl.tasks.univl.base import Task, place_of
 from minivl.train.distributed import gather_with_gradient, processes
+from minivl.train.precision import products
 from minivl.univl import UniVL
 from minivl.univl.layers import used_length
 from minivl.univl.objectives import max_margin
@@ -88,7 +89,7 @@ class Retrieval(Task):
         if self.method == "joint":
             texts = normalize(share(univl.pool_text(text, text_mask)), dim=-1)  # (N, D)
             videos = normalize(share(univl.pool_video(video, video_mask)), dim=-1)  # (N, D)
-            return texts @ videos.T
+            return products(texts, videos)
         return share(univl.align_similarity(text, text_mask, share(video), share(video_mask), position))
 
     @torch.inference_mode()

@@ -110,7 +110,6 @@ class Segmentation(Task):
         if classes != self.classes:
             seed_everything(self.config.train.seed)
             self.classes, self.classifier = classes, self.new_head(len(classes))
-            self.classifier.to(next(self.univl.parameters()).device)
         return super().fit(rows, run_dir, progress, data)
 
     def settings(self) -> dict[str, Any]:
