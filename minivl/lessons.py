@@ -147,11 +147,16 @@ def run_lesson(name: str, out: Path, scale_name: str | None = None, environment:
     settings["MINIVL_SCALE"] = scale_name
     written = out / source.name
     try:
-        with tempfile.TemporaryDirectory(prefix="minivl-") as sockets:
+        with tempfile.TemporaryDirectory(prefix="minivl-") as sockets, tempfile.TemporaryFile("w+") as complaints:
             client = _talking_client(notebook, sockets)
             # After each cell, as the kernel is gone when the notebook is complete: the last one counts.
             client.on_cell_executed = lambda **_: record_cost(notebook, scale_name, _spent(client))
-            client.execute(env=settings)
+            try:
+                client.execute(env=settings, stderr=complaints)
+            finally:
+                if not client.told_to_end:  # a kernel that is told to end may complain of sockets that are gone
+                    complaints.seek(0)
+                    sys.stderr.write(complaints.read())
     except (asyncio.CancelledError, DeadKernelError):
         if client.told_to_end:
             raise KeyboardInterrupt from None
