@@ -1,6 +1,7 @@
 """A headless Chromium, driven over its DevTools protocol."""
 
 import base64
+import contextlib
 import itertools
 import json
 import shutil
@@ -18,6 +19,10 @@ FLAGS = (
     "--disable-component-update --disable-sync --remote-debugging-port=0 --remote-allow-origins=*"
 ).split()
 PATIENCE = 300  # seconds for the browser to answer, on a machine that is busy with other things
+
+
+class Navigated(RuntimeError):
+    """The page was left before it could answer."""
 
 
 class Browser:
@@ -73,13 +78,14 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, code):
-        """The value of an expression, as soon as it is something."""
+        """The value of an expression, as soon as it is something; until then the page may change for another one."""
         end = time.monotonic() + PATIENCE
-        while not (value := self.run(code)):
-            if time.monotonic() > end:
-                raise RuntimeError(f"never happened: {code}; {self.problems}")
+        while time.monotonic() < end:
+            with contextlib.suppress(Navigated):
+                if value := self.run(code):
+                    return value
             time.sleep(0.05)
-        return value
+        raise RuntimeError(f"never happened: {code}; {self.problems}")
 
     def click(self, x, y):
         """Move to a place of the window, in pixels, and click there."""
@@ -100,6 +106,8 @@ class Browser:
         while True:
             message = json.loads(self._socket.recv())
             if message.get("id") == number:
+                if "navigated" in message.get("error", {}).get("message", ""):
+                    raise Navigated(message["error"]["message"])
                 if "error" in message:
                     raise RuntimeError(f"{method}: {message['error']}")
                 return message["result"]

@@ -127,7 +127,7 @@ def test_drawings_can_be_read_on_a_phone():
 def test_the_search_finds_a_lesson():
     with browser.Browser() as tab:
         tab.open(f"{SITE}/search.html")
-        tab.run("location.search = '?q=MIL-NCE'")
+        tab.run("setTimeout(() => location.search = '?q=MIL-NCE')")
         tab.wait_for("document.querySelectorAll('#search-results li').length > 0")
         assert "03_five_objectives" in tab.run("document.querySelector('#search-results').innerHTML")
 
