@@ -1,7 +1,8 @@
 """The one training loop of the package, on Hugging Face Accelerate.
 
 `fit` trains any model that can turn a batch into named losses. A run that was stopped, even by `kill -9`,
-continues when `fit` is called again in the same way, and ends with the numbers it would have had anyway:
+continues when `fit` is called again in the same way, and ends with the numbers it would have had anyway (on a GPU up
+to rounding, as some of its sums have no fixed order):
 **everything random at a step follows from (seed, step)**, be it the order of the examples, what the data set
 draws or the dropout masks. So no generator's state has to be saved, and neither a restart nor the number of
 workers changes a result. What is kept on disk is in `run_folder.py`, what is done for devices in `engine.py`.

@@ -51,7 +51,7 @@ class MtebEncoder:
     """mteb's EncoderProtocol on a dual encoder, adapted or not.
 
     name   of a model, see `minivl.tasks.clip.models.find_model`. `revision` and `device` are there because mteb's own
-           loaders have them; a model is where torch's default device is
+           loaders have them, and are not read: a model is where `minivl.train.engine.default_device` says
     """
 
     def __init__(self, name: str, revision: str | None = None, *, device: str | None = None, **options: Any):
