@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from minivl.data.clips import ClipDataset
-from minivl.data.text import tokenize
 from minivl.data.world.language import moment_sentences, told_dishes
 from minivl.data.world.meals import COLORS, CONTAINERS, Dish, Meal, Step
+from minivl.discovla.beyond.probes import embed_texts
 from minivl.tasks.clip.retrieval import Embeddings, embeddings, zero_shot
 
 Questions = list[list[str]]  # each in all its wordings
@@ -103,10 +103,7 @@ def _in_one(questions: list[Tensor]) -> Tensor:
 
 
 def _embed(test: ClipDataset, texts: list[str]) -> Tensor:
-    model = zero_shot(test.clip)
-    device = next(model.parameters()).device
-    ids, mask = (part.to(device) for part in tokenize(test.clip.tokenizer, texts, test.inputs.max_words))
-    return normalize(model.encode_caption(ids, mask), dim=-1)
+    return normalize(embed_texts(zero_shot(test.clip), test, texts), dim=-1)
 
 
 @lru_cache(maxsize=2)  # the readers of a world follow each other

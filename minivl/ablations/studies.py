@@ -41,12 +41,13 @@ ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 
 AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of steps
 MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 6}
+
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
 TOTAL, STAGE_ONE = 300, (0, 50, 100, 200)  # steps of both stages, and those of stage one among them
 
-LONG = {"stage_one": 250, "stage_two": 1000}  # steps, those of the bundled UniVL
+LONG = {"stage_one": 250, "stage_two": 1000}  # steps, as many as the bundled UniVL had
 
 HIDDEN = (0.0, 0.15, 0.5, 1.0)  # shares of videos whose text EnhancedV hides; names say it in percent
 

@@ -12,15 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, relu
 
 from minivl.ablations.runner import Cell, Measured
-from minivl.ablations.univl_parts import TESTED, captioned_world, few, pretrained, test_videos
-from minivl.ablations.univl_worlds import hash_of_features
+from minivl.ablations.univl_parts import TESTED, captioned_world, few, measured, pretrained
 from minivl.config import Scale
 from minivl.data.wordpiece import load_tokenizer
 from minivl.metrics.retrieval import scores_by_video
@@ -74,12 +72,7 @@ def run_align(settings: Scale, cell: Cell, seed: int) -> Measured:
         of = partial(_similarities, settings=told, cell=cell, seed=seed, steps=steps)
         found = of(cell.name) if cell.name in METHODS else _reranked(of("FT-Joint"), of("FT-Align"))
         by_segment[f"R@1, {steps} steps"] = scores_by_video(found)["t2v R@1"]
-    return Measured(
-        {name: float(values.mean()) for name, values in by_segment.items()},
-        {name: values.astype(np.float32) for name, values in by_segment.items()},
-        test_videos(told),
-        hash_of_features(told.narrated / "test"),
-    )
+    return measured(by_segment, told, {})
 
 
 def _reranked(joint: NDArray, align: NDArray) -> NDArray:

@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from minivl.ablations.runner import Cell, Measured
-from minivl.ablations.univl_parts import TESTED, captions, copying, few, pretrained, test_videos
-from minivl.ablations.univl_worlds import hash_of_features
+from minivl.ablations.univl_parts import TESTED, captions, copying, few, measured, pretrained
 from minivl.config import Scale
 from minivl.data.wordpiece import load_tokenizer
 from minivl.metrics.retrieval import scores_by_video
@@ -35,13 +34,7 @@ def run_long(settings: Scale, cell: Cell, seed: int) -> Measured:
         "CIDEr": captions(univl, told, seed)["CIDEr"],
     }
     scores |= {f"R@1, {method}": float(_recall(univl, told, method, seed, steps=0).mean()) for method in CAPTIONS}
-    scores |= {name: float(values.mean()) for name, values in by_segment.items()} | copying(univl, told)
-    return Measured(
-        scores,
-        {name: values.astype(np.float32) for name, values in by_segment.items()},
-        test_videos(told),
-        hash_of_features(told.narrated / "test"),
-    )
+    return measured(by_segment, told, scores | copying(univl, told))
 
 
 def _recall(univl: UniVL, settings: Scale, method: str, seed: int, steps: int = TUNING) -> np.ndarray:

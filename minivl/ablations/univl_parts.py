@@ -65,10 +65,13 @@ def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Pretrain as a cell says, then find segments by the cross encoder and write captions from video alone."""
     univl, told, scores = pretrained(settings, cell, seed)
     by_segment = _retrieval(univl, told, seed) | captions(univl, told, seed)
-    scores |= {name: float(values.mean()) for name, values in by_segment.items()}
-    scores |= copying(univl, told)
+    return measured(by_segment, told, scores | copying(univl, told))
+
+
+def measured(by_segment: dict[str, np.ndarray], told: Scale, others: dict[str, float]) -> Measured:
+    """A result of scores by test segment, (N,) each, beside others that have none."""
     return Measured(
-        scores,
+        others | {name: float(values.mean()) for name, values in by_segment.items()},
         {name: values.astype(np.float32) for name, values in by_segment.items()},
         test_videos(told),
         hash_of_features(told.narrated / "test"),

@@ -100,9 +100,8 @@ def test_captions_are_the_same():
 
     def captions():
         univl = UniVL.from_pretrained(CAPTIONER).to(default_device())
-        return Captioning(univl, load_tokenizer(CAPTIONER), TINY.univl_tasks["captioning"]).predict(
-            rows, progress=False
-        )
+        task = Captioning(univl, load_tokenizer(CAPTIONER), TINY.univl_tasks["captioning"])
+        return task.predict(rows, progress=False)
 
     here, there = on_both(captions)
     assert here == there and len(set(here)) > 1

@@ -6,6 +6,7 @@ Prints the cell and the traceback of what fails; the exit code says how many les
 """
 
 import contextlib
+import importlib
 import os
 import sys
 import traceback
@@ -15,9 +16,24 @@ from pathlib import Path
 MOVING = ("00", "01", "03", "05", "06", "07", "08", "11", "a1")
 
 
+LOADED = (  # what most lessons import, and that starts no thread
+    "accelerate",
+    "datasets",
+    "IPython",
+    "matplotlib.pyplot",
+    "nbformat",
+    "seaborn",
+    "transformers",
+    "minivl.ablations.studies",
+    "minivl.lessons",
+    "minivl.plots",
+)
+
+
 def main(device, runs, *names):
     os.environ |= {"MPLBACKEND": "Agg", "MINIVL_SCALE": "tiny"}
-    load()
+    for module in LOADED:
+        importlib.import_module(module)
     failed = 0
     for name in names:
         child = os.fork()
@@ -34,16 +50,6 @@ def main(device, runs, *names):
                 os._exit(code)
         failed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
     return failed
-
-
-def load():
-    """Everything that most lessons import, and that starts no thread."""
-    import accelerate  # noqa: E401, F401
-
-    import minivl.ablations.studies
-    import minivl.lessons
-    import minivl.plots
-    import minivl.tasks.clip.retrieval  # noqa: F401
 
 
 def succeeds(name, device):

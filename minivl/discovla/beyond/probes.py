@@ -1,10 +1,11 @@
 """Probes of what retrieval scores don't tell: does a model still know single frames, moments, and their order?"""
 
 from collections.abc import Callable, Sequence, Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from minivl.data.clips import ClipDataset
@@ -43,9 +44,8 @@ def moment_scores(model: "DiscoVLA", data: ClipDataset, shown: Sequence[Set[str]
     videos = [model.encode_video(*clips)[0] for clips in _clips(model, data)]
     told = [[c for c in own if c in can] for own, can in zip(data.rows["frame_captions"], shown, strict=True)]
     sentences = sorted({sentence for own in told for sentence in own})
-    best = (
-        (normalize(_embed(model, data, sentences), dim=-1) @ normalize(torch.cat(videos), dim=-1).T).argmax(1).tolist()
-    )
+    texts = normalize(embed_texts(model, data, sentences), dim=-1)
+    best = (texts @ normalize(torch.cat(videos), dim=-1).T).argmax(1).tolist()
     right = {sentence: sentence in shown[video] for sentence, video in zip(sentences, best, strict=True)}
     return np.array([100 * np.mean([right[sentence] for sentence in own]) if own else np.nan for own in told])
 
@@ -64,9 +64,8 @@ def order_scores(model: "DiscoVLA", data: ClipDataset, in_other_order: Callable[
         ways = [model.encode_video(video, mask)[0], model.encode_video(video.flip(1), mask.flip(1))[0]]
         both_ways.append(torch.stack(ways, dim=1))  # (B, 2, D)
     videos = torch.cat(both_ways)[torch.as_tensor(data.video_of_text)[told]]  # (N, 2, D)
-    captions = torch.stack(
-        [_embed(model, data, [data.captions[i] for i in told]), _embed(model, data, [turned[i] for i in told])], dim=1
-    )
+    as_told, other_way = [data.captions[i] for i in told], [other for other in turned if other is not None]
+    captions = torch.stack([embed_texts(model, data, texts) for texts in (as_told, other_way)], dim=1)
     return (normalize(videos, dim=-1) @ normalize(captions, dim=-1).transpose(1, 2)).cpu()
 
 
@@ -81,9 +80,11 @@ def order_accuracy(model: "DiscoVLA", data: ClipDataset, in_other_order: Callabl
     return float(100 * ((margins.sign() + 1) / 2).double().mean())
 
 
-def _embed(model, data, captions):
+@torch.inference_mode()
+def embed_texts(model: Any, data: ClipDataset, texts: Sequence[str]) -> Tensor:
+    """Texts as retrieval reads captions (`encode_caption`), (N, D), on the device of the model."""
     device = next(model.parameters()).device
-    ids, mask = (part.to(device) for part in tokenize(data.clip.tokenizer, captions, data.inputs.max_words))
+    ids, mask = (part.to(device) for part in tokenize(data.clip.tokenizer, list(texts), data.inputs.max_words))
     return torch.cat([model.encode_caption(*part) for part in zip(ids.split(256), mask.split(256), strict=True)])
 
 
@@ -100,7 +101,8 @@ def _frames_and_captions(model, data):
     for clips in _clips(model, data):
         frames = normalize(model.encode_video(*clips)[1], dim=-1)  # (B, F, D)
         told = data.rows.select(range(clip, clip + len(frames)))["frame_captions"]
-        captions = normalize(_embed(model, data, [c for own in told for c in own]), dim=-1).view_as(frames)  # (B, F, D)
+        captions = embed_texts(model, data, [text for own in told for text in own])
+        captions = normalize(captions, dim=-1).view_as(frames)  # (B, F, D)
         for own_frames, own_captions in zip(frames, captions, strict=True):
             yield own_frames @ own_captions.T, _step_labels(data, clip)
             clip += 1
