@@ -10,6 +10,7 @@ from minivl.ablations.study import Contrast, Study
 from minivl.ablations.univl_align import METHODS, TUNED, run_align
 from minivl.ablations.univl_hidden import AMOUNTS, run_hidden
 from minivl.ablations.univl_long import run_long
+from minivl.ablations.univl_masked import run_masked
 from minivl.ablations.univl_matrix import SCORES, run_matrix
 from minivl.ablations.univl_parts import STEPS, prepare_parts, run_parts
 from minivl.ablations.univl_staging import run_staged
@@ -343,6 +344,27 @@ STUDIES = {
                 ),
             ),
             run=run_long,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="masked-apart",
+            question="Is it the link between text and video that CMFM and CMLM are worth?",
+            cells=(
+                Cell("everything", STEPS),
+                Cell("CMFM without text", {**STEPS, "cmfm_reads": "video"}),
+                Cell("without CMFM", {**STEPS, "cmfm": 0.0}),
+                Cell("CMLM without video", {**STEPS, "cmlm_reads": "text"}),
+            ),
+            contrasts=tuple(
+                Contrast(f"{name}, {score}", a, b, score)
+                for name, a, b in (
+                    ("text in CMFM", "everything", "CMFM without text"),
+                    ("CMFM without text", "CMFM without text", "without CMFM"),
+                    ("video in CMLM", "everything", "CMLM without video"),
+                )
+                for score in CROSS_SCORES[1:]
+            ),
+            run=run_masked,
             prepare=prepare_parts,
         ),
     )

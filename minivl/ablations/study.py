@@ -90,11 +90,13 @@ def run_study(
     table = run_cells(cells, seeds, partial(study.run, settings), out / "runs", progress, processes)
     table.insert(0, "prediction", prediction)
     arrays: dict[str, NDArray] = {}
-    judged_by = {contrast.score for contrast in study.contrasts} | {"clusters"}
+    judged_by = {contrast.score for contrast in study.contrasts}
     for cell in cells:
         for seed in table.loc[(table["cell"] == cell.name) & (table["world"] == cell.world), "seed"]:
             kept = examples_of(out / "runs", cell, seed)
             arrays |= {_key(cell.name, seed, score): values for score, values in kept.items() if score in judged_by}
+            if "clusters" in kept:
+                _keep_clusters(arrays, cell, kept["clusters"])
     save_arrays(out / "examples.npz", arrays)
     save_results(table, out / "runs.csv")
     judged = judge(study, out)
@@ -127,8 +129,8 @@ def _compared(contrast: Contrast, table: pd.DataFrame, arrays) -> dict[str, floa
             f"{len(sides[0])} and {len(sides[1])}"
         )
     a, b = ([_stacked(runs, contrast.score, arrays) for _, runs in side.groupby("world")] for side in sides)
-    first = [_key(contrast.a, runs["seed"].iloc[0], "clusters") for _, runs in sides[0].groupby("world")]
-    clusters = [arrays[key] for key in first] if all(key in arrays for key in first) else None
+    keys = [_clusters_of(world) for world in sorted(sides[0]["world"].unique())]  # in the order of `groupby`
+    clusters = [arrays[key] for key in keys] if all(key in arrays for key in keys) else None
     try:
         return paired_worlds(a, b, clusters)
     except ValueError as error:
@@ -142,6 +144,22 @@ def _stacked(runs: pd.DataFrame, score: str, arrays) -> NDArray:
     if missing:
         raise AblationError(f"there is no {score!r} by test example: {missing[0]} is not in examples.npz")
     return np.stack([arrays[key] for key in keys])
+
+
+def _keep_clusters(arrays: dict[str, NDArray], cell: Cell, clusters: NDArray) -> None:
+    """Add the clusters of a world's test examples, which are the same for all its cells and seeds: one array is kept.
+
+    Raises AblationError if they are not the same.
+    """
+    kept = arrays.setdefault(_clusters_of(cell.world), clusters)
+    if not np.array_equal(kept, clusters):
+        raise AblationError(
+            f"{cell.name!r} was tested on other examples of world {cell.world} than the cells before it"
+        )
+
+
+def _clusters_of(world: int | None) -> str:
+    return f"clusters|{world}"
 
 
 def _key(cell: str, seed: int, score: str) -> str:

@@ -1,7 +1,7 @@
 """UniVL's objectives and EnhancedV in several narrated worlds, judged by what reads the cross encoder and the decoder.
 
 Stage one (Joint alone) is the same for all cells of a world and seed, so it is trained once. Stage two is as a cell
-says: its settings are STEPS, names of ObjectiveConfig, and "hide_text".
+says: its settings are STEPS, names of ObjectiveConfig (CHANGED), and "hide_text".
 """
 
 import copy
@@ -43,6 +43,7 @@ ALIGN_STEPS, CAPTION_STEPS = 30, 60  # of fine-tuning
 TESTED = 80  # test videos: the cross encoder reads every caption with every segment of them
 STEPS = {"stage_one": 100, "stage_two": 200}
 VIDEOS = 8  # per step of stage two
+CHANGED = (*OBJECTIVES, "cmlm_reads", "cmfm_reads")  # what a cell may change of ObjectiveConfig
 
 
 def prepare_parts(settings: Scale, cell: Cell) -> str:
@@ -64,7 +65,7 @@ def captioned_world(cell: Cell) -> Path:
 def run_parts(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Pretrain as a cell says, then find segments by the cross encoder and write captions from video alone."""
     univl, told, scores = pretrained(settings, cell, seed)
-    by_segment = _retrieval(univl, told, seed) | captions(univl, told, seed)
+    by_segment = retrieval(univl, told, seed) | captions(univl, told, seed)
     return measured(by_segment, told, scores | copying(univl, told))
 
 
@@ -119,7 +120,7 @@ def pretraining_of(cell: Cell, config: UniVLPretrainConfig, seed: int) -> UniVLP
         tokenizer=str(UNIVL),
         narration=replace(config.narration, hide_text=changes.get("hide_text", 0.15)),
         staged=True,
-        objectives=replace(config.objectives, **{name: changes[name] for name in OBJECTIVES if name in changes}),
+        objectives=replace(config.objectives, **{name: changes[name] for name in CHANGED if name in changes}),
         stage_one=steps_of(config.stage_one, "stage_one"),
         stage_two=replace(steps_of(config.stage_two, "stage_two"), batch_size=VIDEOS),
     )
@@ -161,7 +162,7 @@ def found_by_means(univl: UniVL, settings: Scale) -> np.ndarray:
     return scores_by_video(joint.predict(_test_rows(settings), progress=False))["R@sum"]
 
 
-def _retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
+def retrieval(univl: UniVL, settings: Scale, seed: int) -> dict[str, np.ndarray]:
     """R@sum by segment (N,): by Joint's means, by Align's score of all pairs, and by that after few steps."""
     tokenizer, test = load_tokenizer(UNIVL), _test_rows(settings)
     align = Retrieval(copy.deepcopy(univl), tokenizer, few(settings, "align", ALIGN_STEPS, seed), method="align")

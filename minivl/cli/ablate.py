@@ -58,6 +58,7 @@ STUDIES = (
     "hidden-texts",
     "align-and-steps",
     "long-pretraining",
+    "masked-apart",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

@@ -183,9 +183,12 @@ class ObjectiveConfig:
     detach_frames: bool = True  # False (release): CMFM trains the normalisation of its own targets
     global_negatives: bool = True  # False (release): every process contrasts its own clips only
     contrast_hidden_texts: bool = True  # False: clips whose text EnhancedV hides stay out of Joint and Align
+    cmlm_reads: str = "both"  # text and video; to compare with, "text": masked words are guessed without the video
+    cmfm_reads: str = "both"  # text and video; to compare with, "video": masked frames are guessed without the text
 
     def __post_init__(self):
         require_one_of(self, anchors=("all", "middle"), positives=("neighbours", "own", "own without neighbours"))
+        require_one_of(self, cmlm_reads=("both", "text"), cmfm_reads=("both", "video"))
         require_at_least(0, self, *OBJECTIVES)
 
     @classmethod

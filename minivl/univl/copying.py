@@ -35,8 +35,8 @@ def decoder_sources(model: "UniVL", batch: Mapping[str, Tensor]) -> dict[str, fl
         )  # (N, C, W+T)
         return {
             "loss": model.losses(batch)["decoder"].item(),
-            "another video's frames": model.losses(_next(batch, "video_mask"))["decoder"].item(),
-            "another video's text": model.losses(_next(batch, "attention_mask"))["decoder"].item(),
+            "another video's frames": model.losses(with_next(batch, "video_mask"))["decoder"].item(),
+            "another video's text": model.losses(with_next(batch, "attention_mask"))["decoder"].item(),
             "attention on text": 100 * weights[..., :words].sum(-1)[written.bool()].mean().item(),
         }
     finally:
@@ -61,6 +61,6 @@ def what_it_copies(model: "UniVL", told: Mapping[str, Tensor], untold: Mapping[s
     }
 
 
-def _next(batch: Mapping[str, Tensor], mask: str) -> dict[str, Tensor]:
+def with_next(batch: Mapping[str, Tensor], mask: str) -> dict[str, Tensor]:
     """The batch in which each row has the next row's fields of this mask's length."""
     return {name: x.roll(-1, 0) if name in FIELDS_OF[mask] else x for name, x in batch.items()}

@@ -112,7 +112,7 @@ def cmlm(model: "UniVL", encoded: Encoded) -> Tensor:
     """
     labels = encoded.fields["pairs_token_labels"]  # (N, W), the original word where one is masked, else -1
     masked = labels >= 0
-    words = encoded.cross[:, : labels.shape[1]]  # (N, W, D)
+    words = cross_of(model, encoded, model.objectives.cmlm_reads)[:, : labels.shape[1]]  # (N, W, D)
     logits = model.word_head(words[masked], model.text.embeddings.word_embeddings.weight)  # (M, V)
     return objectives.cmlm_loss(logits, labels[masked], over_all_processes(model))
 
@@ -125,7 +125,8 @@ def cmfm(model: "UniVL", encoded: Encoded) -> Tensor:
     labels        the place among the candidates of the frame that was masked
     """
     masked = encoded.fields["video_labels_index"] >= 0  # (N, T)
-    frames = encoded.cross[:, encoded.text_mask.shape[1] :]  # (N, T, D)
+    cross = cross_of(model, encoded, model.objectives.cmfm_reads)
+    frames = cross[:, encoded.text_mask.shape[1] :]  # (N, T, D)
     predicted = model.frame_head(frames[masked], model.video.project.weight.T)  # (M, F)
 
     unmasked, real = model.video.normalise(encoded.fields["video"]), encoded.video_mask  # (N, T, F), (N, T)
@@ -162,6 +163,20 @@ def decoder(model: "UniVL", encoded: Encoded) -> Tensor:
 
 
 # Their pieces that are used alone
+
+
+def cross_of(model: "UniVL", encoded: Encoded, reads: str) -> Tensor:
+    """The cross encoder's output for masked text and video (N, W+T, D), of which all see both or, in controls, one.
+
+    reads   "both", as in the paper; "text" or "video": the other is there, and nobody attends to it
+    """
+    if reads == "both":
+        return encoded.cross
+    text_mask = encoded.text_mask if reads == "text" else torch.zeros_like(encoded.text_mask)
+    video_mask = encoded.video_mask if reads == "video" else torch.zeros_like(encoded.video_mask)
+    return model.cross_encode(encoded.masked_text, text_mask, encoded.masked_video, video_mask, encoded.frame_position)[
+        0
+    ]
 
 
 def pool_clips(encoded: Encoded) -> dict[str, Tensor]:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import univl_align, univl_hidden, univl_long, univl_matrix, univl_parts, univl_staging
+from minivl.ablations import (
+    univl_align,
+    univl_hidden,
+    univl_long,
+    univl_masked,
+    univl_matrix,
+    univl_parts,
+    univl_staging,
+)
 from minivl.ablations.runner import Cell
 from minivl.ablations.studies import LONG, STAGE_ONE, TOTAL
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
@@ -148,3 +156,12 @@ def test_captions_are_learned_from_as_many_videos_as_is_said(monkeypatch):
     assert set(measured.examples) == {"CIDEr, 1 videos", "CIDEr, 2 videos"}
     assert ("train", 1) in asked and ("train", 2) in asked
     assert len(measured.clusters) == len(measured.examples["CIDEr, 1 videos"])
+
+
+def test_masked_words_and_frames_owe_nothing_to_what_is_hidden_from_them():
+    """Another text costs CMFM nothing where it cannot read texts, and something where it can; CMLM likewise."""
+    apart = univl_masked.run_masked(TINY, cell(cmfm_reads="video", cmlm_reads="text"), seed=0).scores
+    both = univl_masked.run_masked(TINY, cell(), seed=0).scores
+    for name in ("CMFM, other text costs", "CMLM, other frames cost"):
+        assert apart[name] == pytest.approx(0, abs=1e-5) and abs(both[name]) > 1e-4
+    assert apart["CMFM, loss"] > 0 and apart["CMLM, loss"] > 0

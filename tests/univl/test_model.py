@@ -240,8 +240,24 @@ def test_each_choice_changes_what_it_should():
     assert differing(paper, batch, detach_frames=False) == (set(), {"video.frame_norm.weight"})
     assert differing(paper, batch, global_negatives=False) == (set(), set())  # one process
     assert differing(paper, random_batch(*LENGTHS), anchors="middle") == (set(), set())  # a single clip is the middle
+    assert differing(paper, batch, cmlm_reads="text")[0] == {"cmlm"}
+    assert differing(paper, batch, cmfm_reads="video")[0] == {"cmfm"}
     unhidden = {name: value for name, value in batch.items() if name != "text_hidden"}
     assert differing(paper, unhidden, contrast_hidden_texts=False) == (set(), set())
+
+
+def test_what_a_masked_objective_may_not_read_does_not_matter_to_it():
+    """Each in its control, with the other modality exchanged: the same loss; as the paper has it, another one."""
+    batch, model = in_videos(random_batch(*LENGTHS), 3), small_model().eval()
+    others = {"cmlm": "masked_video", "cmfm": "pairs_masked_text"}
+    for name, reads in (("cmlm", "text"), ("cmfm", "video")):
+        exchanged = batch | {others[name]: batch[others[name]].flip(0)}
+        for choice, same in ((reads, True), ("both", False)):
+            model.objectives = dataclasses.replace(ObjectiveConfig(), **{f"{name}_reads": choice})
+            before, after = (model.losses(some)[name].item() for some in (batch, exchanged))
+            assert (abs(before - after) < 1e-6) is same
+    with pytest.raises(ConfigError, match="cmfm_reads"):
+        ObjectiveConfig(cmfm_reads="text")
 
 
 def test_objectives_that_are_not_wanted_are_not_computed():
