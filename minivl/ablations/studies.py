@@ -4,6 +4,7 @@ from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
 from minivl.ablations.discovla_room import run_all_weights, run_reader
+from minivl.ablations.discovla_teachers import run_teacher
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
 from minivl.ablations.study import Contrast, Study
@@ -36,6 +37,11 @@ NEW_WORDS = {**SMALL, "videos": 100, "novel": 0.5}
 # Captions that tell one step each: of 32 videos in a batch, several do what a caption says.
 ONE_STEP = {**MEAN_POOLED, "clauses": 1}
 WEIGHTS = (0.3, 3.0)  # of PImgAlign: the paper's, and ten times that
+
+# Teachers with ten times the weight of SOFT_TEACHER.
+HEAVY = {**ONE_STEP, "beta": 3.0}
+TEACHER = {"distill": SOFT_TEACHER["distill"], "distill_scale": SOFT_TEACHER["distill_scale"]}
+BATCHES = {32: {"batch_size": 32}, 128: {"batch_size": 128}}
 
 # The rate was chosen on validation clips of world 0, of 1e-3 and 3e-4 (100 steps, image level, one run each).
 ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
@@ -218,6 +224,36 @@ STUDIES = {
                 )
             ),
             run=run_cell,
+            prepare=render,
+        ),
+        Study(
+            name="oracle-teacher",
+            question="What could AlignDistill teach at best, where several videos of a batch do what a caption says?",
+            cells=(
+                *(
+                    cell
+                    for size, training in BATCHES.items()
+                    for cell in (
+                        Cell(f"PImgAlign, batch {size}", {**ONE_STEP, **training}),
+                        Cell(f"AlignDistill, batch {size}", {**HEAVY, **training, **TEACHER}),
+                        Cell(f"oracle, batch {size}", {**HEAVY, **training, "oracle": "paper"}),
+                    )
+                ),
+                Cell("oracle, shuffled, batch 32", {**HEAVY, **BATCHES[32], "oracle": "shuffled"}),
+            ),
+            contrasts=tuple(
+                Contrast(f"{name}, {score}", a, b, score)
+                for score in ("R@sum", "moments")
+                for name, a, b in (
+                    *(
+                        (f"{teacher}, batch {size}", f"{teacher}, batch {size}", f"PImgAlign, batch {size}")
+                        for size in BATCHES
+                        for teacher in ("AlignDistill", "oracle")
+                    ),
+                    ("oracle or shuffled", "oracle, batch 32", "oracle, shuffled, batch 32"),
+                )
+            ),
+            run=run_teacher,
             prepare=render,
         ),
         Study(

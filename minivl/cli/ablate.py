@@ -51,6 +51,7 @@ STUDIES = (
     "more-videos",
     "new-words",
     "one-step-captions",
+    "oracle-teacher",
     "frames-say-more",
     "parts-by-use",
     "every-task",
