@@ -1,7 +1,7 @@
 """The room that a method has: what readers find without training, and what training all weights of CLIP reaches.
 
 A cell's settings are those of `minivl.ablations.discovla`; that of a reader has its name, one of
-`minivl.ablations.readers`.
+`minivl.ablations.readers`. Where all weights are trained, "viewers" says how many tell each training video.
 """
 
 import time
@@ -9,11 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from minivl.ablations.discovla import BATCH, BY_VIDEO, hash_of, measured, training_of, world_clips, world_of
 from minivl.ablations.readers import READERS, TRUE_READERS, seen_similarities, true_similarities
 from minivl.ablations.runner import Cell, Measured
 from minivl.config import Scale, override
+from minivl.data.clips import ClipDataset
+from minivl.data.text import tokenize
+from minivl.data.world.build import told_by_viewers
 from minivl.data.world.language import told_dishes
 from minivl.data.world.meals import draw_split
 from minivl.discovla import DiscoVLA
@@ -52,6 +58,8 @@ def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     world = world_of(settings, cell)
     chosen = {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
     train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
+    viewers = chosen.pop("viewers", 1)
+    told = ToldByViewers(train, told_by_viewers("train", len(train), world, viewers)) if viewers > 1 else train
     rounds, batch, rate = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH), chosen.pop("learning_rate")
     training = training_of(settings, len(train), seed, rounds, batch, rate)
     began = time.process_time()
@@ -60,5 +68,28 @@ def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     model.requires_grad_(True)
     model.clip.logit_scale.requires_grad_(False)  # as in adaptation
     with TemporaryDirectory() as run_dir:
-        fit(model, train, training, Path(run_dir), progress=False)
+        fit(model, told, training, Path(run_dir), progress=False)
     return measured(model.eval(), world, val, test, time.process_time() - began)
+
+
+class ToldByViewers(Dataset):
+    """Clips with several captions each (one list per clip), one of which is drawn whenever a clip is read.
+
+    So a batch never has a clip twice, whose captions would be wrong answers to each other.
+
+    Raises ValueError if the first caption of a clip is not its own.
+    """
+
+    def __init__(self, data: ClipDataset, captions: list[list[str]]):
+        if [own for own, *_ in captions] != data.captions:
+            raise ValueError("the first caption of every clip must be its own")
+        self.data = data
+        tokens = [tokenize(data.clip.tokenizer, told, data.inputs.max_words) for told in captions]
+        self.ids, self.masks = zip(*tokens, strict=True)  # per clip (captions, L) each
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        drawn = int(torch.randint(len(self.ids[index]), ()))
+        return self.data[index] | {"text_ids": self.ids[index][drawn], "text_mask": self.masks[index][drawn]}

@@ -49,6 +49,9 @@ ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of steps
 MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 6}
 
+TOLD = {"one caption": 1, "20 viewers": 20}  # of each training video, who tells it
+FEWER = {"videos_train": 2400, "rounds": 6}
+
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
 
@@ -186,6 +189,36 @@ STUDIES = {
                     )
                     for level in ("image", "video")
                 ),
+            ),
+            run=run_all_weights,
+            prepare=render,
+        ),
+        Study(
+            name="more-captions",
+            question="All weights of CLIP: are several captions of each video worth as much as more videos?",
+            cells=tuple(
+                Cell(
+                    f"{videos} videos, {name}",
+                    {**ALL_WEIGHTS, **FEWER, "videos": videos, "viewers": viewers, "strategy": "image"},
+                )
+                for videos in (600, 2400)
+                for name, viewers in TOLD.items()
+            ),
+            contrasts=(
+                *(
+                    Contrast(
+                        f"20 viewers, {videos} videos",
+                        f"{videos} videos, 20 viewers",
+                        f"{videos} videos, one caption",
+                        "R@sum",
+                    )
+                    for videos in (600, 2400)
+                ),
+                *(
+                    Contrast(f"2400 videos, {name}", f"2400 videos, {name}", f"600 videos, {name}", "R@sum")
+                    for name in TOLD
+                ),
+                Contrast("captions or videos", "600 videos, 20 viewers", "2400 videos, one caption", "R@sum"),
             ),
             run=run_all_weights,
             prepare=render,

@@ -49,6 +49,7 @@ STUDIES = (
     "room",
     "all-weights",
     "more-videos",
+    "more-captions",
     "new-words",
     "one-step-captions",
     "oracle-teacher",

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from minivl.ablations import discovla_room, readers
 from minivl.ablations.discovla import run_cell, world_clips
 from minivl.ablations.runner import Cell
 from minivl.config import scale
+from minivl.data.world.build import told_by_viewers
 from minivl.data.world.language import told_dishes
 from minivl.data.world.meals import Dish, Meal, bindings
 
@@ -93,3 +95,23 @@ def test_all_weights_are_trained_but_the_scale():
     adapted = run_cell(TINY, cell, 0)
     assert measured.scores["trained parameters"] > 20 * adapted.scores["trained parameters"]
     assert set(measured.scores) == set(adapted.scores)
+
+
+def test_a_clip_that_viewers_tell_has_each_of_their_captions_now_and_then():
+    train = world_clips(TINY.inputs, TINY.world, None)[0]
+    captions = told_by_viewers("train", len(train), TINY.world, viewers=4)
+    told = discovla_room.ToldByViewers(train, captions)
+    asked = {name: ids for name, ids in zip(captions[0], told.ids[0], strict=True)}
+    drawn = [told[0]["text_ids"] for _ in range(60)]
+    assert all(any(torch.equal(ids, some) for some in drawn) for ids in asked.values())
+    assert torch.equal(told[0]["video"], train[0]["video"])
+    with pytest.raises(ValueError, match="its own"):
+        discovla_room.ToldByViewers(train, captions[::-1])
+
+
+def test_captions_of_viewers_change_a_training(monkeypatch):
+    """With one viewer a training is as without any; with more it is another one."""
+    monkeypatch.setattr(discovla_room, "measured", lambda model, *_: model.clip.text_projection.detach().clone())
+    changes, like = ({}, {"viewers": 1}, {"viewers": 9}), {"learning_rate": 1e-3, "strategy": "image"}
+    alone, one, nine = (discovla_room.run_all_weights(TINY, Cell("any", like | more), 0) for more in changes)
+    assert torch.equal(alone, one) and not torch.equal(alone, nine)

@@ -76,6 +76,16 @@ def test_dial_moves_what_is_said_and_not_how_much():
     assert np.mean([len(w) for w in literal]) == pytest.approx(np.mean([len(w) for w in whole]), rel=0.03)
 
 
+def test_viewers_tell_the_same_dishes_in_other_words_and_the_first_is_the_clips_own():
+    told = build.told_by_viewers("train", 40, SMALL, viewers=20)
+    assert [own for own, *_ in told] == [clip["caption"] for clip in rows("train", 40)]
+    assert told[:5] == build.told_by_viewers("train", 5, SMALL, viewers=20)
+    for captions in told:
+        assert len(set(captions)) == len(captions) > 5
+        dishes = [[{**dish, "vessel": None} for dish in language.told_dishes(caption)] for caption in captions]
+        assert all(dish == dishes[0] for dish in dishes)
+
+
 def test_clauses_tell_that_many_steps():
     for count in (1, 3):
         captions = [clip["caption"] for clip in rows("train", 30, replace(SMALL, clauses=count))]

@@ -62,6 +62,18 @@ def kitchen_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple
         yield row, lambda m=moments, r=streams[2]: np.stack(list(timeline.frames(m, config, r)))
 
 
+def told_by_viewers(split: str, count: int, config: WorldConfig, viewers: int) -> list[list[str]]:
+    """What so many viewers say of each clip of `kitchen_clips`: its own caption first, then the others that differ."""
+    told = []
+    for number, (_, meal) in enumerate(meals.draw_split(split, count, config)):
+        time, words, _, others = np.random.default_rng([config.seed, SPLITS.index(split), number]).spawn(4)
+        moments = timeline.schedule(meal, config, time)
+        own = language.narrative_caption(moments, meal, config, words)
+        said = {language.narrative_caption(moments, meal, config, others) for _ in range(viewers - 1)}
+        told.append([own, *sorted(said - {own})])
+    return told
+
+
 def narrated_clips(split: str, count: int, config: WorldConfig) -> Iterator[tuple[dict, Callable]]:
     """As kitchen_clips, for UniVL: a dish is seasoned, and `step_captions` has a sentence for each of `steps`.
 
