@@ -49,7 +49,7 @@ ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of steps
 MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 6}
 
-TOLD = {"one caption": 1, "20 viewers": 20}  # of each training video, who tells it
+TOLD = {"600 videos": (600, 1), "600 videos, 20 viewers": (600, 20), "2400 videos": (2400, 1)}  # who tells each of them
 FEWER = {"videos_train": 2400, "rounds": 6}
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
@@ -197,28 +197,16 @@ STUDIES = {
             name="more-captions",
             question="All weights of CLIP: are several captions of each video worth as much as more videos?",
             cells=tuple(
-                Cell(
-                    f"{videos} videos, {name}",
-                    {**ALL_WEIGHTS, **FEWER, "videos": videos, "viewers": viewers, "strategy": "image"},
-                )
-                for videos in (600, 2400)
-                for name, viewers in TOLD.items()
+                Cell(name, {**ALL_WEIGHTS, **FEWER, "videos": videos, "viewers": viewers, "strategy": "image"})
+                for name, (videos, viewers) in TOLD.items()
             ),
-            contrasts=(
-                *(
-                    Contrast(
-                        f"20 viewers, {videos} videos",
-                        f"{videos} videos, 20 viewers",
-                        f"{videos} videos, one caption",
-                        "R@sum",
-                    )
-                    for videos in (600, 2400)
-                ),
-                *(
-                    Contrast(f"2400 videos, {name}", f"2400 videos, {name}", f"600 videos, {name}", "R@sum")
-                    for name in TOLD
-                ),
-                Contrast("captions or videos", "600 videos, 20 viewers", "2400 videos, one caption", "R@sum"),
+            contrasts=tuple(
+                Contrast(name, a, b, "R@sum")
+                for name, a, b in (
+                    ("20 viewers", "600 videos, 20 viewers", "600 videos"),
+                    ("2400 videos", "2400 videos", "600 videos"),
+                    ("videos or viewers", "2400 videos", "600 videos, 20 viewers"),
+                )
             ),
             run=run_all_weights,
             prepare=render,
@@ -413,6 +401,26 @@ STUDIES = {
                 ),
             ),
             run=run_long,
+            prepare=prepare_parts,
+        ),
+        Study(
+            name="long-align",
+            question="Does FT-Align reach FT-Joint when long pretraining and hard negatives come together?",
+            cells=(
+                Cell("short, hard negatives", {**STEPS, "method": "FT-Align, hard negatives"}),
+                *(Cell(method, {**LONG, "method": method}) for method in (*METHODS, "re-ranked, hard negatives")),
+            ),
+            contrasts=tuple(
+                Contrast(f"{name}, {steps} steps", a, b, f"R@1, {steps} steps")
+                for steps in TUNED[1:]
+                for name, a, b in (
+                    ("hard negatives", "FT-Align, hard negatives", "FT-Align"),
+                    ("long pretraining", "FT-Align, hard negatives", "short, hard negatives"),
+                    ("FT-Align", "FT-Align, hard negatives", "FT-Joint"),
+                    ("re-ranking", "re-ranked, hard negatives", "FT-Joint"),
+                )
+            ),
+            run=run_align,
             prepare=prepare_parts,
         ),
         Study(

@@ -1,8 +1,8 @@
 """FT-Align against FT-Joint from no to many steps, with hard negatives, and re-ranking, in several worlds.
 
-Pretraining is that of `univl_parts`. A step of FT-Align reads all pairs of BATCH captions and segments with the cross
-encoder. With hard negatives it reads as many pairs, of twice the captions: each with its own segment and with the
-wrong ones that it is closest to by the means.
+Pretraining is that of `univl_parts`. A cell's method is its "method", or its name. A step of FT-Align reads all pairs
+of BATCH captions and segments with the cross encoder. With hard negatives it reads as many pairs, of twice the
+captions: each with its own segment and with the wrong ones that it is closest to by the means.
 """
 
 import copy
@@ -64,25 +64,28 @@ METHODS = {  # kind of task, its method, captions per step
 }
 
 
+BY = {"re-ranked": "FT-Align", "re-ranked, hard negatives": "FT-Align, hard negatives"}  # whose order the best get
+
+
 def run_align(settings: Scale, cell: Cell, seed: int) -> Measured:
     """R@1 of captions that look for their segments, after each number of steps; "re-ranked": both methods together."""
     told = replace(settings, narrated=captioned_world(cell))
-    by_segment = {}
+    method, by_segment = cell.settings.get("method", cell.name), {}
     for steps in TUNED:
         of = partial(_similarities, settings=told, cell=cell, seed=seed, steps=steps)
-        found = of(cell.name) if cell.name in METHODS else _reranked(of("FT-Joint"), of("FT-Align"))
+        found = of(method) if method in METHODS else _reranked(of("FT-Joint"), of(BY[method]))
         by_segment[f"R@1, {steps} steps"] = scores_by_video(found)["t2v R@1"]
     return measured(by_segment, told, {})
 
 
 def _reranked(joint: NDArray, align: NDArray) -> NDArray:
-    """The best candidates of FT-Joint in FT-Align's order."""
+    """The best candidates of FT-Joint in the order of an FT-Align."""
     return rerank(joint, lambda texts, videos: align[texts, videos], CANDIDATES)
 
 
 def _similarities(method: str, settings: Scale, cell: Cell, seed: int, steps: int) -> NDArray:
     """Test captions with test segments (N, N), by a method that was fine-tuned on all captioned videos."""
-    key = (method, settings.name, settings.narrated, seed, steps)
+    key = (method, settings.name, settings.narrated, _steps_of(cell), seed, steps)
     if key not in _KNOWN:
         kind, way, captions = METHODS[method]
         config = few(settings, way, steps, seed, TIMES)
@@ -96,8 +99,12 @@ def _similarities(method: str, settings: Scale, cell: Cell, seed: int, steps: in
 
 
 def _pretrained(settings: Scale, cell: Cell, seed: int) -> UniVL:
-    key = ("pretraining", settings.name, settings.narrated, seed)
+    key = ("pretraining", settings.name, settings.narrated, _steps_of(cell), seed)
     if key not in _KNOWN:
-        _KNOWN.clear()  # what is of another world or seed
+        _KNOWN.clear()  # what is of another pretraining, world or seed
         _KNOWN[key] = pretrained(settings, cell, seed)[0]
     return _KNOWN[key]
+
+
+def _steps_of(cell: Cell) -> tuple[int, int]:
+    return cell.settings["stage_one"], cell.settings["stage_two"]

@@ -60,6 +60,7 @@ STUDIES = (
     "hidden-texts",
     "align-and-steps",
     "long-pretraining",
+    "long-align",
     "masked-apart",
 )
 

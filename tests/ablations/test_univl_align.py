@@ -56,6 +56,22 @@ def test_cells_share_pretraining_and_what_is_fine_tuned(monkeypatch):
     assert np.array_equal(hard.examples["R@1, 0 steps"], plain.examples["R@1, 0 steps"]), "nothing is tuned yet"
 
 
+def test_another_pretraining_is_not_taken_for_the_one_before(monkeypatch):
+    """Cells of one world that differ in the steps of pretraining each begin with their own."""
+    monkeypatch.setattr(univl_align, "TUNED", (0,))
+    univl_align._KNOWN.clear()
+    trained = []
+    real = univl_align.pretrained
+    monkeypatch.setattr(univl_align, "pretrained", lambda *given: trained.append(given) or real(*given))
+    longer = {"stage_one": 2, "stage_two": 3}
+    names = ("FT-Joint", "FT-Align, hard negatives", "re-ranked, hard negatives")
+    for steps in (univl_parts.STEPS, longer):
+        for name in names:
+            univl_align.run_align(TINY, Cell(f"cell {name}", {**steps, "method": name}, world=3), seed=0)
+    assert [cell.settings["stage_one"] for _, cell, _ in trained] == [univl_parts.STEPS["stage_one"], 2]
+    assert len(univl_align._KNOWN) == 1 + 2, "the last pretraining, by two methods"
+
+
 def test_re_ranking_keeps_what_is_not_among_the_candidates(monkeypatch):
     monkeypatch.setattr(univl_align, "CANDIDATES", 2)
     joint = np.array([[0.3, 0.9, 0.8], [0.1, 0.2, 0.3]])
