@@ -1,4 +1,4 @@
-"""CMLM and CMFM with one modality hidden from them: is it the link between text and video that pretraining owes them?
+"""CMLM and CMFM with one modality hidden from them: is the link between text and video what they are worth?
 
 Pretraining, retrieval and captions are those of `univl_parts`.
 """

@@ -2,7 +2,7 @@
 
 objective      text       video      through
 Joint          unmasked   unmasked   mean pooling
-CMLM, CMFM     masked     masked     cross encoder, one pass over the pairs
+CMLM, CMFM     masked     masked     cross encoder, one pass over the pairs (in controls, `cross_of`, one more)
 Align          masked     masked     cross encoder, every text with every video
 Decoder        masked     masked     the pass of CMLM and CMFM; the words so far are partly masked, too
 
@@ -166,7 +166,7 @@ def decoder(model: "UniVL", encoded: Encoded) -> Tensor:
 
 
 def cross_of(model: "UniVL", encoded: Encoded, reads: str) -> Tensor:
-    """The cross encoder's output for masked text and video (N, W+T, D), of which all see both or, in controls, one.
+    """The cross encoder's output for masked text and video (N, W+T, D), attending to both or, in controls, to one.
 
     reads   "both", as in the paper; "text" or "video": the other is there, and nobody attends to it
     """
