@@ -50,7 +50,7 @@ AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of ste
 MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 6}
 
 TOLD = {"600 videos": (600, 1), "600 videos, 20 viewers": (600, 20), "2400 videos": (2400, 1)}  # who tells each of them
-FEWER = {"videos_train": 2400, "rounds": 6}
+FEWER = {"videos_train": 2400, **CONVERGED}
 
 # What reads the cross encoder before fine-tuning and after a little of it, and what reads the decoder.
 CROSS_SCORES = ("R@sum, Align", "R@sum, FT-Align", "CIDEr")
