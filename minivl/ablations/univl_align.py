@@ -2,7 +2,8 @@
 
 Pretraining is that of `univl_parts`. A cell's method is its "method", or its name. A step of FT-Align reads all pairs
 of BATCH captions and segments with the cross encoder. With hard negatives it reads as many pairs, of twice the
-captions: each with its own segment and with the wrong ones that it is closest to by the means.
+captions: each with its own segment and with the wrong ones that it is closest to by the means. The first cell of a
+pretraining is charged for it: `cpu hours` is a study's, not a cell's.
 """
 
 import copy
@@ -85,7 +86,7 @@ def _reranked(joint: NDArray, align: NDArray) -> NDArray:
 
 def _similarities(method: str, settings: Scale, cell: Cell, seed: int, steps: int) -> NDArray:
     """Test captions with test segments (N, N), by a method that was fine-tuned on all captioned videos."""
-    key = (method, settings.name, settings.narrated, _steps_of(cell), seed, steps)
+    key = (method, settings.name, settings.narrated, _pretraining(cell), seed, steps)
     if key not in _KNOWN:
         kind, way, captions = METHODS[method]
         config = few(settings, way, steps, seed, TIMES)
@@ -99,12 +100,13 @@ def _similarities(method: str, settings: Scale, cell: Cell, seed: int, steps: in
 
 
 def _pretrained(settings: Scale, cell: Cell, seed: int) -> UniVL:
-    key = ("pretraining", settings.name, settings.narrated, _steps_of(cell), seed)
+    key = ("pretraining", settings.name, settings.narrated, _pretraining(cell), seed)
     if key not in _KNOWN:
         _KNOWN.clear()  # what is of another pretraining, world or seed
         _KNOWN[key] = pretrained(settings, cell, seed)[0]
     return _KNOWN[key]
 
 
-def _steps_of(cell: Cell) -> tuple[int, int]:
-    return cell.settings["stage_one"], cell.settings["stage_two"]
+def _pretraining(cell: Cell) -> tuple:
+    """What of a cell's settings decides its pretraining, hashable."""
+    return tuple(sorted((name, value) for name, value in cell.settings.items() if name != "method"))
