@@ -87,7 +87,7 @@ class Oracle:
     At CLIP's own scale, a truth of 1 and 0 becomes the even distribution over the right videos of the batch.
 
     right       does the video (column) do what the caption (row) tells?  (N, N)
-    behaviour   "paper", or "shuffled": as many videos of a batch are called right, but wrong ones
+    behaviour   "paper", or "shuffled": as many are called right, the own video and others drawn at random
     """
 
     def __init__(self, right: NDArray[np.bool_], beta: float, behaviour: str = "paper"):
