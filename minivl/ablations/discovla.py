@@ -158,6 +158,12 @@ def world_of(settings: Scale, cell: Cell) -> WorldConfig:
     return override(settings.world, **{name: cell.settings[name] for name in knobs}, **seed)
 
 
+def world_and_rest(settings: Scale, cell: Cell) -> tuple[WorldConfig, dict[str, Any]]:
+    """The world of a cell, and those of its settings that are not about it."""
+    world = world_of(settings, cell)
+    return world, {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
+
+
 def render(settings: Scale, cell: Cell) -> str:
     """Render the world of a cell, unless it is there, and say how many different meals its splits have."""
     world = world_of(settings, cell)
@@ -167,8 +173,7 @@ def render(settings: Scale, cell: Cell) -> str:
 
 def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Adapt as the cell says, and score: on the test split, and `val ...` on the validation split."""
-    world = world_of(settings, cell)
-    chosen = {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
+    world, chosen = world_and_rest(settings, cell)
     rounds, batch = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
     learning_rate = chosen.pop("learning_rate", LEARNING_RATE)
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")

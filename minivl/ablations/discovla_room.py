@@ -13,7 +13,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from minivl.ablations.discovla import BATCH, BY_VIDEO, hash_of, measured, training_of, world_clips, world_of
+from minivl.ablations.discovla import (
+    BATCH,
+    BY_VIDEO,
+    hash_of,
+    measured,
+    training_of,
+    world_and_rest,
+    world_clips,
+    world_of,
+)
 from minivl.ablations.readers import READERS, TRUE_READERS, seen_similarities, true_similarities
 from minivl.ablations.runner import Cell, Measured
 from minivl.config import Scale, override
@@ -55,8 +64,7 @@ def run_reader(settings: Scale, cell: Cell, seed: int) -> Measured:
 
 def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Train every weight but the logit scale, with the contrastive loss of videos alone, and score."""
-    world = world_of(settings, cell)
-    chosen = {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
+    world, chosen = world_and_rest(settings, cell)
     train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
     viewers = chosen.pop("viewers", 1)
     told = ToldByViewers(train, told_by_viewers("train", len(train), world, viewers)) if viewers > 1 else train

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from minivl.ablations.discovla import BATCH, measured, training_of, world_clips, world_of
+from minivl.ablations.discovla import BATCH, measured, training_of, world_and_rest, world_clips
 from minivl.ablations.runner import Cell, Measured
 from minivl.config import Scale, WorldConfig, override
 from minivl.data.clips import ClipDataset
@@ -27,9 +27,9 @@ from minivl.discovla.aligndistill import alignment_distillation
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
 from minivl.tasks.clip.diagnosis import diagnose
 from minivl.tasks.clip.retrieval import without_idle_fusion
-from minivl.train.loop import fit, seed_everything
+from minivl.train.loop import fit, model_losses, seed_everything
 
-PROBES = {  # of validation clips, in percent of batches
+PROBES = {  # of validation clips: percent of captions whose own clip comes first in a batch
     "video level": "student right",
     "image level, mean": "teacher right",
     "image level, mean, where video level is wrong": "teacher right where student wrong",
@@ -38,8 +38,7 @@ PROBES = {  # of validation clips, in percent of batches
 
 def run_teacher(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Adapt as the cell says, with CLIP's own teacher, an oracle or none, and score; also how often each is right."""
-    world = world_of(settings, cell)
-    chosen = {name: value for name, value in cell.settings.items() if not hasattr(world, name)}
+    world, chosen = world_and_rest(settings, cell)
     oracle, batch = chosen.pop("oracle", None), chosen.pop("batch_size", BATCH)
     rounds, rate = chosen.pop("rounds", 1), chosen.pop("learning_rate")
     train, val, test = world_clips(settings.inputs, world, None)
@@ -50,7 +49,7 @@ def run_teacher(settings: Scale, cell: Cell, seed: int) -> Measured:
     seed_everything(seed)
     model = DiscoVLA.from_open_clip("kitchen", None, config)
     told = Numbered(with_pseudo_captions(train, rendered_captions(train)))
-    losses = Oracle(who_does_it("train", train.captions, world), beta, oracle) if oracle else own_losses
+    losses = Oracle(who_does_it("train", train.captions, world), beta, oracle) if oracle else model_losses
     with TemporaryDirectory() as run_dir:
         training = training_of(settings, len(train), seed, rounds, batch, rate)
         fit(model, told, training, Path(run_dir), losses, progress=False)
@@ -72,11 +71,6 @@ class Numbered(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self.data[index] | {"number": torch.tensor(index)}
-
-
-def own_losses(model: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DiscoVLA's losses of a batch of numbered clips."""
-    return model.losses(batch)
 
 
 class Oracle:

@@ -65,7 +65,10 @@ METHODS = {  # kind of task, its method, captions per step
 }
 
 
-BY = {"re-ranked": "FT-Align", "re-ranked, hard negatives": "FT-Align, hard negatives"}  # whose order the best get
+RANKERS = {
+    "re-ranked": "FT-Align",
+    "re-ranked, hard negatives": "FT-Align, hard negatives",
+}  # who orders the best of FT-Joint
 
 
 def run_align(settings: Scale, cell: Cell, seed: int) -> Measured:
@@ -74,7 +77,7 @@ def run_align(settings: Scale, cell: Cell, seed: int) -> Measured:
     method, by_segment = cell.settings.get("method", cell.name), {}
     for steps in TUNED:
         of = partial(_similarities, settings=told, cell=cell, seed=seed, steps=steps)
-        found = of(method) if method in METHODS else _reranked(of("FT-Joint"), of(BY[method]))
+        found = of(method) if method in METHODS else _reranked(of("FT-Joint"), of(RANKERS[method]))
         by_segment[f"R@1, {steps} steps"] = scores_by_video(found)["t2v R@1"]
     return measured(by_segment, told, {})
 

@@ -9,14 +9,9 @@ from typing import Any
 import torch
 
 from minivl.ablations.runner import Cell, Measured
-from minivl.ablations.univl_parts import TESTED, captions, measured, pretrained, retrieval
+from minivl.ablations.univl_parts import captions, measured, narrated_batch, pretrained, retrieval
 from minivl.config import Scale
 from minivl.config.settings import OBJECTIVES
-from minivl.data.narration import NarratedDataset
-from minivl.data.schema import first_rows, load_split
-from minivl.data.wordpiece import load_tokenizer
-from minivl.tasks.univl.data import UNIVL
-from minivl.train.loop import seed_everything
 from minivl.univl import UniVL
 from minivl.univl.copying import with_next
 
@@ -31,11 +26,7 @@ def run_masked(settings: Scale, cell: Cell, seed: int) -> Measured:
 @torch.inference_mode()
 def owed(univl: UniVL, settings: Scale) -> dict[str, float]:
     """Losses of CMLM and CMFM on test videos, and what is added when each gets the next one's frames, or its text."""
-    videos, tokenizer = first_rows(load_split(settings.narrated, "test"), TESTED), load_tokenizer(UNIVL)
-    seed_everything(0)
-    narrated = NarratedDataset(videos, tokenizer, replace(settings.univl_pretrain.narration, hide_text=0.0))
-    batch = torch.utils.data.default_collate([narrated[number] for number in range(len(narrated))])
-    batch = {name: value.to(next(univl.parameters()).device) for name, value in batch.items()}
+    batch = narrated_batch(univl, settings)
     before = univl.objectives
     weights: dict[str, Any] = {name: float(name in ("cmlm", "cmfm")) for name in OBJECTIVES}
     univl.objectives = replace(before, **weights)

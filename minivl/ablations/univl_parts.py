@@ -197,12 +197,13 @@ def few(settings: Scale, task: str, steps: int, seed: int, times: int = 1) -> Ta
 
 def copying(univl: UniVL, settings: Scale) -> dict[str, float]:
     """`what_it_copies` of test videos, all of which speak."""
-    videos = first_rows(load_split(settings.narrated, "test"), TESTED)
-    narration, tokenizer = settings.univl_pretrain.narration, load_tokenizer(UNIVL)
-    device, batches = next(univl.parameters()).device, []
-    for hidden in (0.0, 1.0):
-        seed_everything(0)
-        narrated = NarratedDataset(videos, tokenizer, replace(narration, hide_text=hidden))
-        batch = torch.utils.data.default_collate([narrated[number] for number in range(len(narrated))])
-        batches.append({name: value.to(device) for name, value in batch.items()})
-    return what_it_copies(univl, *batches)
+    return what_it_copies(univl, *(narrated_batch(univl, settings, hidden) for hidden in (0.0, 1.0)))
+
+
+def narrated_batch(univl: UniVL, settings: Scale, hidden: float = 0.0) -> dict[str, torch.Tensor]:
+    """The test videos as one pretraining batch, with so large a share of their texts hidden, where the model is."""
+    videos, tokenizer = first_rows(load_split(settings.narrated, "test"), TESTED), load_tokenizer(UNIVL)
+    seed_everything(0)
+    narrated = NarratedDataset(videos, tokenizer, replace(settings.univl_pretrain.narration, hide_text=hidden))
+    batch = torch.utils.data.default_collate([narrated[number] for number in range(len(narrated))])
+    return {name: value.to(next(univl.parameters()).device) for name, value in batch.items()}

@@ -43,7 +43,6 @@ DISCOVLA = (
 )
 STUDIES = (
     "fusion-and-alignment",
-    "joint-and-shift",
     "soft-teacher",
     "longer-fusion",
     "room",
@@ -54,6 +53,7 @@ STUDIES = (
     "one-step-captions",
     "oracle-teacher",
     "frames-say-more",
+    "joint-and-shift",
     "parts-by-use",
     "every-task",
     "staged-at-equal-time",
@@ -221,7 +221,7 @@ def ablate_study(
     name: Annotated[
         str,
         typer.Argument(
-            autocompletion=among(lambda: STUDIES), help=f"{' or '.join(STUDIES)}: see minivl/ablations/studies.py"
+            autocompletion=among(lambda: STUDIES), help=f"{' or '.join(STUDIES)}: see minivl/ablations/*_studies.py"
         ),
     ],
     worlds: Annotated[int, typer.Option("--worlds", min=2, help="how many")] = 5,

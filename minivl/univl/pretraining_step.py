@@ -174,9 +174,9 @@ def cross_of(model: "UniVL", encoded: Encoded, reads: str) -> Tensor:
         return encoded.cross
     text_mask = encoded.text_mask if reads == "text" else torch.zeros_like(encoded.text_mask)
     video_mask = encoded.video_mask if reads == "video" else torch.zeros_like(encoded.video_mask)
-    return model.cross_encode(encoded.masked_text, text_mask, encoded.masked_video, video_mask, encoded.frame_position)[
-        0
-    ]
+    texts, videos = (encoded.masked_text, text_mask), (encoded.masked_video, video_mask)
+    cross, _ = model.cross_encode(*texts, *videos, encoded.frame_position)
+    return cross
 
 
 def pool_clips(encoded: Encoded) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from minivl.ablations import (
     univl_staging,
 )
 from minivl.ablations.runner import Cell
-from minivl.ablations.studies import LONG, STAGE_ONE, TOTAL
+from minivl.ablations.univl_studies import LONG, STAGE_ONE, TOTAL
 from minivl.assets.feature_world import DOWNSTREAM, Part, caption_again
 from minivl.config import NARRATED_WORLD, override, scale
 
