@@ -1,7 +1,8 @@
 """The parts of DiscoVLA: where each helps, and where it hurts.
 
 Every cell adapts the small CLIP to a kitchen world and is scored on videos whose meals training never saw. A cell's
-settings are names of DiscoVLAConfig, of WorldConfig, and of the training below. Studies are lists of cells:
+settings are names of DiscoVLAConfig, of WorldConfig, and of the training below; "frames" says how many of a video are
+read, and "viewers" how many tell each training video. Studies are lists of cells:
 
     components   LoRA, then each part of the paper on top of the one before
     strategies   what class tokens see in fusion layers (figure 3 of the paper)
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from minivl.ablations.discovla_viewers import told
 from minivl.ablations.runner import Cell, Measured, run_cells, save_results
 from minivl.clip import load_clip
 from minivl.config import ConfigError, InputConfig, Scale, TrainConfig, WorldConfig, override, scale
@@ -178,7 +180,9 @@ def run_cell(settings: Scale, cell: Cell, seed: int) -> Measured:
     learning_rate = chosen.pop("learning_rate", LEARNING_RATE)
     noise, kind = chosen.pop("noise", 0.0), chosen.pop("noise_kind", "other")
     twins, order = chosen.pop("twins", False), chosen.pop("order", False)
-    train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
+    inputs = override(settings.inputs, max_frames=chosen.pop("frames", settings.inputs.max_frames))
+    train, val, test = world_clips(inputs, world, chosen.pop("videos", None))
+    train = told(train, world, chosen.pop("viewers", 1))
     config = override(settings.discovla, **chosen)
     if config.alpha or config.beta:
         train = with_pseudo_captions(train, rendered_captions(train, noise, kind))

@@ -1,34 +1,31 @@
 """The room that a method has: what readers find without training, and what training all weights of CLIP reaches.
 
 A cell's settings are those of `minivl.ablations.discovla`; that of a reader has its name, one of
-`minivl.ablations.readers`. Where all weights are trained, "viewers" says how many tell each training video.
+`minivl.ablations.readers`.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from minivl.ablations.discovla import (
     BATCH,
     BY_VIDEO,
     hash_of,
     measured,
+    run_cell,
     training_of,
     world_and_rest,
     world_clips,
     world_of,
 )
+from minivl.ablations.discovla_viewers import told
 from minivl.ablations.readers import READERS, TRUE_READERS, seen_similarities, true_similarities
 from minivl.ablations.runner import Cell, Measured
 from minivl.config import Scale, override
-from minivl.data.clips import ClipDataset
-from minivl.data.text import tokenize
-from minivl.data.world.build import told_by_viewers
 from minivl.data.world.language import told_dishes
 from minivl.data.world.meals import draw_split
 from minivl.discovla import DiscoVLA
@@ -62,12 +59,18 @@ def run_reader(settings: Scale, cell: Cell, seed: int) -> Measured:
     return Measured(scores, examples, groups, hash_of(test))
 
 
+def run_adapted(settings: Scale, cell: Cell, seed: int) -> Measured:
+    """`run_all_weights` for a cell that says "weights": "all", `run_cell` for any other."""
+    chosen = dict(cell.settings)
+    run = run_all_weights if chosen.pop("weights", None) == "all" else run_cell
+    return run(settings, replace(cell, settings=chosen), seed)
+
+
 def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Train every weight but the logit scale, with the contrastive loss of videos alone, and score."""
     world, chosen = world_and_rest(settings, cell)
     train, val, test = world_clips(settings.inputs, world, chosen.pop("videos", None))
-    viewers = chosen.pop("viewers", 1)
-    told = ToldByViewers(train, told_by_viewers("train", len(train), world, viewers)) if viewers > 1 else train
+    train = told(train, world, chosen.pop("viewers", 1))
     rounds, batch, rate = chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH), chosen.pop("learning_rate")
     training = training_of(settings, len(train), seed, rounds, batch, rate)
     began = time.process_time()
@@ -76,28 +79,5 @@ def run_all_weights(settings: Scale, cell: Cell, seed: int) -> Measured:
     model.requires_grad_(True)
     model.clip.logit_scale.requires_grad_(False)  # as in adaptation
     with TemporaryDirectory() as run_dir:
-        fit(model, told, training, Path(run_dir), progress=False)
+        fit(model, train, training, Path(run_dir), progress=False)
     return measured(model.eval(), world, val, test, time.process_time() - began)
-
-
-class ToldByViewers(Dataset):
-    """Clips with several captions each (one list per clip), one of which is drawn whenever a clip is read.
-
-    So a batch never has a clip twice, whose captions would be wrong answers to each other.
-
-    Raises ValueError if the first caption of a clip is not its own.
-    """
-
-    def __init__(self, data: ClipDataset, captions: list[list[str]]):
-        if [own for own, *_ in captions] != data.captions:
-            raise ValueError("the first caption of every clip must be its own")
-        self.data = data
-        tokens = [tokenize(data.clip.tokenizer, told, data.inputs.max_words) for told in captions]
-        self.ids, self.masks = zip(*tokens, strict=True)  # per clip (captions, L) each
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        drawn = int(torch.randint(len(self.ids[index]), ()))
-        return self.data[index] | {"text_ids": self.ids[index][drawn], "text_mask": self.masks[index][drawn]}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
-from minivl.ablations.discovla_room import run_all_weights, run_reader
+from minivl.ablations.discovla_room import run_adapted, run_all_weights, run_reader
 from minivl.ablations.discovla_teachers import run_teacher
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
@@ -33,6 +33,10 @@ MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 6}
 
 TOLD = {"600 videos": (600, 1), "600 videos, 20 viewers": (600, 20), "2400 videos": (2400, 1)}  # viewers of each
 FEWER = {"videos_train": 2400, **CONVERGED}
+MORE = {**FEWER, "videos": 2400, "viewers": 20}
+
+EMPTY = {"no": 0.0, "many": 6.0}  # moments in which nothing happens: none, and one before each step
+FRAMES = (4, 12)  # read of each video
 
 
 def _teachers(base: dict[str, Any]) -> tuple[Cell, ...]:
@@ -157,6 +161,61 @@ DISCOVLA_STUDIES = (
             )
         ),
         run=run_all_weights,
+        prepare=render,
+    ),
+    Study(
+        name="fusion-on-more",
+        question="With four times the videos, told by twenty viewers: do frames that see each other pay for LoRA?",
+        cells=(
+            Cell("LoRA", {**SMALL, **MORE, **LORA}),
+            Cell("IVFusion", {**SMALL, **MORE}),
+            Cell("video level", {**SMALL, **MORE, **LORA, "vision_fusion_layers": 2, "strategy": "video"}),
+            Cell("all weights", {**ALL_WEIGHTS, **MORE, "strategy": "image", "weights": "all"}),
+        ),
+        contrasts=(
+            Contrast("IVFusion", "IVFusion", "LoRA", "R@sum"),
+            Contrast("video level", "video level", "LoRA", "R@sum"),
+            Contrast("IVFusion or video level", "IVFusion", "video level", "R@sum"),
+            Contrast("all weights", "all weights", "LoRA", "R@sum"),
+        ),
+        run=run_adapted,
+        prepare=render,
+    ),
+    Study(
+        name="fusion-and-dilution",
+        question="Do frames that see each other pay where nothing happens in many of them?",
+        cells=tuple(
+            Cell(
+                f"{method}, {empty} empty, {frames} frames",
+                {**SMALL, **changes, "filler": filler, "frames": frames, "frame_captions": frames},
+            )
+            for empty, filler in EMPTY.items()
+            for frames in FRAMES
+            for method, changes in (("zero-shot", {"rounds": 0}), ("LoRA", LORA), ("IVFusion", {}))
+        ),
+        contrasts=(
+            *(
+                Contrast(
+                    f"IVFusion, {empty} empty, {frames} frames",
+                    f"IVFusion, {empty} empty, {frames} frames",
+                    f"LoRA, {empty} empty, {frames} frames",
+                    "R@sum",
+                )
+                for empty in EMPTY
+                for frames in FRAMES
+            ),
+            *(
+                Contrast(
+                    f"{method}, many or no empty, {frames} frames",
+                    f"{method}, many empty, {frames} frames",
+                    f"{method}, no empty, {frames} frames",
+                    "R@sum",
+                )
+                for method in ("LoRA", "IVFusion")
+                for frames in FRAMES
+            ),
+        ),
+        run=run_cell,
         prepare=render,
     ),
     Study(

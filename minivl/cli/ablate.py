@@ -49,6 +49,8 @@ STUDIES = (
     "all-weights",
     "more-videos",
     "more-captions",
+    "fusion-on-more",
+    "fusion-and-dilution",
     "new-words",
     "one-step-captions",
     "oracle-teacher",

@@ -31,7 +31,7 @@ class WorldConfig:
     novel: float = 0.0  # chance that an ingredient is one that CLIP's pretraining never saw or read
     style: float = 0.0  # shift of visual style from pretraining, 0 (none) to 1 (faded, tinted, blurred)
     clutter: float = 0.3  # chance of each object on the counter that no caption mentions
-    filler: float = 0.4  # chance of a moment between steps in which nothing happens
+    filler: float = 0.4  # moments before steps in which nothing happens, for six steps; 6: before each (of two dishes)
     frame_captions: int = 8  # captions of single frames per video, spread as frame sampling spreads its frames
     transcript_shift: float = 4.0  # seconds; narration is shifted by up to this much either way
     transcript_missing: float = 0.2  # share of steps that the narrator says nothing about
@@ -41,8 +41,13 @@ class WorldConfig:
     def __post_init__(self):
         require_at_least(0, self, "seed", "videos_train", "videos_val", "videos_test", "clauses", "transcript_shift")
         require_at_least(1, self, "image_size", "dishes", "frame_captions")
-        require_share(self, "dial", "novel", "style", "clutter", "filler")
+        require_share(self, "dial", "novel", "style", "clutter")
         require_share(self, "transcript_missing", "transcript_filler", "transcript_vague")
+        if not 0 <= self.filler <= 3 * self.dishes:
+            raise ConfigError(
+                f"WorldConfig.filler must be between 0 and {3 * self.dishes} (before each of the steps of "
+                f"{self.dishes} dishes), not {self.filler}"
+            )
         if self.fps <= 0 or not 0 < self.step_seconds[0] <= self.step_seconds[1]:
             raise ConfigError(
                 f"a world needs fps above 0 and step_seconds (shortest, longest); got {self.fps}, {self.step_seconds}"

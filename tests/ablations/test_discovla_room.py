@@ -8,6 +8,7 @@ import torch
 
 from minivl.ablations import discovla_room, readers
 from minivl.ablations.discovla import run_cell, world_clips
+from minivl.ablations.discovla_viewers import ToldByViewers
 from minivl.ablations.runner import Cell
 from minivl.config import scale
 from minivl.data.world.build import told_by_viewers
@@ -100,13 +101,13 @@ def test_all_weights_are_trained_but_the_scale():
 def test_a_clip_that_viewers_tell_has_each_of_their_captions_now_and_then():
     train = world_clips(TINY.inputs, TINY.world, None)[0]
     captions = told_by_viewers("train", len(train), TINY.world, viewers=4)
-    told = discovla_room.ToldByViewers(train, captions)
+    told = ToldByViewers(train, captions)
     asked = {name: ids for name, ids in zip(captions[0], told.ids[0], strict=True)}
     drawn = [told[0]["text_ids"] for _ in range(60)]
     assert all(any(torch.equal(ids, some) for some in drawn) for ids in asked.values())
     assert torch.equal(told[0]["video"], train[0]["video"])
     with pytest.raises(ValueError, match="its own"):
-        discovla_room.ToldByViewers(train, captions[::-1])
+        ToldByViewers(train, captions[::-1])
 
 
 def test_captions_of_viewers_change_a_training(monkeypatch):
