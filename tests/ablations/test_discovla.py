@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from minivl.ablations import discovla as ablation
+from minivl.ablations.discovla_room import run_adapted
 from minivl.ablations.runner import Cell
 from minivl.ablations.studies import STUDIES
 from minivl.cli import ablate as commands
@@ -22,6 +23,7 @@ from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_capti
 from minivl.tasks.clip.retrieval import zero_shot
 
 TINY = scale("tiny")
+TWO_FRAMES = {"frames": 2, "frame_captions": 2}
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +33,14 @@ def test_clips():
 
 ALL_CELLS = [
     *(cell for study in ablation.STUDIES.values() for cell in study),
-    *(cell for study in STUDIES.values() for cell in study.cells if study.run is ablation.run_cell),
+    *(cell for study in STUDIES.values() for cell in study.cells if study.run in (ablation.run_cell, run_adapted)),
 ]
 
 
 @pytest.mark.parametrize("cell", ALL_CELLS, ids=lambda c: c.name)
 def test_every_cell_names_settings_that_exist(cell):
     own = {"rounds", "batch_size", "learning_rate", "videos", "noise", "noise_kind", "twins", "order"}
+    own |= {"frames", "viewers", "weights"}
     world = {field.name for field in fields(WorldConfig)} & cell.settings.keys()
     override(WorldConfig(), **{name: cell.settings[name] for name in world})
     override(DiscoVLAConfig(), **{name: value for name, value in cell.settings.items() if name not in world | own})
@@ -67,8 +70,9 @@ def test_methods_differ_in_one_part_each_and_lora_has_no_fewer_parameters():
         {"alpha": 0.3, "noise": 1.0, "videos": 8, "batch_size": 4},
         {"dial": 1.0, "temporal": 4},
         {"clauses": 2, "temporal": 4, "twins": True, "order": True},
+        {**TWO_FRAMES, "alpha": 0.3, "filler": 6.0, "viewers": 3},
     ],
-    ids=["zero-shot", "captions", "world", "twins"],
+    ids=["zero-shot", "captions", "world", "twins", "frames and viewers"],
 )
 def test_one_cell_end_to_end(settings):
     cell = Cell("any", settings)
@@ -88,9 +92,15 @@ def test_results_say_which_pictures_they_were_measured_on(test_clips):
     """The seed of a world is the cell's. A world that is rendered again may have other bytes, as x264 makes them."""
     hashes = [
         ablation.run_cell(TINY, Cell("any", {"rounds": 0, **settings}, world), 0).test_set
-        for settings, world in (({}, None), ({}, 0), ({}, 1), ({"style": 0.5}, 0))
+        for settings, world in (
+            ({}, None),
+            ({}, 0),
+            ({}, 1),
+            ({"style": 0.5}, 0),
+            ({"frames": 2, "frame_captions": 2}, 0),
+        )
     ]
-    assert hashes[0] == hashes[1] == ablation.hash_of(test_clips) and len(set(hashes)) == 3
+    assert hashes[0] == hashes[1] == ablation.hash_of(test_clips) and len(set(hashes)) == 4
 
 
 def test_studies_are_refused_where_they_cannot_run(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import discovla_room, readers
+from minivl.ablations import discovla, discovla_room, readers
 from minivl.ablations.discovla import run_cell, world_clips
 from minivl.ablations.discovla_viewers import ToldByViewers
 from minivl.ablations.runner import Cell
@@ -112,7 +112,28 @@ def test_a_clip_that_viewers_tell_has_each_of_their_captions_now_and_then():
 
 def test_captions_of_viewers_change_a_training(monkeypatch):
     """With one viewer a training is as without any; with more it is another one."""
-    monkeypatch.setattr(discovla_room, "measured", lambda model, *_: model.clip.text_projection.detach().clone())
     changes, like = ({}, {"viewers": 1}, {"viewers": 9}), {"learning_rate": 1e-3, "strategy": "image"}
-    alone, one, nine = (discovla_room.run_all_weights(TINY, Cell("any", like | more), 0) for more in changes)
-    assert torch.equal(alone, one) and not torch.equal(alone, nine)
+    for weights in ("all", "LoRA"):
+        cells = [Cell("any", like | more | {"weights": weights}) for more in changes]
+        alone, one, nine = (frames_of(cell, monkeypatch) for cell in cells)
+        assert torch.equal(alone, one) and not torch.equal(alone, nine), weights
+
+
+def frames_of(cell, monkeypatch):
+    """What the model that a cell trains makes of the first test clips."""
+
+    @torch.inference_mode()
+    def of(model, world, val, test, *_):
+        return next(model.encode_video(b["video"], b["video_mask"])[0] for b in test.video_batches(4, progress=False))
+
+    for module in (discovla, discovla_room):
+        monkeypatch.setattr(module, "measured", of)
+    return discovla_room.run_adapted(TINY, cell, 0)
+
+
+def test_a_cell_says_whether_all_weights_are_adapted():
+    one, all_of_them = (
+        discovla_room.run_adapted(TINY, Cell("any", {"learning_rate": 1e-3, **weights}), 0)
+        for weights in ({}, {"weights": "all"})
+    )
+    assert all_of_them.scores["trained parameters"] > 20 * one.scores["trained parameters"] > 0

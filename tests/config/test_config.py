@@ -68,6 +68,7 @@ def test_unknown_names_are_errors():
         (TrainConfig, {"learning_rate": -1.0}, "learning_rate must be at least 0"),
         (TrainConfig, {"warmup": 1.5}, "warmup must be between 0 and 1"),
         (WorldConfig, {"dial": 2.0}, "WorldConfig.dial must be between 0 and 1"),
+        (WorldConfig, {"filler": 6.5}, "filler must be between 0 and 6 .before each"),
         (WorldConfig, {"step_seconds": (3.0, 2.0)}, "shortest, longest"),
         (InputConfig, {"frames_per_second": 0.0}, "frames_per_second must be at least 0.001, not 0"),
         (DiscoVLAConfig, {"strategy": "none"}, "strategy must be one of image, video, average, adapter"),

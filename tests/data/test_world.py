@@ -300,3 +300,15 @@ def test_the_words_that_clip_was_pretrained_on_are_known():
     words = {word for text in told for word in text.split()}
     assert words <= language.pretraining_words() and len(words) > 70
     assert not language.pretraining_words() & {*meals.NOVEL_INGREDIENTS, *meals.SPICES, "dog"}
+
+
+@pytest.mark.parametrize("filler, empty", [(0.0, 0.0), (6.0, 1.0)])
+def test_filler_says_before_how_many_steps_nothing_happens(filler, empty):
+    """The dishes, the order of steps and the caption do not change with it."""
+    config = WorldConfig(videos_test=40, filler=filler)
+    for row, _ in build.kitchen_clips("test", 40, config):
+        ends = [0.0] + [step["end"] for step in row["steps"]]
+        before = [step["start"] > end for step, end in zip(row["steps"], ends, strict=False)]
+        assert np.mean(before) == empty
+    usual = [row["caption"] for row, _ in build.kitchen_clips("test", 40, WorldConfig(videos_test=40))]
+    assert [row["caption"] for row, _ in build.kitchen_clips("test", 40, config)] == usual
