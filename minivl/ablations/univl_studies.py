@@ -197,4 +197,26 @@ UNIVL_STUDIES = (
         run=run_masked,
         prepare=prepare_parts,
     ),
+    Study(
+        name="cmfm-apart",
+        question="Is CMFM worth what it teaches the video encoder, or what it teaches the cross encoder?",
+        cells=(
+            Cell("everything", STEPS),
+            Cell("CMFM on the video encoder", {**STEPS, "cmfm_reads": "encoder"}),
+            Cell("CMFM on frozen encoders", {**STEPS, "cmfm_reads": "frozen"}),
+            Cell("without CMFM", {**STEPS, "cmfm": 0.0}),
+        ),
+        contrasts=tuple(
+            Contrast(f"{name}, {score}", a, b, score)
+            for score in CROSS_SCORES[:2]
+            for name, a, b in (
+                ("CMFM", "everything", "without CMFM"),
+                ("on the video encoder", "CMFM on the video encoder", "without CMFM"),
+                ("on frozen encoders", "CMFM on frozen encoders", "without CMFM"),
+                ("video encoder or frozen", "CMFM on the video encoder", "CMFM on frozen encoders"),
+            )
+        ),
+        run=run_masked,
+        prepare=prepare_parts,
+    ),
 )

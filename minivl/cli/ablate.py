@@ -64,6 +64,7 @@ STUDIES = (
     "long-pretraining",
     "long-align",
     "masked-apart",
+    "cmfm-apart",
 )
 
 # Settings that the studies choose themselves, beside those that their cells list.

@@ -189,11 +189,12 @@ class ObjectiveConfig:
     global_negatives: bool = True  # False (release): every process contrasts its own clips only
     contrast_hidden_texts: bool = True  # False: clips whose text EnhancedV hides stay out of Joint and Align
     cmlm_reads: str = "both"  # text and video; to compare with, "text": masked words are guessed without the video
-    cmfm_reads: str = "both"  # text and video; to compare with, "video": masked frames are guessed without the text
+    cmfm_reads: str = "both"  # text and video; to compare with, masked frames are guessed without the text ("video"),
+    # from the video encoder, without the cross encoder ("encoder"), or from both encoders untrained by it ("frozen")
 
     def __post_init__(self):
         require_one_of(self, anchors=("all", "middle"), positives=("neighbours", "own", "own without neighbours"))
-        require_one_of(self, cmlm_reads=("both", "text"), cmfm_reads=("both", "video"))
+        require_one_of(self, cmlm_reads=("both", "text"), cmfm_reads=("both", "video", "encoder", "frozen"))
         require_at_least(0, self, *OBJECTIVES)
 
     @classmethod

@@ -125,12 +125,11 @@ def cmfm(model: "UniVL", encoded: Encoded) -> Tensor:
     labels        the place among the candidates of the frame that was masked
     """
     masked = encoded.fields["video_labels_index"] >= 0  # (N, T)
-    cross = cross_of(model, encoded, model.objectives.cmfm_reads)
-    frames = cross[:, encoded.text_mask.shape[1] :]  # (N, T, D)
-    predicted = model.frame_head(frames[masked], model.video.project.weight.T)  # (M, F)
+    frames, projection = frames_of(model, encoded)  # (N, T, D), (F, D)
+    predicted = model.frame_head(frames[masked], projection)  # (M, F)
 
     unmasked, real = model.video.normalise(encoded.fields["video"]), encoded.video_mask  # (N, T, F), (N, T)
-    if model.objectives.detach_frames:
+    if model.objectives.detach_frames or model.objectives.cmfm_reads == "frozen":
         unmasked = unmasked.detach()
     first = 0  # of our rows among those of all processes
     if over_all_processes(model):
@@ -168,15 +167,30 @@ def decoder(model: "UniVL", encoded: Encoded) -> Tensor:
 def cross_of(model: "UniVL", encoded: Encoded, reads: str) -> Tensor:
     """The cross encoder's output for masked text and video (N, W+T, D), attending to both or, in controls, to one.
 
-    reads   "both", as in the paper; "text" or "video": the other is there, and nobody attends to it
+    reads   "both", as in the paper; "text" or "video": the other is there, and nobody attends to it; "frozen": both, in
+            a pass of its own
     """
     if reads == "both":
         return encoded.cross
-    text_mask = encoded.text_mask if reads == "text" else torch.zeros_like(encoded.text_mask)
-    video_mask = encoded.video_mask if reads == "video" else torch.zeros_like(encoded.video_mask)
+    text_mask = torch.zeros_like(encoded.text_mask) if reads == "video" else encoded.text_mask
+    video_mask = torch.zeros_like(encoded.video_mask) if reads == "text" else encoded.video_mask
     texts, videos = (encoded.masked_text, text_mask), (encoded.masked_video, video_mask)
     cross, _ = model.cross_encode(*texts, *videos, encoded.frame_position)
     return cross
+
+
+def frames_of(model: "UniVL", encoded: Encoded) -> tuple[Tensor, Tensor]:
+    """What CMFM guesses masked frames from: outputs at the frames (N, T, D), and its head's tied projection (F, D).
+
+    They are the cross encoder's, as in the paper, or, in controls, what `ObjectiveConfig.cmfm_reads` says.
+    """
+    reads, projection = model.objectives.cmfm_reads, model.video.project.weight.T
+    if reads == "encoder":
+        return encoded.masked_video, projection
+    if reads == "frozen":
+        texts, videos = encoded.masked_text.detach(), encoded.masked_video.detach()
+        encoded, projection = encoded._replace(masked_text=texts, masked_video=videos), projection.detach()
+    return cross_of(model, encoded, reads)[:, encoded.text_mask.shape[1] :], projection
 
 
 def pool_clips(encoded: Encoded) -> dict[str, Tensor]:

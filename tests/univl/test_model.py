@@ -242,6 +242,7 @@ def test_each_choice_changes_what_it_should():
     assert differing(paper, random_batch(*LENGTHS), anchors="middle") == (set(), set())  # a single clip is the middle
     assert differing(paper, batch, cmlm_reads="text")[0] == {"cmlm"}
     assert differing(paper, batch, cmfm_reads="video")[0] == {"cmfm"}
+    assert differing(paper, batch, cmfm_reads="encoder")[0] == {"cmfm"}
     unhidden = {name: value for name, value in batch.items() if name != "text_hidden"}
     assert differing(paper, unhidden, contrast_hidden_texts=False) == (set(), set())
 
@@ -258,6 +259,18 @@ def test_what_a_masked_objective_may_not_read_does_not_matter_to_it():
             assert (abs(before - after) < 1e-6) is same
     with pytest.raises(ConfigError, match="cmfm_reads"):
         ObjectiveConfig(cmfm_reads="text")
+
+
+def test_what_cmfm_trains_of_the_model_in_its_controls():
+    """In the paper's way both encoders and the cross encoder; "encoder": not the latter; "frozen": that alone."""
+    batch, trained, losses = in_videos(random_batch(*LENGTHS), 3), {}, {}
+    for reads in ("both", "encoder", "frozen"):
+        model = small_model(ObjectiveConfig(cmfm_reads=reads)).eval()
+        losses[reads], found = gradients_of(model, batch, "cmfm")
+        trained[reads] = {name.split(".")[0] for name, gradient in found.items() if gradient.abs().max() > 0}
+    assert trained["both"] == {"text", "video", "cross", "frame_head"}
+    torch.testing.assert_close(losses["frozen"], losses["both"])
+    assert trained["encoder"] == {"video", "frame_head"} and trained["frozen"] == {"cross", "frame_head"}
 
 
 def test_objectives_that_are_not_wanted_are_not_computed():
