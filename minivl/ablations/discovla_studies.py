@@ -39,6 +39,11 @@ EMPTY = {"no": 0.0, "many": 6.0}  # moments in which nothing happens: none, and 
 FRAMES = (4, 12)  # read of each video
 
 
+# What a difference in R@sum is a share of, for whole captions: from the frozen CLIP to a reader of all facts and links.
+ENDS = {"floor": "caption, mean", "ceiling": "facts, linked"}
+IN_ROOM = {**ENDS, "room": "room"}
+
+
 def _teachers(base: dict[str, Any]) -> tuple[Cell, ...]:
     """PImgAlign, AlignDistill beside it, and AlignDistill whose teacher knows nothing but the right answer."""
     return (
@@ -66,6 +71,7 @@ DISCOVLA_STUDIES = (
         ),
         run=run_cell,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="soft-teacher",
@@ -77,6 +83,7 @@ DISCOVLA_STUDIES = (
         ),
         run=run_cell,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="longer-fusion",
@@ -85,6 +92,7 @@ DISCOVLA_STUDIES = (
         contrasts=(Contrast("IVFusion, 300 steps", "IVFusion", "LoRA", "R@sum"),),
         run=run_cell,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="room",
@@ -106,8 +114,7 @@ DISCOVLA_STUDIES = (
         ),
         run=run_reader,
         prepare=render,
-        floor="caption, mean",
-        ceiling="facts, linked",
+        **ENDS,
     ),
     Study(
         name="all-weights",
@@ -116,6 +123,7 @@ DISCOVLA_STUDIES = (
         contrasts=(Contrast("video level", "video level", "image level", "R@sum"),),
         run=run_all_weights,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="more-videos",
@@ -144,6 +152,7 @@ DISCOVLA_STUDIES = (
         ),
         run=run_all_weights,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="more-captions",
@@ -162,6 +171,7 @@ DISCOVLA_STUDIES = (
         ),
         run=run_all_weights,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="fusion-on-more",
@@ -180,6 +190,7 @@ DISCOVLA_STUDIES = (
         ),
         run=run_adapted,
         prepare=render,
+        **IN_ROOM,
     ),
     Study(
         name="fusion-and-dilution",

@@ -53,7 +53,7 @@ class Study:
     run: runs and scores a cell with a seed; prepare: renders what the cell reads, before
     processes share it, and describes it.
     floor, ceiling: cells between whose scores a difference is stated as a share. Shares are given where all contrasts
-    have one score.
+    have one score. room: the study that has these cells, if it is another one; its bundled results are read.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Study:
     prepare: Callable[[Scale, Cell], str]
     floor: str | None = None
     ceiling: str | None = None
+    room: str | None = None
 
 
 def run_study(
@@ -114,7 +115,8 @@ def judge(study: Study, folder: Path) -> pd.DataFrame:
         found = {contrast.name: _compared(contrast, table, arrays) for contrast in study.contrasts}
     ends: dict[str, float] = {}
     if study.floor and study.ceiling and len({contrast.score for contrast in study.contrasts}) == 1:
-        means = table.groupby(["cell", "world"])[study.contrasts[0].score].mean().groupby("cell").mean()
+        measured = pd.read_csv(PREDICTIONS / study.room / "runs.csv") if study.room else table
+        means = measured.groupby(["cell", "world"])[study.contrasts[0].score].mean().groupby("cell").mean()
         ends = {"floor": means[study.floor], "ceiling": means[study.ceiling]}
     judged = verdicts(found, **ends)
     judged.insert(1, "score", [contrast.score for contrast in study.contrasts])

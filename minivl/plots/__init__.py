@@ -12,6 +12,7 @@ from minivl.plots.ablations import (
     paired_differences,
     regime_differences,
     regime_map,
+    shares_of_room,
 )
 from minivl.plots.alignment import (
     alignment_distributions,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from minivl.metrics.bootstrap import paired_seeds
 from minivl.metrics.verdicts import NOTHING
-from minivl.plots.picture import Picture, draw_bars, draw_heat_map, draw_lines, method_color, panels
+from minivl.plots.picture import COLORS, Picture, draw_bars, draw_heat_map, draw_lines, method_color, panels
 
 
 def ablation_bars(table: pd.DataFrame, scores: list[str]) -> Picture:
@@ -142,6 +142,28 @@ def across_worlds(runs: pd.DataFrame, judged: pd.DataFrame, sides: Mapping[str, 
     return Picture(
         figure, "Differences with 95 % intervals over worlds; a ring is a world, a dot a run. " + "; ".join(words) + "."
     )
+
+
+def shares_of_room(judged: pd.DataFrame) -> Picture:
+    """Comparisons of several studies on one axis, in percent of the way from floor to ceiling, the largest on top.
+
+    judged   columns study, comparison, share, "share low", "share high" and verdict: rows of `verdicts.csv`
+
+    Filled is what has the verdict "helps" or "hurts".
+    """
+    ordered = judged.sort_values("share", ascending=False)
+    figure, [axis] = panels(1, 7.0, 0.3 * len(ordered) + 1.2)
+    words = []
+    for lane, (_, row) in enumerate(ordered.iterrows()):
+        low, share, high = row["share low"], row["share"], row["share high"]
+        shown = "none" if row["verdict"] == NOTHING else "full"
+        axis.errorbar(share, lane, xerr=[[share - low], [high - share]], fmt="o", color=COLORS[0], fillstyle=shown,
+                      capsize=3)  # fmt: skip
+        words.append(f"{row['comparison']} ({row['study']}) {share:+.1f} [{low:+.1f}, {high:+.1f}]: {row['verdict']}")
+    axis.axvline(0, color="grey", lw=1)
+    axis.set(xlabel="percent of the way from floor to ceiling", ylim=(len(ordered) - 0.5, -0.5))
+    axis.set_yticks(range(len(ordered)), [f"{row.comparison} ({row.study})" for row in ordered.itertuples()])
+    return Picture(figure, "Shares of the room with 95 % intervals over worlds. " + "; ".join(words) + ".")
 
 
 def gain_against(

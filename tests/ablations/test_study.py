@@ -143,7 +143,18 @@ def test_contrasts_and_ends_are_cells():
         assert known.name == name and (BUNDLED / "results" / name / "prediction.md").is_file()
         cells = {cell.name for cell in known.cells}
         assert {side for contrast in known.contrasts for side in (contrast.a, contrast.b)} <= cells
-        assert {known.floor, known.ceiling} - {None} <= cells
+        of_room = {cell.name for cell in studies.STUDIES[known.room].cells} if known.room else cells
+        assert {known.floor, known.ceiling} - {None} <= of_room
+
+
+def test_shares_of_a_room_that_another_study_measured(tmp_path, predictions, monkeypatch):
+    study(predictions / STUDY.name, predictions)
+    monkeypatch.setattr("minivl.ablations.study.PREDICTIONS", predictions)
+    (folder := predictions / "elsewhere").mkdir()
+    (folder / "prediction.md").write_text("Some is above none.")
+    other = replace(STUDY, name="elsewhere", cells=STUDY.cells[:3], room=STUDY.name)
+    judged = study(tmp_path / "out", predictions, study=other)
+    assert judged["share"][0] == pytest.approx(100 * judged["difference"][0] / 50)
 
 
 @pytest.mark.parametrize("name", studies.STUDIES)

@@ -82,6 +82,21 @@ def test_differences_across_worlds_are_paired_by_run_and_carry_their_verdict():
     assert axis.get_xlabel() == "difference in R@sum", "what all scores measure, once"
 
 
+def test_shares_of_the_room_stand_in_order():
+    judged = pd.DataFrame(
+        {"study": ["parts", "data"], "comparison": ["fusion", "more videos"], "share": [-1.0, 20.0],
+         "share low": [-3.0, 17.0], "share high": [1.0, 23.0], "verdict": ["nothing shown", "helps"]}
+    )  # fmt: skip
+    picture = plots.shares_of_room(judged)
+    assert "more videos (data) +20.0 [+17.0, +23.0]: helps; fusion (parts) -1.0" in picture.alt
+    assert [label.get_text() for label in picture.figure.axes[0].get_yticklabels()] == [
+        "more videos (data)",
+        "fusion (parts)",
+    ]
+    dots = [line for line in picture.figure.axes[0].lines if line.get_marker() == "o"]
+    assert [line.get_fillstyle() for line in dots] == ["full", "none"]
+
+
 def test_gains_stand_at_the_variable_that_they_are_asked_against():
     runs = pd.DataFrame(
         [(f"{cell}, shift {shift}", world, score + shift * (cell == "MIL") + world)
