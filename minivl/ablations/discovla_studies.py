@@ -4,6 +4,7 @@ from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
 from minivl.ablations.discovla_room import run_adapted, run_all_weights, run_reader
+from minivl.ablations.discovla_rooms import prepare_rooms, run_rooms
 from minivl.ablations.discovla_teachers import run_teacher
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell
@@ -261,6 +262,32 @@ DISCOVLA_STUDIES = (
         ),
         run=run_cell,
         prepare=render,
+    ),
+    Study(
+        name="rooms-told",
+        question="What do details do that captions of frames name and those of videos leave out?",
+        cells=(
+            Cell("zero-shot", {**SMALL, "rounds": 0}),
+            Cell("IVFusion", SMALL),
+            *(
+                Cell(f"{method}{name}", {**MEAN_POOLED, **distills, "rooms": told})
+                for name, told in (("", False), (", rooms told", True))
+                for method, distills in (("PImgAlign", {}), ("AlignDistill", SOFT_TEACHER))
+            ),
+        ),
+        contrasts=tuple(
+            Contrast(f"{name}, {score}", a, b, score)
+            for score in ("R@sum", "scenes")
+            for name, a, b in (
+                ("PImgAlign", "PImgAlign", "IVFusion"),
+                ("PImgAlign, rooms told", "PImgAlign, rooms told", "IVFusion"),
+                ("rooms in PImgAlign", "PImgAlign, rooms told", "PImgAlign"),
+                ("AlignDistill", "AlignDistill", "PImgAlign"),
+                ("AlignDistill, rooms told", "AlignDistill, rooms told", "PImgAlign, rooms told"),
+            )
+        ),
+        run=run_rooms,
+        prepare=prepare_rooms,
     ),
     Study(
         name="oracle-teacher",

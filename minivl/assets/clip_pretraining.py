@@ -38,11 +38,12 @@ START, END, PAD, UNKNOWN = "<start_of_text>", "<end_of_text>", "<pad>", "<unknow
 
 @dataclass(frozen=True)
 class CaptionedFrame:
-    """One pretraining pair. `fact` says what the picture shows: equal facts, equally right captions."""
+    """One pretraining pair. `fact` says what the picture shows: equal facts, equally right captions; `stage`, where."""
 
     frame: np.ndarray  # uint8 (size, size, 3)
     caption: str
     fact: tuple
+    stage: Stage
 
 
 def _fact(step: Step | None, plate: Dish | None) -> tuple:
@@ -74,7 +75,7 @@ def draw_picture(split: str, world: WorldConfig, rng: np.random.Generator) -> Ca
     plate = dish if kind == "plate" else None
     stage = Stage.draw(rng, world.clutter)
     frame = draw_frame(stage, step, rng.random(), rng, world.image_size, plate=plate)
-    return CaptionedFrame(frame, language.pretraining_caption(step, rng, plate), _fact(step, plate))
+    return CaptionedFrame(frame, language.pretraining_caption(step, rng, plate), _fact(step, plate), stage)
 
 
 def draw_pictures(

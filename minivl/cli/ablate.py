@@ -53,6 +53,7 @@ STUDIES = (
     "fusion-and-dilution",
     "new-words",
     "one-step-captions",
+    "rooms-told",
     "oracle-teacher",
     "frames-say-more",
     "joint-and-shift",

@@ -1,0 +1,154 @@
+"""Details that captions of frames name and captions of videos leave out: the room that each video was filmed in.
+
+Every rendered video has a wall and a counter of its own colours, of which no caption tells. Here the captions of frames
+do, as a multimodal model's would: "a hand above the counter in a red and teal kitchen". The bundled CLIP never read of
+rooms; `clip_of_rooms` trains it on with pictures of which every other caption tells the room.
+"""
+
+import colorsys
+import dataclasses
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch.nn.functional import normalize
+
+from minivl.ablations.discovla import BATCH, measured, render, training_of, world_and_rest, world_clips
+from minivl.ablations.discovla_teachers import PROBES
+from minivl.ablations.runner import Cell, Measured
+from minivl.assets.clip_pretraining import CaptionedFrames, ImageTextContrast, draw_pictures
+from minivl.clip import load_clip
+from minivl.config import BUNDLED, Scale, WorldConfig, cache_dir, override
+from minivl.data.clips import ClipDataset
+from minivl.data.world.build import SPLITS
+from minivl.data.world.render import Stage
+from minivl.discovla import DiscoVLA
+from minivl.discovla.beyond.probes import embed_texts
+from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.tasks.clip.diagnosis import diagnose
+from minivl.tasks.clip.retrieval import embeddings, without_idle_fusion, zero_shot
+from minivl.train.loop import fit, seed_everything
+
+HUES = ("red", "yellow", "green", "teal", "blue", "purple")  # 60 degrees each, red about 0
+GREY = 0.12  # saturation below which a colour has no hue
+
+
+def prepare_rooms(settings: Scale, cell: Cell) -> str:
+    """Render the world of a cell and train the CLIP that knows rooms, unless they are there; what splits have."""
+    clip_of_rooms(settings)
+    return render(settings, cell)
+
+
+def run_rooms(settings: Scale, cell: Cell, seed: int) -> Measured:
+    """Adapt the CLIP that knows rooms as a cell says, whose captions of frames tell rooms or not ("rooms"), and score.
+
+    Beside the scores of `minivl.ablations.discovla` and how often the teacher is right: "scenes", the percentage of
+    test videos that are found by the caption of their middle frame with its room.
+    """
+    world, chosen = world_and_rest(settings, cell)
+    rooms, rounds, batch = chosen.pop("rooms", False), chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
+    rate = chosen.pop("learning_rate")
+    train, val, test = world_clips(settings.inputs, world, None)
+    config, folder = without_idle_fusion(override(settings.discovla, **chosen)), str(clip_of_rooms(settings))
+
+    began = time.process_time()
+    seed_everything(seed)
+    model: Any = DiscoVLA.from_open_clip(folder, None, config) if rounds else zero_shot(load_clip(folder))
+    if rounds:
+        told = _told(train, "train", world, rooms) if config.alpha or config.beta else train
+        with TemporaryDirectory() as run_dir:
+            training = training_of(settings, len(train), seed, rounds, batch, rate)
+            fit(model, told, training, Path(run_dir), progress=False)
+    found = measured(model.eval(), world, val, test, time.process_time() - began if rounds else 0.0)
+    found.examples["scenes"] = scenes_found(model, test, world).astype(np.float32)
+    found.scores["scenes"] = float(found.examples["scenes"].mean())
+    if rounds:
+        probed = diagnose(model, _told(val, "val", world, rooms), batch, progress=False).set_index("probe")["percent"]
+        found.scores.update({name: float(probed[probe]) for probe, name in PROBES.items()})
+    return found
+
+
+@torch.inference_mode()
+def scenes_found(model: Any, test: ClipDataset, world: WorldConfig) -> NDArray[np.float64]:
+    """For each test video 100 if the caption of its middle frame with its room finds it first, else 0."""
+    said = [captions[len(captions) // 2] for captions in test.rows["frame_captions"]]
+    texts = embed_texts(
+        model, test, [f"{a} {b}" for a, b in zip(said, rooms_of("test", len(test), world), strict=True)]
+    )
+    videos = embeddings(model, test, progress=False).videos
+    best = (normalize(texts, dim=-1) @ normalize(videos, dim=-1).T).argmax(1).cpu().numpy()
+    return 100.0 * (best == np.arange(len(best)))
+
+
+def rooms_of(split: str, count: int, world: WorldConfig) -> list[str]:
+    """What can be said of the room of each video of a split, as `kitchen_clips` draws it."""
+    pixels = (np.random.default_rng([world.seed, SPLITS.index(split), number]).spawn(3)[2] for number in range(count))
+    return [room(Stage.draw(stream, world.clutter)) for stream in pixels]
+
+
+def room(stage: Stage) -> str:
+    """The colours of wall and counter in words: "in a red and teal kitchen"."""
+    return f"in a {_color(stage.wall)} and {_color(stage.counter)} kitchen"
+
+
+def clip_of_rooms(settings: Scale) -> Path:
+    """The folder of the bundled CLIP, trained on with half of the pictures that it had, every other one with its room.
+
+    It is trained at the first call and kept outside the repository.
+    """
+    config, world = settings.clip_pretrain, settings.world
+    assert world is not None  # studies refuse settings without a world
+    named = json.dumps([dataclasses.asdict(config), dataclasses.asdict(world), "rooms"], sort_keys=True)
+    folder = cache_dir() / "clips" / hashlib.sha256(named.encode()).hexdigest()[:12]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            _train_on(folder, settings, world)
+    return folder
+
+
+def _train_on(folder: Path, settings: Scale, world: WorldConfig) -> None:
+    from safetensors.torch import save_file
+
+    config, rng = settings.clip_pretrain, np.random.default_rng(world.seed)
+    pictures = [
+        dataclasses.replace(picture, caption=f"{picture.caption} {room(picture.stage)}")
+        if rng.random() < 0.5
+        else picture
+        for picture in draw_pictures("train", config.images // 2, world)
+    ]
+    clip = load_clip("kitchen")
+    data = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
+    seed_everything(config.train.seed)
+    model = ImageTextContrast(clip.model.train())
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        fit(model, data, config.train, Path(scratch) / "run", progress=False)
+        made = Path(shutil.copytree(BUNDLED / "clip_kitchen", Path(scratch) / "clip"))
+        state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
+        save_file(state, made / "open_clip_model.safetensors")
+        made.rename(folder)
+
+
+def _told(data: ClipDataset, split: str, world: WorldConfig, rooms: bool) -> ClipDataset:
+    """Clips with the captions of their frames, which tell the room, or don't."""
+    captions = rendered_captions(data)
+    if rooms:
+        of_videos = rooms_of(split, len(data), world)
+        captions = {
+            key: [f"{caption} {seen}" for caption in of_frames]
+            for (key, of_frames), seen in zip(captions.items(), of_videos, strict=True)
+        }
+    return with_pseudo_captions(data, captions)
+
+
+def _color(rgb: tuple[int, ...]) -> str:
+    hue, saturation, _ = colorsys.rgb_to_hsv(*(value / 255 for value in rgb))
+    return "grey" if saturation < GREY else HUES[round(6 * hue) % 6]
