@@ -3,7 +3,7 @@
 data_samples/results/NAME/prediction.md   written and committed first; a study does not run without it
 out/prediction.md                         the prediction that the results in `out` were made under
 out/runs/                                 a file per run, see `minivl.ablations.runner`
-out/runs.csv, out/examples.npz            all runs, and the scores that are compared on each test example
+out/runs.csv, out/examples.npz            all runs, and the scores that are compared on each test example: `_examples`
 out/verdicts.csv                          what follows from these two alone: `judge`
 """
 
@@ -90,15 +90,8 @@ def run_study(
         print(*described, sep="\n")
     table = run_cells(cells, seeds, partial(study.run, settings), out / "runs", progress, processes)
     table.insert(0, "prediction", prediction)
-    arrays: dict[str, NDArray] = {}
     judged_by = {contrast.score for contrast in study.contrasts}
-    for cell in cells:
-        for seed in table.loc[(table["cell"] == cell.name) & (table["world"] == cell.world), "seed"]:
-            kept = examples_of(out / "runs", cell, seed)
-            arrays |= {_key(cell.name, seed, score): values for score, values in kept.items() if score in judged_by}
-            if "clusters" in kept:
-                _keep_clusters(arrays, cell, kept["clusters"])
-    save_arrays(out / "examples.npz", arrays)
+    save_arrays(out / "examples.npz", _examples(table, out / "runs", judged_by))
     save_results(table, out / "runs.csv")
     judged = judge(study, out)
     save_results(judged, out / "verdicts.csv")
@@ -130,8 +123,8 @@ def _compared(contrast: Contrast, table: pd.DataFrame, arrays) -> dict[str, floa
             f"{contrast.name}: {contrast.a!r} and {contrast.b!r} need results of the same worlds and seeds; there are "
             f"{len(sides[0])} and {len(sides[1])}"
         )
-    a, b = ([_stacked(runs, contrast.score, arrays) for _, runs in side.groupby("world")] for side in sides)
-    keys = [_clusters_of(world) for world in sorted(sides[0]["world"].unique())]  # in the order of `groupby`
+    a, b = ([_stacked(runs, table, contrast.score, arrays) for _, runs in side.groupby("world")] for side in sides)
+    keys = [_key("clusters", world) for world in sorted(sides[0]["world"].unique())]  # in the order of `groupby`
     clusters = [arrays[key] for key in keys] if all(key in arrays for key in keys) else None
     try:
         return paired_worlds(a, b, clusters)
@@ -139,34 +132,41 @@ def _compared(contrast: Contrast, table: pd.DataFrame, arrays) -> dict[str, floa
         raise AblationError(f"{contrast.name}: {error}") from error
 
 
-def _stacked(runs: pd.DataFrame, score: str, arrays) -> NDArray:
-    """A score on each example of all runs in one world (seeds, N)."""
-    keys = [_key(cell, seed, score) for cell, seed in zip(runs["cell"], runs["seed"], strict=True)]
-    missing = [key for key in keys if key not in arrays]
-    if missing:
-        raise AblationError(f"there is no {score!r} by test example: {missing[0]} is not in examples.npz")
-    return np.stack([arrays[key] for key in keys])
+def _stacked(runs: pd.DataFrame, table: pd.DataFrame, score: str, arrays) -> NDArray:
+    """A score on each example of some runs of one world (seeds, N), out of the arrays that `_examples` made."""
+    world = int(runs["world"].iloc[0])
+    rows = table.index[table["world"] == world].get_indexer(runs.index)
+    found = arrays[key][rows] if (key := _key(score, world)) in arrays else np.full((len(rows), 1), np.nan)
+    if np.isnan(found).all(axis=1).any():
+        raise AblationError(f"there is no {score!r} by test example of {runs['cell'].iloc[0]!r} in examples.npz")
+    return found
 
 
-def _keep_clusters(arrays: dict[str, NDArray], cell: Cell, clusters: NDArray) -> None:
-    """Add the clusters of a world's test examples, which are the same for all its cells and seeds: one array is kept.
+def _examples(table: pd.DataFrame, runs: Path, scores: set[str]) -> dict[str, NDArray]:
+    """Scores on each test example, an array (runs, N) per score and world, whose rows are the runs of `table` in order.
 
-    Raises AblationError if they are not the same.
+    A run without a score has NaN. "clusters|WORLD" (N,) are what the examples of a world belong to.
+    Raises AblationError if the runs of a world were not tested on the same examples.
     """
-    kept = arrays.setdefault(_clusters_of(cell.world), clusters)
-    if not np.array_equal(kept, clusters):
-        raise AblationError(
-            f"{cell.name!r} was tested on other examples of world {cell.world} than the cells before it"
-        )
+    arrays: dict[str, NDArray] = {}
+    for world, of_world in table.groupby("world"):
+        kept = [
+            examples_of(runs, Cell(cell, world=world), seed) for cell, seed in of_world[["cell", "seed"]].to_numpy()
+        ]
+        clusters = [found["clusters"] for found in kept if "clusters" in found]
+        if any(not np.array_equal(clusters[0], other) for other in clusters):
+            raise AblationError(f"not all runs of world {world} were tested on the same examples")
+        if clusters:
+            arrays[_key("clusters", world)] = clusters[0]
+        for score in sorted(scores.intersection(set().union(*kept))):
+            N = next(len(found[score]) for found in kept if score in found)
+            arrays[_key(score, world)] = np.stack([found.get(score, np.full(N, np.nan, np.float32)) for found in kept])
+    return arrays
 
 
-def _clusters_of(world: int | None) -> str:
-    return f"clusters|{world}"
-
-
-def _key(cell: str, seed: int, score: str) -> str:
-    """Name of an array; the seed says which world, see `run_cells`."""
-    return f"{cell}|{seed}|{score}"
+def _key(name: str, world: int) -> str:
+    """Name of the array of a score, or of the clusters, of a world."""
+    return f"{name}|{world}"
 
 
 def _prediction(file: Path, out: Path) -> str:

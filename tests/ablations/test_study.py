@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from minivl.ablations import studies
-from minivl.ablations.runner import AblationError, Cell, Measured
-from minivl.ablations.study import Contrast, Study, judge, run_study
+from minivl.ablations.runner import AblationError, Cell, Measured, save_arrays
+from minivl.ablations.study import Contrast, Study, _examples, judge, run_study
 from minivl.cli import app
 from minivl.config import BUNDLED, scale
 from minivl.metrics.bootstrap import paired_worlds
@@ -79,6 +79,16 @@ def test_the_interval_is_that_of_the_examples(tmp_path, predictions):
     )
     found = paired_worlds(a, b, [np.arange(20) // 2] * 5)
     assert judged.loc[0, list(found)].to_dict() == pytest.approx(found)
+
+
+def test_runs_are_paired_by_seed_in_whatever_order_they_stand(tmp_path, predictions):
+    judged = study(tmp_path / "out", predictions)
+    turned = pd.read_csv(tmp_path / "out" / "runs.csv")[::-1].reset_index(drop=True)
+    some = turned["cell"] == "some"
+    turned = pd.concat([turned[some][::-1], turned[~some]]).reset_index(drop=True)
+    save_arrays(tmp_path / "out" / "examples.npz", _examples(turned, tmp_path / "out" / "runs", {"R@1"}))
+    turned.to_csv(tmp_path / "out" / "runs.csv", index=False)
+    pd.testing.assert_frame_equal(judge(STUDY, tmp_path / "out"), judged)
 
 
 def test_a_study_grows_world_by_world(tmp_path, predictions):
