@@ -231,6 +231,24 @@ DISCOVLA_STUDIES = (
         prepare=render,
     ),
     Study(
+        name="fusion-where-empty",
+        question="In new worlds: does fusion cost where every frame shows something, and pay where many show nothing?",
+        cells=tuple(
+            Cell(
+                f"{method}, {empty} empty",
+                {**SMALL, **changes, "filler": filler, "frames": max(FRAMES), "frame_captions": max(FRAMES)},
+            )
+            for empty, filler in EMPTY.items()
+            for method, changes in (("LoRA", LORA), ("IVFusion", {}))
+        ),
+        contrasts=tuple(
+            Contrast(f"IVFusion, {empty} empty", f"IVFusion, {empty} empty", f"LoRA, {empty} empty", "R@sum")
+            for empty in EMPTY
+        ),
+        run=run_cell,
+        prepare=render,
+    ),
+    Study(
         name="new-words",
         question="Few videos with new words: does PImgAlign pay there, for whole videos and for single moments?",
         cells=(

@@ -51,6 +51,7 @@ STUDIES = (
     "more-captions",
     "fusion-on-more",
     "fusion-and-dilution",
+    "fusion-where-empty",
     "new-words",
     "one-step-captions",
     "rooms-told",
