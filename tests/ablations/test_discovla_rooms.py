@@ -76,3 +76,8 @@ def test_one_cell_end_to_end(rooms, monkeypatch):
 def test_without_training_it_is_the_clip_that_knows_rooms():
     measured = discovla_rooms.run_rooms(TINY, Cell("any", {"rounds": 0, "learning_rate": 0.1}), 0)
     assert "teacher right" not in measured.scores and measured.scores["trained parameters"] == 0
+
+
+def test_whoever_tells_the_room_tells_the_wall():
+    found = discovla_rooms.recognised(TINY, pictures=20)
+    assert 0 <= found["room"] <= found["wall"] <= 100
