@@ -106,8 +106,9 @@ def clip_of_rooms(settings: Scale) -> Path:
     """
     config, world = settings.clip_pretrain, settings.world
     assert world is not None  # studies refuse settings without a world
-    named = json.dumps([dataclasses.asdict(config), dataclasses.asdict(world), "rooms"], sort_keys=True)
-    folder = cache_dir() / "clips" / hashlib.sha256(named.encode()).hexdigest()[:12]
+    named = json.dumps([dataclasses.asdict(config), dataclasses.asdict(world), HUES, GREY], sort_keys=True)
+    weights = (BUNDLED / "clip_kitchen" / "open_clip_model.safetensors").read_bytes()
+    folder = cache_dir() / "clips" / hashlib.sha256(named.encode() + weights).hexdigest()[:12]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
