@@ -3,8 +3,8 @@
 from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
+from minivl.ablations.discovla_details import prepare_rooms, run_rooms
 from minivl.ablations.discovla_room import run_adapted, run_all_weights, run_reader
-from minivl.ablations.discovla_rooms import prepare_rooms, run_rooms
 from minivl.ablations.discovla_teachers import run_teacher
 from minivl.ablations.readers import READERS, TRUE_READERS
 from minivl.ablations.runner import Cell

@@ -54,10 +54,14 @@ def run_teacher(settings: Scale, cell: Cell, seed: int) -> Measured:
         training = training_of(settings, len(train), seed, rounds, batch, rate)
         fit(model, told, training, Path(run_dir), losses, progress=False)
     found = measured(model.eval(), world, val, test, time.process_time() - began)
-    probed = diagnose(model, with_pseudo_captions(val, rendered_captions(val)), training.batch_size, progress=False)
-    percent = probed.set_index("probe")["percent"]
-    found.scores.update({name: float(percent[probe]) for probe, name in PROBES.items()})
+    found.scores.update(how_often_right(model, with_pseudo_captions(val, rendered_captions(val)), training.batch_size))
     return found
+
+
+def how_often_right(model: Any, val: ClipDataset, batch: int) -> dict[str, float]:
+    """`PROBES` of clips with captions of frames, in batches as in training."""
+    percent = diagnose(model, val, batch, progress=False).set_index("probe")["percent"]
+    return {name: float(percent[probe]) for probe, name in PROBES.items()}
 
 
 class Numbered(Dataset):

@@ -31,7 +31,9 @@ class WorldConfig:
     novel: float = 0.0  # chance that an ingredient is one that CLIP's pretraining never saw or read
     style: float = 0.0  # shift of visual style from pretraining, 0 (none) to 1 (faded, tinted, blurred)
     clutter: float = 0.3  # chance of each object on the counter that no caption mentions
-    filler: float = 0.4  # moments before steps in which nothing happens, for six steps; 6: before each (of two dishes)
+    filler: float = (
+        0.4  # empty moments: before a step by a chance of filler / (3 dishes); 6 with two dishes: before each
+    )
     frame_captions: int = 8  # captions of single frames per video, spread as frame sampling spreads its frames
     transcript_shift: float = 4.0  # seconds; narration is shifted by up to this much either way
     transcript_missing: float = 0.2  # share of steps that the narrator says nothing about

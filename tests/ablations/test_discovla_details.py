@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from minivl.ablations import discovla_rooms
+from minivl.ablations import discovla_details
 from minivl.ablations.discovla import world_clips
 from minivl.ablations.runner import Cell
 from minivl.clip import load_clip
@@ -22,62 +22,64 @@ def clips():
 
 
 def test_rooms_have_the_colours_that_are_drawn():
-    told = discovla_rooms.rooms_of("test", 8, TINY.world)
+    told = discovla_details.rooms_of("test", 8, TINY.world)
     for number, (_, draw) in enumerate(kitchen_clips("test", 8, TINY.world)):
         pixels = np.random.default_rng([TINY.world.seed, SPLITS.index("test"), number]).spawn(3)[2]
         stage = Stage.draw(pixels, TINY.world.clutter)
         assert np.abs(draw()[:, :2].mean((0, 1, 2)) - stage.wall).max() < 20
-        assert told[number] == discovla_rooms.room(stage)
+        assert told[number] == discovla_details.room(stage)
 
 
 @pytest.mark.parametrize(
     "wall, name", [(GREY, "grey"), (RED, "red"), ((230, 120, 130), "red"), ((120, 230, 220), "teal")]
 )
 def test_colours_have_names(wall, name):
-    assert discovla_rooms.room(Stage(wall, GREY, (0, 0), ())) == f"in a {name} and grey kitchen"
+    assert discovla_details.room(Stage(wall, GREY, (0, 0), ())) == f"in a {name} and grey kitchen"
 
 
 def test_captions_of_frames_tell_the_room_of_their_video(clips):
-    plain, told = (discovla_rooms._told(clips[1], "val", TINY.world, rooms).frame_captions for rooms in (False, True))
-    for before, after, room in zip(plain, told, discovla_rooms.rooms_of("val", len(clips[1]), TINY.world), strict=True):
+    plain, told = (discovla_details._told(clips[1], "val", TINY.world, rooms).frame_captions for rooms in (False, True))
+    for before, after, room in zip(
+        plain, told, discovla_details.rooms_of("val", len(clips[1]), TINY.world), strict=True
+    ):
         assert after == [f"{caption} {room}" for caption in before]
 
 
 def test_a_clip_learns_rooms_once(monkeypatch):
-    folder = discovla_rooms.clip_of_rooms(TINY)
+    folder = discovla_details.clip_of_rooms(TINY)
     weights, bundled = (load_clip(name).model.text_projection for name in (str(folder), "kitchen"))
     assert not torch.equal(weights, bundled)
-    monkeypatch.setattr(discovla_rooms, "_train_on", lambda *_: pytest.fail("trained again"))
-    assert discovla_rooms.clip_of_rooms(TINY) == folder
+    monkeypatch.setattr(discovla_details, "_train_on", lambda *_: pytest.fail("trained again"))
+    assert discovla_details.clip_of_rooms(TINY) == folder
 
 
 def test_the_own_video_is_right_and_no_other(clips, monkeypatch):
     """A model that embeds a text as the video of its number finds all; turned by one, none."""
     test = clips[2]
     videos = torch.eye(len(test))
-    monkeypatch.setattr(discovla_rooms, "embeddings", lambda *_, **__: type("E", (), {"videos": videos}))
+    monkeypatch.setattr(discovla_details, "embeddings", lambda *_, **__: type("E", (), {"videos": videos}))
     for turned, percent in ((0, 100), (1, 0)):
-        monkeypatch.setattr(discovla_rooms, "embed_texts", lambda *_, by=turned: videos.roll(by, 0))
-        assert (discovla_rooms.scenes_found(None, test, TINY.world) == percent).all()
+        monkeypatch.setattr(discovla_details, "embed_texts", lambda *_, by=turned: videos.roll(by, 0))
+        assert (discovla_details.scenes_found(None, test, TINY.world) == percent).all()
 
 
 @pytest.mark.parametrize("rooms", [False, True])
 def test_one_cell_end_to_end(rooms, monkeypatch):
-    trained, fit = [], discovla_rooms.fit
-    monkeypatch.setattr(discovla_rooms, "fit", lambda model, told, *more, **options: (
+    trained, fit = [], discovla_details.fit
+    monkeypatch.setattr(discovla_details, "fit", lambda model, told, *more, **options: (
         trained.append(told.frame_captions), fit(model, told, *more, **options)))  # fmt: skip
     settings = {"learning_rate": 1e-2, "alpha": 0.3, "beta": 1.0, "distill": "paper", "rooms": rooms}
-    measured = discovla_rooms.run_rooms(TINY, Cell("any", settings), 0)
+    measured = discovla_details.run_rooms(TINY, Cell("any", settings), 0)
     assert measured.examples["scenes"].mean() == measured.scores["scenes"]
     assert "teacher right where student wrong" in measured.scores
     assert all(caption.endswith(" kitchen") for caption in trained[0][0]) is rooms
 
 
 def test_without_training_it_is_the_clip_that_knows_rooms():
-    measured = discovla_rooms.run_rooms(TINY, Cell("any", {"rounds": 0, "learning_rate": 0.1}), 0)
+    measured = discovla_details.run_rooms(TINY, Cell("any", {"rounds": 0, "learning_rate": 0.1}), 0)
     assert "teacher right" not in measured.scores and measured.scores["trained parameters"] == 0
 
 
 def test_whoever_tells_the_room_tells_the_wall():
-    found = discovla_rooms.recognised(TINY, pictures=20)
+    found = discovla_details.recognised(TINY, pictures=20)
     assert 0 <= found["room"] <= found["wall"] <= 100

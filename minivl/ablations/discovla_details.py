@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from minivl.ablations.discovla import BATCH, measured, render, training_of, world_and_rest, world_clips
-from minivl.ablations.discovla_teachers import PROBES
+from minivl.ablations.discovla_teachers import how_often_right
 from minivl.ablations.runner import Cell, Measured
 from minivl.assets.clip_pretraining import CaptionedFrames, ImageTextContrast, draw_pictures
 from minivl.clip import load_clip
@@ -33,7 +33,6 @@ from minivl.data.world.render import Stage
 from minivl.discovla import DiscoVLA
 from minivl.discovla.beyond.probes import embed_texts
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
-from minivl.tasks.clip.diagnosis import diagnose
 from minivl.tasks.clip.retrieval import embeddings, without_idle_fusion, zero_shot
 from minivl.train.loop import fit, seed_everything
 
@@ -43,7 +42,7 @@ GREY = 0.12  # saturation below which a colour has no hue
 
 def prepare_rooms(settings: Scale, cell: Cell) -> str:
     """Render the world of a cell and train the CLIP that knows rooms, unless they are there; what splits have."""
-    clip_of_rooms(settings)
+    clip_of_rooms(settings, progress=True)  # takes minutes
     return render(settings, cell)
 
 
@@ -71,8 +70,7 @@ def run_rooms(settings: Scale, cell: Cell, seed: int) -> Measured:
     found.examples["scenes"] = scenes_found(model, test, world).astype(np.float32)
     found.scores["scenes"] = float(found.examples["scenes"].mean())
     if rounds:
-        probed = diagnose(model, _told(val, "val", world, rooms), batch, progress=False).set_index("probe")["percent"]
-        found.scores.update({name: float(probed[probe]) for probe, name in PROBES.items()})
+        found.scores.update(how_often_right(model, _told(val, "val", world, rooms), batch))
     return found
 
 
@@ -99,7 +97,7 @@ def room(stage: Stage) -> str:
     return f"in a {_color(stage.wall)} and {_color(stage.counter)} kitchen"
 
 
-def clip_of_rooms(settings: Scale) -> Path:
+def clip_of_rooms(settings: Scale, progress: bool = False) -> Path:
     """The folder of the bundled CLIP, trained on with half of the pictures that it had, every other one with its room.
 
     It is trained at the first call and kept outside the repository.
@@ -112,11 +110,11 @@ def clip_of_rooms(settings: Scale) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            _train_on(folder, settings, world)
+            _train_on(folder, settings, world, progress)
     return folder
 
 
-def _train_on(folder: Path, settings: Scale, world: WorldConfig) -> None:
+def _train_on(folder: Path, settings: Scale, world: WorldConfig, progress: bool) -> None:
     from safetensors.torch import save_file
 
     config, rng = settings.clip_pretrain, np.random.default_rng(world.seed)
@@ -124,14 +122,14 @@ def _train_on(folder: Path, settings: Scale, world: WorldConfig) -> None:
         dataclasses.replace(picture, caption=f"{picture.caption} {room(picture.stage)}")
         if rng.random() < 0.5
         else picture
-        for picture in draw_pictures("train", config.images // 2, world)
+        for picture in draw_pictures("train", config.images // 2, world, progress=progress)
     ]
     clip = load_clip("kitchen")
     data = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
     seed_everything(config.train.seed)
     model = ImageTextContrast(clip.model.train())
     with TemporaryDirectory(dir=folder.parent) as scratch:
-        fit(model, data, config.train, Path(scratch) / "run", progress=False)
+        fit(model, data, config.train, Path(scratch) / "run", progress=progress)
         made = Path(shutil.copytree(BUNDLED / "clip_kitchen", Path(scratch) / "clip"))
         state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
         save_file(state, made / "open_clip_model.safetensors")
