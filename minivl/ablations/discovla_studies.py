@@ -30,9 +30,16 @@ BATCHES = (32, 128)  # videos per step
 ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 
 AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of steps
-MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), "rounds": 6}
+LONG = {"rounds": 6}
+MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), **LONG}
 
 TOLD = {"600 videos": (600, 1), "600 videos, 20 viewers": (600, 20), "2400 videos": (2400, 1)}  # viewers of each
+# Fusion without an adapter, with the rank of LoRA alone: as many trained parameters.
+WITHOUT_ADAPTER: dict[str, dict[str, Any]] = {
+    name: {"vision_fusion_layers": 2, "strategy": strategy}
+    for name, strategy in (("average", "average"), ("video level", "video"))
+}
+
 FEWER = {"videos_train": 2400, **CONVERGED}
 MORE = {**FEWER, "videos": 2400, "viewers": 20}
 
@@ -91,6 +98,22 @@ DISCOVLA_STUDIES = (
         question="Does IVFusion catch up with LoRA when training is three times as long?",
         cells=(Cell("LoRA", {**SMALL, **LORA, **CONVERGED}), Cell("IVFusion", {**SMALL, **CONVERGED})),
         contrasts=(Contrast("IVFusion, 300 steps", "IVFusion", "LoRA", "R@sum"),),
+        run=run_cell,
+        prepare=render,
+        **IN_ROOM,
+    ),
+    Study(
+        name="fusion-at-length",
+        question="After twice as many steps again: do frames that see each other pay, and in which of the paper's ways?",
+        cells=(
+            Cell("LoRA", {**SMALL, **LORA, **LONG}),
+            Cell("IVFusion", {**SMALL, **LONG}),
+            *(Cell(name, {**SMALL, **LORA, **LONG, **changes}) for name, changes in WITHOUT_ADAPTER.items()),
+        ),
+        contrasts=(
+            *(Contrast(name, name, "LoRA", "R@sum") for name in ("IVFusion", *WITHOUT_ADAPTER)),
+            Contrast("IVFusion or average", "IVFusion", "average", "R@sum"),
+        ),
         run=run_cell,
         prepare=render,
         **IN_ROOM,
@@ -180,7 +203,7 @@ DISCOVLA_STUDIES = (
         cells=(
             Cell("LoRA", {**SMALL, **MORE, **LORA}),
             Cell("IVFusion", {**SMALL, **MORE}),
-            Cell("video level", {**SMALL, **MORE, **LORA, "vision_fusion_layers": 2, "strategy": "video"}),
+            Cell("video level", {**SMALL, **MORE, **LORA, **WITHOUT_ADAPTER["video level"]}),
             Cell("all weights", {**ALL_WEIGHTS, **MORE, "strategy": "image", "weights": "all"}),
         ),
         contrasts=(

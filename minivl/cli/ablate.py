@@ -45,6 +45,7 @@ STUDIES = (
     "fusion-and-alignment",
     "soft-teacher",
     "longer-fusion",
+    "fusion-at-length",
     "room",
     "all-weights",
     "more-videos",
