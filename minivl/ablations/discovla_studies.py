@@ -104,7 +104,7 @@ DISCOVLA_STUDIES = (
     ),
     Study(
         name="fusion-at-length",
-        question="After twice as many steps again: do frames that see each other pay, and in which of the paper's ways?",
+        question="After 600 steps: do frames that see each other pay, and in which of the paper's ways?",
         cells=(
             Cell("LoRA", {**SMALL, **LORA, **LONG}),
             Cell("IVFusion", {**SMALL, **LONG}),
