@@ -4,6 +4,7 @@ from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
 from minivl.ablations.discovla_details import prepare_rooms, run_rooms
+from minivl.ablations.discovla_links import describe_links, run_links
 from minivl.ablations.discovla_room import run_adapted, run_all_weights, run_reader
 from minivl.ablations.discovla_teachers import run_teacher
 from minivl.ablations.readers import READERS, TRUE_READERS
@@ -46,6 +47,19 @@ MORE = {**FEWER, "videos": 2400, "viewers": 20}
 EMPTY = {"no": 0.0, "many": 6.0}  # moments in which nothing happens: none, and one before each step
 FRAMES = (4, 12)  # read of each video
 
+DISHES = (2, 3)  # of a video, to be told apart by what met what
+LINKS = {"videos_test": 1160, "batch_size": 64, "learning_rate": 1e-3, "rounds": 20, "videos": 9600}
+SEEN_ALONE: dict[str, dict[str, Any]] = {"sum": {"head": "sum"}, "bag": {"head": "bag"}}
+SEEING: dict[str, dict[str, Any]] = {
+    name: {"head": "attention", "layers": 2, **changes}
+    for name, changes in (
+        ("2 layers", {}),
+        ("1 layer", {"layers": 1}),
+        ("2400 videos", {"videos": 2400}),
+        ("600 videos", {"videos": 600}),
+        ("from the batch", {"told_from": "batch"}),
+    )
+}
 
 # What a difference in R@sum is a share of, for whole captions: from the frozen CLIP to a reader of all facts and links.
 ENDS = {"floor": "caption, mean", "ceiling": "facts, linked"}
@@ -270,6 +284,29 @@ DISCOVLA_STUDIES = (
         ),
         run=run_cell,
         prepare=render,
+    ),
+    Study(
+        name="links-learned",
+        question="What does it take to learn what met what, where no single frame shows it?",
+        cells=tuple(
+            Cell(f"{name}, {dishes} dishes", {**LINKS, **changes, "dishes": dishes})
+            for dishes in DISHES
+            for name, changes in (SEEN_ALONE | SEEING).items()
+        ),
+        contrasts=tuple(
+            Contrast(f"{name}, {dishes} dishes", f"{a}, {dishes} dishes", f"{b}, {dishes} dishes", "links")
+            for dishes in DISHES
+            for name, a, b in (
+                ("bag", "bag", "sum"),
+                ("2 layers", "2 layers", "bag"),
+                ("second layer", "2 layers", "1 layer"),
+                ("9600 videos", "2 layers", "2400 videos"),
+                ("2400 videos", "2400 videos", "600 videos"),
+                ("from the group", "2 layers", "from the batch"),
+            )
+        ),
+        run=run_links,
+        prepare=describe_links,
     ),
     Study(
         name="new-words",

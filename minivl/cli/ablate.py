@@ -53,6 +53,7 @@ STUDIES = (
     "fusion-on-more",
     "fusion-and-dilution",
     "fusion-where-empty",
+    "links-learned",
     "new-words",
     "one-step-captions",
     "rooms-told",
