@@ -2,7 +2,7 @@
 
 Every rendered video has a wall and a counter of its own colours, of which no caption tells. Here the captions of frames
 do, as a multimodal model's would: "a hand above the counter in a red and teal kitchen". The bundled CLIP never read of
-rooms; `clip_of_rooms` trains it on with pictures of which every other caption tells the room.
+rooms; `clip_of_rooms` trains it on with pictures of one moment in several rooms, so that only rooms tell them apart.
 """
 
 import colorsys
@@ -11,6 +11,8 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,13 +21,23 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import normalize
+from torch.utils.data import Dataset, default_collate
 
 from minivl.ablations.discovla import BATCH, measured, render, training_of, world_and_rest, world_clips
-from minivl.ablations.discovla_teachers import how_often_right
+from minivl.ablations.discovla_teachers import Delayed, how_often_right
 from minivl.ablations.runner import Cell, Measured
-from minivl.assets.clip_pretraining import CaptionedFrames, ImageTextContrast, draw_pictures
-from minivl.clip import load_clip
+from minivl.assets.clip_pretraining import (
+    CaptionedFrames,
+    ImageTextContrast,
+    draw_moment,
+    draw_picture,
+    draw_pictures,
+    image_text_retrieval,
+    picture_of,
+)
+from minivl.clip import Clip, load_clip
 from minivl.config import BUNDLED, Scale, WorldConfig, cache_dir, override
 from minivl.data.clips import ClipDataset
 from minivl.data.world.build import SPLITS
@@ -33,11 +45,15 @@ from minivl.data.world.render import Stage
 from minivl.discovla import DiscoVLA
 from minivl.discovla.beyond.probes import embed_texts
 from minivl.discovla.pseudo_captions import rendered_captions, with_pseudo_captions
+from minivl.progress import tqdm
 from minivl.tasks.clip.retrieval import embeddings, without_idle_fusion, zero_shot
-from minivl.train.loop import fit, seed_everything
+from minivl.train.loop import fit, model_losses, seed_everything
 
 HUES = ("red", "yellow", "green", "teal", "blue", "purple")  # 60 degrees each, red about 0
 GREY = 0.12  # saturation below which a colour has no hue
+
+# How CLIP learns rooms: so many of them per moment, passes over all pictures, and the rate.
+ROOMS, EPOCHS, RATE = 8, 5, 7e-4
 
 
 def prepare_rooms(settings: Scale, cell: Cell) -> str:
@@ -49,12 +65,12 @@ def prepare_rooms(settings: Scale, cell: Cell) -> str:
 def run_rooms(settings: Scale, cell: Cell, seed: int) -> Measured:
     """Adapt the CLIP that knows rooms as a cell says, whose captions of frames tell rooms or not ("rooms"), and score.
 
-    Beside the scores of `minivl.ablations.discovla` and how often the teacher is right: "scenes", the percentage of
-    test videos that are found by the caption of their middle frame with its room.
+    "late" is the share of the steps before AlignDistill begins.
+    Beside the scores of `minivl.ablations.discovla` and how often the teacher is right: "rooms", see `rooms_found`.
     """
     world, chosen = world_and_rest(settings, cell)
     rooms, rounds, batch = chosen.pop("rooms", False), chosen.pop("rounds", 1), chosen.pop("batch_size", BATCH)
-    rate = chosen.pop("learning_rate")
+    rate, late = chosen.pop("learning_rate"), chosen.pop("late", 0.0)
     train, val, test = world_clips(settings.inputs, world, None)
     config, folder = without_idle_fusion(override(settings.discovla, **chosen)), str(clip_of_rooms(settings))
 
@@ -65,25 +81,27 @@ def run_rooms(settings: Scale, cell: Cell, seed: int) -> Measured:
         told = _told(train, "train", world, rooms) if config.alpha or config.beta else train
         with TemporaryDirectory() as run_dir:
             training = training_of(settings, len(train), seed, rounds, batch, rate)
-            fit(model, told, training, Path(run_dir), progress=False)
+            losses = Delayed(int(late * (training.steps or 0))) if late else model_losses
+            fit(model, told, training, Path(run_dir), losses, progress=False)
     found = measured(model.eval(), world, val, test, time.process_time() - began if rounds else 0.0)
-    found.examples["scenes"] = scenes_found(model, test, world).astype(np.float32)
-    found.scores["scenes"] = float(found.examples["scenes"].mean())
+    found.examples["rooms"] = rooms_found(model, test, world).astype(np.float32)
+    found.scores["rooms"] = float(found.examples["rooms"].mean())
     if rounds:
         found.scores.update(how_often_right(model, _told(val, "val", world, rooms), batch))
     return found
 
 
 @torch.inference_mode()
-def scenes_found(model: Any, test: ClipDataset, world: WorldConfig) -> NDArray[np.float64]:
-    """For each test video 100 if the caption of its middle frame with its room finds it first, else 0."""
-    said = [captions[len(captions) // 2] for captions in test.rows["frame_captions"]]
-    texts = embed_texts(
-        model, test, [f"{a} {b}" for a, b in zip(said, rooms_of("test", len(test), world), strict=True)]
-    )
+def rooms_found(model: Any, test: ClipDataset, world: WorldConfig) -> NDArray[np.float64]:
+    """For each test video 100 if, of one frame caption with every room, that with its own fits it best, else 0.
+
+    The caption tells no step ("a hand above the counter in a red and teal kitchen"); by chance one room in 49 is right.
+    """
+    told = list(every_room())
+    texts = embed_texts(model, test, [f"a hand above the counter {room}" for room in told])
     videos = embeddings(model, test, progress=False).videos
-    best = (normalize(texts, dim=-1) @ normalize(videos, dim=-1).T).argmax(1).cpu().numpy()
-    return 100.0 * (best == np.arange(len(best)))
+    best = (normalize(videos, dim=-1) @ normalize(texts, dim=-1).T).argmax(1).tolist()
+    return 100.0 * np.array([told[b] == own for b, own in zip(best, rooms_of("test", len(best), world), strict=True)])
 
 
 def rooms_of(split: str, count: int, world: WorldConfig) -> list[str]:
@@ -94,17 +112,26 @@ def rooms_of(split: str, count: int, world: WorldConfig) -> list[str]:
 
 def room(stage: Stage) -> str:
     """The colours of wall and counter in words: "in a red and teal kitchen"."""
-    return f"in a {_color(stage.wall)} and {_color(stage.counter)} kitchen"
+    return _said(_color(stage.wall), _color(stage.counter))
+
+
+def every_room() -> Iterator[str]:
+    """All that `room` can say."""
+    return (_said(wall, counter) for wall, counter in product((*HUES, "grey"), repeat=2))
+
+
+def _said(wall: str, counter: str) -> str:
+    return f"in a {wall} and {counter} kitchen"
 
 
 def clip_of_rooms(settings: Scale, progress: bool = False) -> Path:
-    """The folder of the bundled CLIP, trained on with half of the pictures that it had, every other one with its room.
+    """The folder of the bundled CLIP, trained on to tell rooms.
 
     It is trained at the first call and kept outside the repository.
     """
     config, world = settings.clip_pretrain, settings.world
     assert world is not None  # studies refuse settings without a world
-    named = json.dumps([dataclasses.asdict(config), dataclasses.asdict(world), HUES, GREY], sort_keys=True)
+    named = json.dumps([dataclasses.asdict(config), dataclasses.asdict(world), HUES, GREY, ROOMS, EPOCHS, RATE])
     weights = (BUNDLED / "clip_kitchen" / "open_clip_model.safetensors").read_bytes()
     folder = cache_dir() / "clips" / hashlib.sha256(named.encode() + weights).hexdigest()[:12]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -114,22 +141,50 @@ def clip_of_rooms(settings: Scale, progress: bool = False) -> Path:
     return folder
 
 
+class InManyRooms(Dataset):
+    """Of each moment as many pictures as ROOMS, whose captions tell their rooms, and as many others that tell none.
+
+    Pictures of a batch of CLIP's can be told apart by their steps, and rooms need not be read; those of a moment can't.
+    """
+
+    def __init__(self, moments: int, clip: Clip, world: WorldConfig, progress: bool = False):
+        rng = np.random.default_rng([world.seed, 200])
+        pictures = []
+        for _ in tqdm(range(moments), desc="drawing rooms", disable=not progress):
+            moment = draw_moment("train", world, rng)
+            in_rooms = [picture_of(*moment, world, rng) for _ in range(ROOMS)]
+            pictures += [dataclasses.replace(p, caption=f"{p.caption} {room(p.stage)}") for p in in_rooms]
+            pictures += [draw_picture("train", world, rng) for _ in range(ROOMS)]
+        self.pictures = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
+
+    def __len__(self) -> int:
+        return len(self.pictures) // (2 * ROOMS)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """`image` (2 * ROOMS, 3, H, W) and `text_ids` (2 * ROOMS, L)."""
+        return default_collate([self.pictures[2 * ROOMS * index + number] for number in range(2 * ROOMS)])
+
+
+class RoomContrast(ImageTextContrast):
+    """CLIP's own objective on all pictures of a batch of `InManyRooms`."""
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return super().losses({name: of_moments.flatten(0, 1) for name, of_moments in batch.items()})
+
+
 def _train_on(folder: Path, settings: Scale, world: WorldConfig, progress: bool) -> None:
     from safetensors.torch import save_file
 
-    config, rng = settings.clip_pretrain, np.random.default_rng(world.seed)
-    pictures = [
-        dataclasses.replace(picture, caption=f"{picture.caption} {room(picture.stage)}")
-        if rng.random() < 0.5
-        else picture
-        for picture in draw_pictures("train", config.images // 2, world, progress=progress)
-    ]
+    config = settings.clip_pretrain
+    moments = max(1, config.images // (2 * ROOMS))  # as many pictures as the bundled CLIP has seen
+    batch = max(1, config.train.batch_size // (2 * ROOMS))
+    training = dataclasses.replace(config.train, batch_size=batch, learning_rate=RATE, epochs=EPOCHS)
     clip = load_clip("kitchen")
-    data = CaptionedFrames(pictures, clip.tokenizer, clip.image_size, clip.mean, clip.std)
-    seed_everything(config.train.seed)
-    model = ImageTextContrast(clip.model.train())
+    data = InManyRooms(moments, clip, world, progress)
+    seed_everything(training.seed)
+    model = RoomContrast(clip.model.train())
     with TemporaryDirectory(dir=folder.parent) as scratch:
-        fit(model, data, config.train, Path(scratch) / "run", progress=progress)
+        fit(model, data, training, Path(scratch) / "run", progress=progress)
         made = Path(shutil.copytree(BUNDLED / "clip_kitchen", Path(scratch) / "clip"))
         state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
         save_file(state, made / "open_clip_model.safetensors")
@@ -158,10 +213,10 @@ def recognised(settings: Scale, pictures: int = 600) -> dict[str, float]:
     """Of how many held-out pictures `clip_of_rooms` tells the wall, and the whole room, percent.
 
     Each picture chooses among its own caption with every room; by chance one wall in 7 is right and one room in 49.
+    "step": of how many pictures, one of each kind, the caption without a room is found; "step, bundled" by CLIP before.
     """
     assert settings.world is not None
-    clip, colors = load_clip(str(clip_of_rooms(settings))), (*HUES, "grey")
-    rooms = [f"in a {wall} and {counter} kitchen" for wall in colors for counter in colors]
+    clip, rooms = load_clip(str(clip_of_rooms(settings))), list(every_room())
     shown = draw_pictures("test", pictures, settings.world)
     data = CaptionedFrames(shown, clip.tokenizer, clip.image_size, clip.mean, clip.std)
     told = []
@@ -171,7 +226,13 @@ def recognised(settings: Scale, pictures: int = 600) -> dict[str, float]:
         told.append(rooms[int((texts @ image[0]).argmax())])
     true = [room(picture.stage) for picture in shown]
     walls = [a.split()[2] == b.split()[2] for a, b in zip(told, true, strict=True)]
+    kinds = draw_pictures("test", pictures, settings.world, distinct=True)
+    found = {
+        name: image_text_retrieval(which, kinds)["t2v"]["R@1"]
+        for name, which in (("step", clip), ("step, bundled", load_clip("kitchen")))
+    }
     return {
         "wall": 100 * sum(walls) / len(shown),
         "room": 100 * sum(a == b for a, b in zip(told, true, strict=True)) / len(shown),
+        **found,
     }

@@ -64,6 +64,20 @@ def how_often_right(model: Any, val: ClipDataset, batch: int) -> dict[str, float
     return {name: float(percent[probe]) for probe, name in PROBES.items()}
 
 
+class Delayed:
+    """DiscoVLA's losses, without AlignDistill in the first steps: its teacher, trained like its student, learns first."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def __call__(self, model: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        losses = model.losses(batch)
+        if self.left > 0:
+            losses["total"] = losses["total"] - model.config.beta * losses["distill"]
+        self.left -= 1
+        return losses
+
+
 class Numbered(Dataset):
     """Clips that know their numbers: an item has a `number`, too."""
 

@@ -68,11 +68,20 @@ def _meal_of(split: str, world: WorldConfig, rng: np.random.Generator):
 
 def draw_picture(split: str, world: WorldConfig, rng: np.random.Generator) -> CaptionedFrame:
     """A random moment of a random meal of a split: mostly steps, some finished dishes, a few empty counters."""
+    return picture_of(*draw_moment(split, world, rng), world, rng)
+
+
+def draw_moment(split: str, world: WorldConfig, rng: np.random.Generator) -> tuple[Step | None, Dish | None]:
+    """What a random picture of a split shows: a step, or a finished dish, or neither."""
     dishes = _meal_of(split, world, rng).dishes
     dish = dishes[rng.integers(len(dishes))]
     kind = rng.choice(["step", "plate", "idle"], p=[0.72, 0.25, 0.03])
     step = Step(str(rng.choice(["slice", "add", "add", "pour", dish.treatment])), dish) if kind == "step" else None
-    plate = dish if kind == "plate" else None
+    return step, dish if kind == "plate" else None
+
+
+def picture_of(step: Step | None, plate: Dish | None, world: WorldConfig, rng: np.random.Generator) -> CaptionedFrame:
+    """A moment in a room of its own."""
     stage = Stage.draw(rng, world.clutter)
     frame = draw_frame(stage, step, rng.random(), rng, world.image_size, plate=plate)
     return CaptionedFrame(frame, language.pretraining_caption(step, rng, plate), _fact(step, plate), stage)

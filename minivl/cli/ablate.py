@@ -56,7 +56,7 @@ STUDIES = (
     "links-learned",
     "new-words",
     "one-step-captions",
-    "rooms-told",
+    "rooms-known",
     "oracle-teacher",
     "frames-say-more",
     "joint-and-shift",

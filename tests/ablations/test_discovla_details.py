@@ -53,14 +53,26 @@ def test_a_clip_learns_rooms_once(monkeypatch):
     assert discovla_details.clip_of_rooms(TINY) == folder
 
 
-def test_the_own_video_is_right_and_no_other(clips, monkeypatch):
-    """A model that embeds a text as the video of its number finds all; turned by one, none."""
-    test = clips[2]
-    videos = torch.eye(len(test))
-    monkeypatch.setattr(discovla_details, "embeddings", lambda *_, **__: type("E", (), {"videos": videos}))
+def test_only_rooms_tell_pictures_of_a_moment_apart():
+    data = discovla_details.InManyRooms(2, load_clip("kitchen"), TINY.world)
+    shown, half = data.pictures, discovla_details.ROOMS
+    assert len(data) == 2 and data[1]["image"].shape == (2 * half, 3, 48, 48)
+    texts = load_clip("kitchen").tokenizer(["kitchen"])[0]
+    word = texts[1]  # after the beginning
+    told = (shown.text_ids == word).any(1).view(2, 2, half)
+    assert told[:, 0].all()  # "... in a red and teal kitchen"
+
+
+def test_a_video_is_right_if_its_own_room_fits_best(clips, monkeypatch):
+    """A model that embeds a video as the text of its room finds all; of another room, none."""
+    test, rooms = clips[2], list(discovla_details.every_room())
+    texts = torch.eye(len(rooms))
+    own = torch.tensor([rooms.index(said) for said in discovla_details.rooms_of("test", len(test), TINY.world)])
+    monkeypatch.setattr(discovla_details, "embed_texts", lambda *_: texts)
     for turned, percent in ((0, 100), (1, 0)):
-        monkeypatch.setattr(discovla_details, "embed_texts", lambda *_, by=turned: videos.roll(by, 0))
-        assert (discovla_details.scenes_found(None, test, TINY.world) == percent).all()
+        videos = texts[(own + turned) % len(rooms)]
+        monkeypatch.setattr(discovla_details, "embeddings", lambda *_, v=videos, **__: type("E", (), {"videos": v}))
+        assert (discovla_details.rooms_found(None, test, TINY.world) == percent).all()
 
 
 @pytest.mark.parametrize("rooms", [False, True])
@@ -70,7 +82,7 @@ def test_one_cell_end_to_end(rooms, monkeypatch):
         trained.append(told.frame_captions), fit(model, told, *more, **options)))  # fmt: skip
     settings = {"learning_rate": 1e-2, "alpha": 0.3, "beta": 1.0, "distill": "paper", "rooms": rooms}
     measured = discovla_details.run_rooms(TINY, Cell("any", settings), 0)
-    assert measured.examples["scenes"].mean() == measured.scores["scenes"]
+    assert measured.examples["rooms"].mean() == measured.scores["rooms"]
     assert "teacher right where student wrong" in measured.scores
     assert all(caption.endswith(" kitchen") for caption in trained[0][0]) is rooms
 
