@@ -6,7 +6,8 @@ which title of a dish is right, among all that have its ingredient and a liquid 
 dishes k * k titles, of which one is right by chance. Whoever scores frames one by one and adds up can't tell them
 apart: the same things are shown in all of these meals, only in other vessels, and vessels are drawn at random.
 
-The bundled CLIP reads pictures and titles and stays as it is; a head is trained on its vectors of frames.
+The bundled CLIP reads pictures and titles and stays as it is; a head is trained on its vectors of frames. Or CLIP's own
+last blocks are trained on, which DiscoVLA makes fusion layers of, and read the class tokens that come out below them.
 """
 
 import time
@@ -32,6 +33,7 @@ from minivl.data.images import preprocess
 from minivl.data.world.meals import DISH_NAMES, INGREDIENTS, LIQUIDS, TREATMENTS, Meal, draw_split
 from minivl.data.world.render import Stage, draw_frame
 from minivl.data.world.timeline import schedule
+from minivl.discovla.ivfusion import Layout, adapt_tower, first_tokens
 from minivl.train.loop import fit, seed_everything
 
 THINGS = tuple(product(INGREDIENTS, ("whole", "sliced")))
@@ -53,10 +55,12 @@ def run_links(settings: Scale, cell: Cell, seed: int) -> Measured:
     The score "links" is the percentage of dishes of test videos whose title is chosen.
     """
     world, chosen = world_and_rest(settings, cell)
-    train, test = links_of("train", chosen["videos"], world), links_of("test", world.videos_test, world)
+    below = chosen.get("blocks", 0)  # how many of CLIP's last blocks are trained
+    train, test = links_of("train", chosen["videos"], world, below), links_of("test", world.videos_test, world, below)
     began = time.process_time()
     seed_everything(seed)
-    model = Linker(title_vectors(), chosen["head"], chosen.get("layers", 0), chosen.get("told_from", "group"))
+    head = FusionBlocks(below, chosen["strategy"], chosen.get("rank")) if below else None
+    model = Linker(title_vectors(), head or chosen["head"], chosen.get("layers", 0), chosen.get("told_from", "group"))
     training = training_of(settings, len(train), seed, chosen["rounds"], chosen["batch_size"], chosen["learning_rate"])
     with TemporaryDirectory() as run_dir:
         fit(model, train, training, Path(run_dir), progress=False)
@@ -64,14 +68,14 @@ def run_links(settings: Scale, cell: Cell, seed: int) -> Measured:
     scores = {
         "links": float(right.mean()),
         "links, training": float(model.right(train).float().mean()) * 100,
-        "trained parameters": sum(p.numel() for p in model.parameters()),
+        "trained parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "cpu seconds": time.process_time() - began,
     }
     return Measured(scores, {"links": right})
 
 
 class Links(Dataset):
-    """Videos of k dishes: vectors of their pictures (N, F, D), and what each dish is.
+    """Videos of k dishes: what CLIP makes of their pictures (N, F, D), see `links_of`, and what each dish is.
 
     thing, title   (N, k) its row and column in `title_vectors`
     """
@@ -92,24 +96,27 @@ class Linker(nn.Module):
     head     "sum": a perceptron changes each frame by itself, so that a title's score is a sum over frames
              "bag": a second one changes the mean
              "attention": a transformer of so many `layers`, in which every frame sees all frames of its video
+             or a module of your own, from frames (B, F, D) to frames
     told_from   what the right title is told from in training: "group", all titles that the contents of the video
              allow, or "batch", by the contrastive loss with the title of one dish of each video
     """
 
     titles: Tensor
 
-    def __init__(self, titles: Tensor, head: str, layers: int = 0, told_from: str = "group"):
+    def __init__(self, titles: Tensor, head: str | nn.Module, layers: int = 0, told_from: str = "group"):
         super().__init__()
         D = titles.shape[-1]
         self.register_buffer("titles", titles)  # (things, titles, D)
         self.told_from = told_from
         self.on_titles = nn.Linear(D, D)
-        self.on_frames = _perceptron(D) if head != "attention" else _transformer(D, layers)
+        if isinstance(head, nn.Module):
+            self.on_frames = head
+        else:
+            self.on_frames = _transformer(D, layers) if head == "attention" else _perceptron(D)
         self.on_mean = _perceptron(D) if head == "bag" else None
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Vectors of frames (B, F, D), of length 1 -> of videos (B, D), of length 1."""
-        frames = frames * frames.shape[-1] ** 0.5  # numbers of about 1, as layers are initialised for
+        """Frames (B, F, D) -> videos (B, D), of length 1."""
         changed = self.on_frames(frames)
         mean = (changed if self.on_mean is None else frames + changed).mean(1)
         return normalize(mean if self.on_mean is None else mean + self.on_mean(mean), dim=-1)
@@ -143,6 +150,31 @@ def allowed(title: Tensor) -> Tensor:
     return (shown[0] & shown[1])[:, None]
 
 
+class FusionBlocks(nn.Module):
+    """The last blocks of the bundled CLIP's vision tower as DiscoVLA fuses frames in them, for class tokens alone.
+
+    strategy   "adapter" (IVFusion), "average", "video" or "image", see `IVFusionAttention`
+    rank       of LoRA, which is trained with the adapters; None: all weights are trained
+    """
+
+    def __init__(self, blocks: int, strategy: str, rank: int | None = None):
+        super().__init__()
+        visual = load_clip("kitchen").model.visual
+        adapt_tower(visual.transformer, rank or 8, blocks, strategy)
+        self.blocks, self.ln_post, self.proj = visual.transformer.resblocks[-blocks:], visual.ln_post, visual.proj
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(rank is None or "lora." in name or "adapter." in name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class tokens (B, F, W) as they come into these blocks -> frames (B, F, D), of length 1."""
+        B, F, _ = x.shape
+        x = x.flatten(0, 1)[:, None]  # (B*F, 1, W): frames that have no patches
+        layout = Layout(first_tokens(x), F)
+        for block in self.blocks:
+            x = block(x, layout)
+        return normalize(self.ln_post(x) @ self.proj, dim=-1).view(B, F, -1)
+
+
 def _perceptron(D: int) -> nn.Module:
     return nn.Sequential(nn.Linear(D, 4 * D), nn.GELU(), nn.Linear(4 * D, D))
 
@@ -154,16 +186,23 @@ def _transformer(D: int, layers: int) -> nn.Module:
 
 @lru_cache(maxsize=4)
 @torch.no_grad()
-def links_of(split: str, count: int, world: WorldConfig) -> Links:
-    """The first videos of a split, drawn one by one, as the bundled CLIP sees a picture of each step."""
+def links_of(split: str, count: int, world: WorldConfig, blocks: int = 0) -> Links:
+    """The first videos of a split, drawn one by one, as the bundled CLIP sees a picture of each step.
+
+    Its vectors have length sqrt(D), numbers of about 1. `blocks`: its class tokens instead, below so many last blocks.
+    """
     clip, meals = load_clip("kitchen"), [meal for _, meal in draw_split(split, count, world, whole_groups=False)]
+    if blocks:
+        clip.model.visual.transformer.resblocks = clip.model.visual.transformer.resblocks[:-blocks]
+        clip.model.visual.ln_post, clip.model.visual.proj = nn.Identity(), None
     frames = []
     for numbers in torch.arange(count).split(64):
         pictures = np.concatenate(
             [_pictures(meals[number], world, (len(split), number)) for number in numbers.tolist()]
         )
-        vectors = clip.model.encode_image(preprocess(pictures, clip.image_size, clip.mean, clip.std), normalize=True)
-        frames.append(vectors.unflatten(0, (len(numbers), -1)))  # (64, F, D)
+        seen = clip.model.encode_image(preprocess(pictures, clip.image_size, clip.mean, clip.std))
+        seen = seen if blocks else normalize(seen, dim=-1) * seen.shape[-1] ** 0.5
+        frames.append(seen.unflatten(0, (len(numbers), -1)))  # (64, F, D)
     thing = [[THINGS.index((dish.ingredient, dish.state)) for dish in meal.dishes] for meal in meals]
     title = [[TITLES.index((dish.liquid, dish.treatment)) for dish in meal.dishes] for meal in meals]
     return Links(torch.cat(frames), torch.tensor(thing), torch.tensor(title))

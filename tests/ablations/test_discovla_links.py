@@ -17,7 +17,7 @@ WORLD = dataclasses.replace(TINY.world, dishes=3)
 
 def test_dishes_are_those_of_the_meals():
     links = links_of("test", 5, WORLD)
-    assert links.frames.shape == (5, 9, 96) and torch.allclose(links.frames.norm(dim=-1), torch.ones(5, 9))
+    assert links.frames.shape == (5, 9, 96) and torch.allclose(links.frames.square().mean(-1), torch.ones(5, 9))
     for (_, meal), item in zip(
         draw_split("test", 5, WORLD, whole_groups=False), (links[i] for i in range(5)), strict=True
     ):
@@ -42,9 +42,7 @@ def test_without_attention_a_title_is_worth_a_sum_over_frames():
     for head, adds_up in (("sum", True), ("attention", False)):
         torch.manual_seed(0)
         model = Linker(torch.randn(20, 9, 96), head, layers=1).eval()
-        whole, first, last = (
-            model.on_frames(some * 96**0.5).mean(1) for some in (frames, frames[:, :3], frames[:, 3:])
-        )
+        whole, first, last = (model.on_frames(some).mean(1) for some in (frames, frames[:, :3], frames[:, 3:]))
         assert torch.allclose(2 * whole, first + last, atol=1e-4) is adds_up
         assert torch.allclose(model.encode(frames), torch.nn.functional.normalize(whole, dim=-1), atol=1e-5)
         assert model.scores(model.encode(frames), thing).shape == (4, 1, 9)
@@ -85,3 +83,21 @@ def test_one_cell_end_to_end(chosen):
     assert measured.scores["links"] == measured.examples["links"].mean()
     assert 0 <= measured.scores["links, training"] <= 100
     assert discovla_links.describe_links(TINY, cell).startswith("2 dishes: 6 pictures")
+
+
+@pytest.mark.parametrize("strategy, alone", [("image", True), ("video", False), ("adapter", False)])
+def test_class_tokens_see_those_of_all_frames_in_fusion_blocks(strategy, alone):
+    blocks, links = discovla_links.FusionBlocks(2, strategy), links_of("test", 3, TINY.world, blocks=2)
+    with torch.no_grad():
+        together, first = blocks(links.frames), blocks(links.frames[:, :1])
+    assert torch.allclose(together[:, :1], first, atol=1e-5) is alone
+    assert torch.allclose(together.norm(dim=-1), torch.ones(3, 6))
+
+
+def test_what_is_trained_of_fusion_blocks():
+    lora, everything = (discovla_links.FusionBlocks(2, "adapter", rank) for rank in (4, None))
+    trained = {name.split(".")[3] for name, p in lora.named_parameters() if p.requires_grad}
+    assert trained == {"lora", "adapter"} and all(p.requires_grad for p in everything.parameters())
+    settings = {"videos": 8, "batch_size": 4, "learning_rate": 1e-3, "rounds": 1, "blocks": 1}
+    cell = Cell("any", {**settings, "strategy": "adapter", "rank": 4})
+    assert discovla_links.run_links(TINY, cell, 0).scores["trained parameters"] < 25_000

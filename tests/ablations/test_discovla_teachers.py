@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from minivl.ablations.discovla import render, world_clips, world_of
-from minivl.ablations.discovla_teachers import Numbered, Oracle, run_teacher, who_does_it
+from minivl.ablations.discovla_teachers import Delayed, Numbered, Oracle, run_teacher, who_does_it
 from minivl.ablations.runner import Cell
 from minivl.config import override, scale
 from minivl.discovla import DiscoVLA
@@ -68,6 +68,19 @@ def test_the_oracle_asks_for_all_who_are_right_evenly(told):
         expected += float((surprise - entropy).mean()) / 2
     assert found["distill"].item() == pytest.approx(expected, rel=1e-3)
     assert found["total"].item() == pytest.approx(plain["total"].item() + 3 * expected, rel=1e-3)
+
+
+def test_a_late_teacher_says_nothing_at_first(told):
+    train, _ = told
+    config = override(TINY.discovla, alpha=0.3, beta=2.0, distill="paper", text_fusion_layers=0)
+    model = DiscoVLA.from_open_clip("kitchen", None, config)
+    batch = torch.utils.data.default_collate([train[index] for index in (5, 0, 7)])
+    losses = Delayed(2)
+    with torch.no_grad():
+        first, second, third = (losses(model, batch) for _ in range(3))
+    for early in (first, second):
+        assert early["total"].item() == pytest.approx((early["video"] + 0.3 * early["image"]).item(), rel=1e-5)
+    assert third["total"].item() == pytest.approx((first["total"] + 2 * third["distill"]).item(), rel=1e-5)
 
 
 def test_a_run_is_scored_and_says_how_often_its_teacher_is_right(told):
