@@ -54,6 +54,7 @@ STUDIES = (
     "fusion-and-dilution",
     "fusion-where-empty",
     "links-learned",
+    "links-in-fusion",
     "new-words",
     "one-step-captions",
     "rooms-known",
