@@ -197,9 +197,7 @@ def links_of(split: str, count: int, world: WorldConfig, blocks: int = 0) -> Lin
         clip.model.visual.ln_post, clip.model.visual.proj = nn.Identity(), None
     frames = []
     for numbers in torch.arange(count).split(64):
-        pictures = np.concatenate(
-            [_pictures(meals[number], world, (len(split), number)) for number in numbers.tolist()]
-        )
+        pictures = np.concatenate([pictures_of(meals[number], world, split, number) for number in numbers.tolist()])
         seen = clip.model.encode_image(preprocess(pictures, clip.image_size, clip.mean, clip.std))
         seen = seen if blocks else normalize(seen, dim=-1) * seen.shape[-1] ** 0.5
         frames.append(seen.unflatten(0, (len(numbers), -1)))  # (64, F, D)
@@ -208,9 +206,9 @@ def links_of(split: str, count: int, world: WorldConfig, blocks: int = 0) -> Lin
     return Links(torch.cat(frames), torch.tensor(thing), torch.tensor(title))
 
 
-def _pictures(meal: Meal, world: WorldConfig, number: tuple[int, int]) -> NDArray:
-    """A picture of each step of a meal in the order of the steps (F, size, size, 3); slicing is left out."""
-    time, pixels = np.random.default_rng([world.seed, *number]).spawn(2)
+def pictures_of(meal: Meal, world: WorldConfig, split: str, number: int) -> NDArray:
+    """A picture of each step of the meal of a video, in their order (F, size, size, 3); slicing is left out."""
+    time, pixels = np.random.default_rng([world.seed, len(split), number]).spawn(2)
     stage = Stage.draw(pixels, world.clutter)
     steps = [moment.step for moment in schedule(meal, replace(world, filler=0.0), time)]
     return np.stack(

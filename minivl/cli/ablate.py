@@ -46,6 +46,7 @@ STUDIES = (
     "soft-teacher",
     "longer-fusion",
     "fusion-at-length",
+    "average-again",
     "room",
     "all-weights",
     "more-videos",
