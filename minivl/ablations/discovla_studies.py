@@ -144,18 +144,6 @@ DISCOVLA_STUDIES = (
         **IN_ROOM,
     ),
     Study(
-        name="average-again",
-        question="In new worlds: does the plain average of image and video level pay after 600 steps?",
-        cells=tuple(
-            Cell(name, {**SMALL, **LORA, **LONG, **changes})
-            for name, changes in (("LoRA", {}), ("average", WITHOUT_ADAPTER["average"]))
-        ),
-        contrasts=(Contrast("average", "average", "LoRA", "R@sum"),),
-        run=run_cell,
-        prepare=render,
-        **IN_ROOM,
-    ),
-    Study(
         name="room",
         question="How much is there to find, and where does CLIP as it is lose it?",
         cells=tuple(Cell(reader, {**SMALL, "reader": reader}) for reader in (*READERS, *TRUE_READERS)),

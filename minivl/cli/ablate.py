@@ -46,7 +46,6 @@ STUDIES = (
     "soft-teacher",
     "longer-fusion",
     "fusion-at-length",
-    "average-again",
     "room",
     "all-weights",
     "more-videos",
