@@ -20,10 +20,10 @@ class WorldConfig:
     seed: int = 0
     videos_train: int = 600  # videos, not frames
     videos_val: int = 120
-    videos_test: int = 360  # rounded up to whole groups of four
+    videos_test: int = 360  # rounded up to whole groups of bindings
     image_size: int = 48  # pixels, square
     fps: float = 4.0  # frames per second of the mp4 files
-    dishes: int = 2  # dishes prepared in one video; two dishes can be bound in four ways
+    dishes: int = 2  # dishes prepared in one video, at most 3; two can be bound in 4 ways, three in 36
     sharing: bool = False  # dishes of a meal may share liquid and treatment: more meals, half of them for val and test
     step_seconds: tuple[float, float] = (1.5, 1.8)  # shortest and longest step
     dial: float = 0.5  # discrepancy dial: chance that a dish is told as a whole, not step by step
@@ -45,6 +45,8 @@ class WorldConfig:
         require_at_least(1, self, "image_size", "dishes", "frame_captions")
         require_share(self, "dial", "novel", "style", "clutter")
         require_share(self, "transcript_missing", "transcript_filler", "transcript_vague")
+        if self.dishes > 3:
+            raise ConfigError(f"WorldConfig.dishes must be at most 3, as there are three liquids, not {self.dishes}")
         if not 0 <= self.filler <= 3 * self.dishes:
             raise ConfigError(
                 f"WorldConfig.filler must be between 0 and {3 * self.dishes} (before each of the steps of "

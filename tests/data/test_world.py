@@ -43,6 +43,16 @@ def test_groups_share_content_and_differ_in_binding():
     assert len({clip["caption"].split("prepares", 1)[1] for clip in clips}) == 80, "every caption fits one clip"
 
 
+def test_three_dishes_can_be_bound_in_36_ways():
+    world = WorldConfig(dishes=3, videos_train=2, videos_val=0, videos_test=36)
+    drawn = meals.draw_split("test", 36, world)
+    assert len(drawn) == len({meal for _, meal in drawn}) == 36 and len({meal.content for _, meal in drawn}) == 1
+    row, draw = next(build.kitchen_clips("test", 1, world))
+    assert row["caption"].count(" then ") == 2 and len(draw()) > 40
+    with pytest.raises(ConfigError, match="at most 3"):
+        replace(world, dishes=4)
+
+
 def test_a_larger_world_begins_with_the_smaller_one_and_the_seed_decides():
     assert rows("test", 8) == rows("test", 40)[:8]
     assert rows("train", 3) != rows("train", 3, replace(SMALL, seed=1))

@@ -1,7 +1,7 @@
 """The meals of the world: dishes, meals, steps, tasks, and which meals belong to which split.
 
-A meal prepares two dishes at the same time. The same ingredients, liquids, treatments and
-containers can be *bound* in four ways (which ingredient meets which liquid and which treatment), and
+A meal prepares two dishes at the same time, or one, or three. The same ingredients, liquids, treatments and
+containers of two can be *bound* in four ways (which ingredient meets which liquid and which treatment), and
 every binding is another meal. Videos of one group share their content and differ in the binding only.
 """
 
@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations, combinations_with_replacement, product
+from itertools import combinations, combinations_with_replacement, permutations, product
 
 import numpy as np
 
@@ -137,7 +137,7 @@ def _pick(rng: np.random.Generator, options, count: int, again: bool = False) ->
 
 
 def draw_meal(rng: np.random.Generator, dishes: int = 2, novel: float = 0.0, sharing: bool = False) -> Meal:
-    """A random meal of `dishes` dishes (1 or 2) that have no ingredient and no container in common.
+    """A random meal of `dishes` dishes (1 to 3) that have no ingredient and no container in common.
 
     Liquids and treatments differ, too, unless `sharing` lets chance decide. Each ingredient is a novel one with
     probability `novel`.
@@ -158,17 +158,12 @@ def draw_meal(rng: np.random.Generator, dishes: int = 2, novel: float = 0.0, sha
 def bindings(meal: Meal) -> list[Meal]:
     """The group of a meal: every way to bind the same content, the meal itself first.
 
-    Two dishes give four bindings (liquids swapped or not, treatments swapped or not), fewer if they share a liquid or
-    a treatment; one dish gives one.
+    k dishes have k! * k! bindings (liquids and treatments in any order), fewer if they share a liquid or a treatment.
     """
-    if len(meal.dishes) == 1:
-        return [meal]
-    a, b = meal.dishes
-    swapped_liquids = [(a, b), (replace(a, liquid=b.liquid), replace(b, liquid=a.liquid))]
+    orders = product(*(permutations(getattr(dish, name) for dish in meal.dishes) for name in ("liquid", "treatment")))
     bound = [
-        Meal((replace(x, treatment=first), replace(y, treatment=second)))
-        for x, y in swapped_liquids
-        for first, second in ((a.treatment, b.treatment), (b.treatment, a.treatment))
+        Meal(tuple(replace(dish, liquid=l, treatment=t) for dish, l, t in zip(meal.dishes, *order, strict=True)))
+        for order in orders
     ]
     return list(dict.fromkeys(bound))
 
