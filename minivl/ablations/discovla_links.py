@@ -1,10 +1,10 @@
 """A question that no sum over single frames answers, and what it takes to learn it: which dishes were made?
 
-A video prepares several dishes at once. It is a picture of each step, of which none shows more than one ingredient,
-liquid or treatment and the vessel that it meets. A title ("a plate of sliced carrot soup") says what met what. Asked is
-which title of a dish is right, among all that have its ingredient and a liquid and a treatment of the video: with k
-dishes k * k titles, of which one is right by chance. Whoever scores frames one by one and adds up can't tell them
-apart: the same things are shown in all of these meals, only in other vessels, and vessels are drawn at random.
+A video prepares several dishes at once. It is a picture of each step, of which none shows, beside clutter, more than one
+ingredient, liquid or treatment and the vessel that it meets. A title ("a plate of sliced carrot soup") says what met
+what. Asked is which title of a dish is right, among all that have its ingredient and a liquid and a treatment of the
+video: with k dishes k * k titles, so guessing finds one in k * k. Whoever scores frames one by one and adds up can't
+find them all: the same things are shown in all of these meals, only in other vessels, which are drawn at random.
 
 The bundled CLIP reads pictures and titles and stays as it is; a head is trained on its vectors of frames. Or CLIP's own
 last blocks are trained on, which DiscoVLA makes fusion layers of, and read the class tokens that come out below them.
@@ -64,7 +64,7 @@ def run_links(settings: Scale, cell: Cell, seed: int) -> Measured:
     training = training_of(settings, len(train), seed, chosen["rounds"], chosen["batch_size"], chosen["learning_rate"])
     with TemporaryDirectory() as run_dir:
         fit(model, train, training, Path(run_dir), progress=False)
-    right = model.eval().right(test).float().mean(1).numpy() * 100  # of each video
+    right = model.eval().cpu().right(test).float().mean(1).numpy() * 100  # of each video
     scores = {
         "links": float(right.mean()),
         "links, training": float(model.right(train).float().mean()) * 100,
@@ -93,7 +93,7 @@ class Links(Dataset):
 class Linker(nn.Module):
     """Frames see each other, or don't, before their mean meets the titles.
 
-    head     "sum": a perceptron changes each frame by itself, so that a title's score is a sum over frames
+    head     "sum": a perceptron changes each frame by itself; but for a video's length, scores are sums over frames
              "bag": a second one changes the mean
              "attention": a transformer of so many `layers`, in which every frame sees all frames of its video
              or a module of your own, from frames (B, F, D) to frames
@@ -146,7 +146,8 @@ class Linker(nn.Module):
 
 def allowed(title: Tensor) -> Tensor:
     """Titles that the contents of each video allow: right titles (N, k) -> (N, 1, titles), for all its dishes."""
-    shown = [(of_title[title][..., None] == of_title).any(1) for of_title in (LIQUID, TREATMENT)]  # (N, titles) each
+    of_titles = (LIQUID.to(title.device), TREATMENT.to(title.device))
+    shown = [(of_title[title][..., None] == of_title).any(1) for of_title in of_titles]  # (N, titles) each
     return (shown[0] & shown[1])[:, None]
 
 
@@ -208,7 +209,7 @@ def links_of(split: str, count: int, world: WorldConfig, blocks: int = 0) -> Lin
 
 def pictures_of(meal: Meal, world: WorldConfig, split: str, number: int) -> NDArray:
     """A picture of each step of the meal of a video, in their order (F, size, size, 3); slicing is left out."""
-    time, pixels = np.random.default_rng([world.seed, len(split), number]).spawn(2)
+    time, pixels = np.random.default_rng([world.seed, len(split), number]).spawn(2)  # lengths of splits' names differ
     stage = Stage.draw(pixels, world.clutter)
     steps = [moment.step for moment in schedule(meal, replace(world, filler=0.0), time)]
     return np.stack(
