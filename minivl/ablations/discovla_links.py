@@ -1,10 +1,10 @@
 """A question that no sum over single frames answers, and what it takes to learn it: which dishes were made?
 
-A video prepares several dishes at once. It is a picture of each step, of which none shows, beside clutter, more than one
-ingredient, liquid or treatment and the vessel that it meets. A title ("a plate of sliced carrot soup") says what met
+A video prepares several dishes at once. It is a picture of each step; beside clutter none shows more than one thing
+(ingredient, liquid or treatment) and the vessel that it meets. A title ("a plate of sliced carrot soup") says what met
 what. Asked is which title of a dish is right, among all that have its ingredient and a liquid and a treatment of the
 video: with k dishes k * k titles, so guessing finds one in k * k. Whoever scores frames one by one and adds up can't
-find them all: the same things are shown in all of these meals, only in other vessels, which are drawn at random.
+find them all: in all of these meals the same things are shown, only in other vessels, which are drawn at random.
 
 The bundled CLIP reads pictures and titles and stays as it is; a head is trained on its vectors of frames. Or CLIP's own
 last blocks are trained on, which DiscoVLA makes fusion layers of, and read the class tokens that come out below them.
