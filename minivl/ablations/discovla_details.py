@@ -2,7 +2,7 @@
 
 Every rendered video has a wall and a counter of its own colours, of which no caption tells. Here the captions of frames
 do, as a multimodal model's would: "a hand above the counter in a red and teal kitchen". The bundled CLIP never read of
-rooms; `clip_of_rooms` trains it on with pictures of one moment in several rooms, so that only rooms tell them apart.
+rooms; `clip_of_rooms` trains it on with pictures of one moment in several rooms, which their rooms tell apart.
 """
 
 import colorsys
@@ -144,7 +144,8 @@ def clip_of_rooms(settings: Scale, progress: bool = False) -> Path:
 class InManyRooms(Dataset):
     """Of each moment as many pictures as ROOMS, whose captions tell their rooms, and as many others that tell none.
 
-    Pictures of a batch of CLIP's can be told apart by their steps, and rooms need not be read; those of a moment can't.
+    In an ordinary batch of CLIP's steps tell pictures apart, and rooms need not be read; among pictures of one moment
+    they must be. (Drawn at random, two of a moment may be in rooms of the same name.)
     """
 
     def __init__(self, moments: int, clip: Clip, world: WorldConfig, progress: bool = False):
@@ -185,7 +186,8 @@ def _train_on(folder: Path, settings: Scale, world: WorldConfig, progress: bool)
     model = RoomContrast(clip.model.train())
     with TemporaryDirectory(dir=folder.parent) as scratch:
         fit(model, data, training, Path(scratch) / "run", progress=progress)
-        made = Path(shutil.copytree(BUNDLED / "clip_kitchen", Path(scratch) / "clip"))
+        of_others = shutil.ignore_patterns("README.md", "scores.json", "*.safetensors")  # they describe other weights
+        made = Path(shutil.copytree(BUNDLED / "clip_kitchen", Path(scratch) / "clip", ignore=of_others))
         state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
         save_file(state, made / "open_clip_model.safetensors")
         made.rename(folder)
@@ -213,7 +215,8 @@ def recognised(settings: Scale, pictures: int = 600) -> dict[str, float]:
     """Of how many held-out pictures `clip_of_rooms` tells the wall, and the whole room, percent.
 
     Each picture chooses among its own caption with every room; by chance one wall in 7 is right and one room in 49.
-    "step": of how many pictures, one of each kind, the caption without a room is found; "step, bundled" by CLIP before.
+    "step": of how many captions without a room, one for each kind of picture, the picture is found; "step, bundled":
+    the same for the bundled CLIP.
     """
     assert settings.world is not None
     clip, rooms = load_clip(str(clip_of_rooms(settings))), list(every_room())

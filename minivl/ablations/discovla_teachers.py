@@ -65,7 +65,10 @@ def how_often_right(model: Any, val: ClipDataset, batch: int) -> dict[str, float
 
 
 class Delayed:
-    """DiscoVLA's losses, without AlignDistill in the first steps: its teacher, which is trained, too, learns first."""
+    """DiscoVLA's losses, without AlignDistill in the first steps: its teacher, which is trained, too, learns first.
+
+    One call is one step.
+    """
 
     def __init__(self, steps: int):
         self.left = steps
