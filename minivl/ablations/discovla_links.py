@@ -155,7 +155,7 @@ class FusionBlocks(nn.Module):
     """The last blocks of the bundled CLIP's vision tower as DiscoVLA fuses frames in them, for class tokens alone.
 
     strategy   "adapter" (IVFusion), "average", "video" or "image", see `IVFusionAttention`
-    rank       of LoRA, which is trained with the adapters; None: all weights are trained
+    rank       of LoRA, which is trained with the adapters; None: all weights are trained, beside a LoRA of rank 8
     """
 
     def __init__(self, blocks: int, strategy: str, rank: int | None = None):

@@ -4,7 +4,6 @@ from typing import Any
 
 from minivl.ablations.discovla import CONVERGED, LORA, render, run_cell
 from minivl.ablations.discovla_details import prepare_rooms, run_rooms
-from minivl.ablations.discovla_links import describe_links, run_links
 from minivl.ablations.discovla_room import run_adapted, run_all_weights, run_reader
 from minivl.ablations.discovla_teachers import run_teacher
 from minivl.ablations.readers import READERS, TRUE_READERS
@@ -30,47 +29,22 @@ BATCHES = (32, 128)  # videos per step
 # The rate was chosen on validation clips of world 0, of 1e-3 and 3e-4 (100 steps, image level, one run each).
 ALL_WEIGHTS = {**SMALL, **CONVERGED, "learning_rate": 3e-4}
 
-AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of steps
-LONG = {"rounds": 6}
-MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), **LONG}
-
-TOLD = {"600 videos": (600, 1), "600 videos, 20 viewers": (600, 20), "2400 videos": (2400, 1)}  # viewers of each
+LONG = {"rounds": 6}  # 600 steps
 # Fusion without an adapter, with the rank of LoRA alone: as many trained parameters.
 WITHOUT_ADAPTER: dict[str, dict[str, Any]] = {
     name: {"vision_fusion_layers": 2, "strategy": strategy}
     for name, strategy in (("average", "average"), ("video level", "video"))
 }
 
+AMOUNTS_OF_VIDEOS = (600, 9600)  # for training; all take the same number of steps
+MANY = {"videos_train": max(AMOUNTS_OF_VIDEOS), **LONG}
+
+TOLD = {"600 videos": (600, 1), "600 videos, 20 viewers": (600, 20), "2400 videos": (2400, 1)}  # viewers of each
 FEWER = {"videos_train": 2400, **CONVERGED}
 MORE = {**FEWER, "videos": 2400, "viewers": 20}
 
 EMPTY = {"no": 0.0, "many": 6.0}  # moments in which nothing happens: none, and one before each step
 FRAMES = (4, 12)  # read of each video
-
-DISHES = (2, 3)  # of a video, to be told apart by what met what
-LINKS = {"videos_test": 1160, "batch_size": 64, "learning_rate": 1e-3, "rounds": 20, "videos": 9600}
-SEEN_ALONE: dict[str, dict[str, Any]] = {"sum": {"head": "sum"}, "bag": {"head": "bag"}}
-SEEING: dict[str, dict[str, Any]] = {
-    name: {"head": "attention", "layers": 2, **changes}
-    for name, changes in (
-        ("2 layers", {}),
-        ("1 layer", {"layers": 1}),
-        ("2400 videos", {"videos": 2400}),
-        ("600 videos", {"videos": 600}),
-        ("from the batch", {"told_from": "batch"}),
-    )
-}
-# CLIP's own last blocks, as DiscoVLA fuses frames in them; the rates are those that did best in a pilot in world 0.
-IN_FUSION = {**LINKS, "dishes": 2, "blocks": 2, "rank": 8, "learning_rate": 1e-2}
-FUSED: dict[str, dict[str, Any]] = {
-    "IVFusion": {"strategy": "adapter"},
-    "image level": {"strategy": "image"},
-    "average": {"strategy": "average"},
-    "video level": {"strategy": "video"},
-    "one layer": {"strategy": "adapter", "blocks": 1},
-    "rank 2": {"strategy": "adapter", "rank": 2},
-    "all weights": {"strategy": "adapter", "rank": None, "learning_rate": 1e-3},
-}
 
 # What a difference in R@sum is a share of, for whole captions: from the frozen CLIP to a reader of all facts and links.
 ENDS = {"floor": "caption, mean", "ceiling": "facts, linked"}
@@ -295,47 +269,6 @@ DISCOVLA_STUDIES = (
         ),
         run=run_cell,
         prepare=render,
-    ),
-    Study(
-        name="links-learned",
-        question="What does it take to learn what met what, where no single frame shows it?",
-        cells=tuple(
-            Cell(f"{name}, {dishes} dishes", {**LINKS, **changes, "dishes": dishes})
-            for dishes in DISHES
-            for name, changes in (SEEN_ALONE | SEEING).items()
-        ),
-        contrasts=tuple(
-            Contrast(f"{name}, {dishes} dishes", f"{a}, {dishes} dishes", f"{b}, {dishes} dishes", "links")
-            for dishes in DISHES
-            for name, a, b in (
-                ("bag", "bag", "sum"),
-                ("2 layers", "2 layers", "bag"),
-                ("second layer", "2 layers", "1 layer"),
-                ("9600 videos", "2 layers", "2400 videos"),
-                ("2400 videos", "2400 videos", "600 videos"),
-                ("from the group", "2 layers", "from the batch"),
-            )
-        ),
-        run=run_links,
-        prepare=describe_links,
-    ),
-    Study(
-        name="links-in-fusion",
-        question="Can DiscoVLA's own fusion layers link what met what, if they are asked?",
-        cells=tuple(Cell(name, {**IN_FUSION, **changes}) for name, changes in FUSED.items()),
-        contrasts=tuple(
-            Contrast(name, a, b, "links")
-            for name, a, b in (
-                ("IVFusion", "IVFusion", "image level"),
-                ("IVFusion or average", "IVFusion", "average"),
-                ("IVFusion or video level", "IVFusion", "video level"),
-                ("second layer", "IVFusion", "one layer"),
-                ("rank 8 or 2", "IVFusion", "rank 2"),
-                ("all weights", "all weights", "IVFusion"),
-            )
-        ),
-        run=run_links,
-        prepare=describe_links,
     ),
     Study(
         name="new-words",
